@@ -1,0 +1,1 @@
+"""HTTP: routes, and a module per resource from wire to engine."""

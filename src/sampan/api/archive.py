@@ -1,0 +1,96 @@
+"""Files in and out of containers over HTTP: archive, export, changes."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+from collections.abc import AsyncIterator
+
+import msgspec
+from aiohttp import web
+
+from sampan.api.call import Call, nothing, reply
+from sampan.api.headers import HEADERS
+from sampan.api.services import Services
+from sampan.api.uploads import arriving
+from sampan.engine.inner_paths import PathStat
+from sampan.errors import InvalidArgument
+
+STAT_HEADER = "X-Docker-Container-Path-Stat"
+TAR = "application/x-tar"
+STREAM = "application/octet-stream"
+
+
+async def stat(call: Call, services: Services) -> web.StreamResponse:
+    """HEAD /containers/{name}/archive."""
+    found = await services.files.stat(call.parameters["name"], _path(call))
+    return web.Response(headers={STAT_HEADER: stat_text(found)})
+
+
+async def get(call: Call, services: Services) -> web.StreamResponse:
+    """GET /containers/{name}/archive."""
+    async with services.files.get(call.parameters["name"], _path(call)) as (found, pieces):
+        return await _send(call, pieces, {STAT_HEADER: stat_text(found), "Content-Type": TAR})
+
+
+async def put(call: Call, services: Services) -> web.StreamResponse:
+    """PUT /containers/{name}/archive."""
+    async with arriving(call) as body:
+        await services.files.put(
+            call.parameters["name"],
+            _path(call),
+            body,
+            keep_kinds=call.flag("noOverwriteDirNonDir"),
+            as_user=call.flag("copyUIDGID"),
+            owner=call.text("chown"),
+        )
+    return nothing(200)
+
+
+async def export(call: Call, services: Services) -> web.StreamResponse:
+    """GET /containers/{name}/export."""
+    async with services.files.export(call.parameters["name"]) as pieces:
+        return await _send(call, pieces, {"Content-Type": STREAM})
+
+
+async def changes(call: Call, services: Services) -> web.StreamResponse:
+    """GET /containers/{name}/changes."""
+    found = await services.files.changes(call.parameters["name"])
+    return reply([{"Path": change.path, "Kind": change.kind.value} for change in found] or None)
+
+
+def _path(call: Call) -> str:
+    path = call.text("path")
+    if not path:
+        raise InvalidArgument("bad parameter: path: cannot be empty", remedy="pass ?path=/a/path")
+    return path
+
+
+async def _send(call: Call, pieces: AsyncIterator[bytes], headers: dict[str, str]) -> web.StreamResponse:
+    """Send an archive as it is made; the first piece is waited for, so that an early failure is an answer."""
+    response = web.StreamResponse(headers={**HEADERS, **headers})
+    response.enable_chunked_encoding()
+    try:
+        async for piece in pieces:
+            if not response.prepared:
+                await response.prepare(call.request)
+            await response.write(piece)
+    finally:
+        await pieces.aclose()  # type: ignore[attr-defined]
+    await response.write_eof()
+    return response
+
+
+def stat_text(found: PathStat) -> str:
+    """Docker's header: base64 of JSON."""
+    seconds, rest = divmod(found.mtime_ns, 10**9)
+    fraction = f".{rest:09d}".rstrip("0").rstrip(".")
+    moment = f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%dT%H:%M:%S}{fraction}Z"
+    document = {
+        "name": found.name,
+        "size": found.size,
+        "mode": found.mode,
+        "mtime": moment,
+        "linkTarget": found.link_target,
+    }
+    return base64.b64encode(msgspec.json.encode(document)).decode()

@@ -1,0 +1,191 @@
+"""Bodies that a thread reads from the socket by itself: which they are, and their chunked coding undone.
+
+A body of many megabytes, or of many thousand small chunks, costs the event loop more than unpacking it costs. So the
+head of such a request is changed before the parser sees it: without its body's framing, marked as an upgrade, behind
+which the parser leaves all bytes alone. What the framing was travels in a header of our own. Connections over TLS, and
+whatever is not certain, go the usual way. The loop's end of it is `server.take_body`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import select
+import socket
+import time
+from collections.abc import Generator
+
+from sampan.errors import InvalidArgument
+
+BODY_HEADER = "X-Sampan-Body"
+_CHUNKED = b"chunked"
+_TAKEN = re.compile(rb"(?:PUT (?:/v[0-9.]+)?/containers/[^/? ]+/archive|POST (?:/v[0-9.]+)?/volumes/import)\?")
+_FRAMING = re.compile(rb"\r\n(transfer-encoding|content-length)[ \t]*:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)", re.IGNORECASE)
+_OTHERWISE = re.compile(rb"\r\n(?:expect|upgrade|connection|trailer|content-encoding)[ \t]*:", re.IGNORECASE)
+_LEAST = 1 << 16  # a shorter body is here with its head, or nearly
+_BUFFER = 1 << 18  # more than a unix socket holds
+_LARGE = 1 << 13  # of a chunk: what is given as it lies in the buffer; smaller ones are joined
+_HEXADECIMAL = re.compile(rb"[0-9a-fA-F]{1,15}(?:[ \t]*;[^\r\n]*)?")
+_MOST_LINE = 1024
+_MOST_LENGTHS = 4096
+_LINGER_S = 1.0
+
+
+def marked(head: bytes) -> bytes:
+    """The head of a request (with its last line end, without the empty line), changed when its body is to be taken."""
+    if _TAKEN.match(head) is None or _OTHERWISE.search(head) is not None:
+        return head
+    framing = _FRAMING.findall(head)
+    if len(framing) != 1:
+        return head
+    name, value = framing[0]
+    if name.lower() == b"transfer-encoding":
+        if value.lower() != _CHUNKED:
+            return head
+    elif not value.isdigit() or len(value) > 18 or int(value) < _LEAST:
+        return head
+    mark = b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + BODY_HEADER.encode() + b": " + value.lower()
+    return _FRAMING.sub(lambda _: mark, head)
+
+
+class ClientLeft(ConnectionError):
+    """The connection ended before the body did."""
+
+
+class SocketBody:
+    """A body on a socket. `read` and `pieces` are for one thread; `abandon` is for any other.
+
+    The socket is the caller's until `release`; `early` are the bytes of the body that came with the head.
+    """
+
+    def __init__(self, connection: socket.socket, early: bytes, framing: str) -> None:
+        self._connection = connection
+        self._buffer = bytearray(max(_BUFFER, len(early)))
+        self._view = memoryview(self._buffer)
+        self._view[: len(early)] = early
+        self._at, self._end = 0, len(early)
+        self._lengths: dict[bytes, int] = {}
+        self._deadline: float | None = None
+        self._pieces = self._chunked() if framing == _CHUNKED.decode() else self._counted(int(framing))
+        connection.setblocking(True)  # noqa: FBT003 -- the method has no keyword
+
+    def read(self, _size: int = -1, /) -> bytes | memoryview:
+        """The next piece, good until the next call; b"" at the end.
+
+        Raises InvalidArgument for a body that is not what its head says, ClientLeft when it is cut off.
+        """
+        return next(self._pieces, b"")
+
+    def abandon(self) -> None:
+        """Let the reading thread see the end of the connection."""
+        with contextlib.suppress(OSError):  # it has gone already
+            self._connection.shutdown(socket.SHUT_RD)
+
+    def drain(self) -> None:
+        """Read what the client still sends, for a moment: an answer does not reach who is cut off in the middle."""
+        self._deadline = time.monotonic() + _LINGER_S
+        with contextlib.suppress(OSError, InvalidArgument):
+            while self.read():
+                pass
+
+    def release(self) -> None:
+        """Give the socket back as it was."""
+        self._connection.setblocking(False)  # noqa: FBT003
+        self._connection.close()
+
+    def _fill(self) -> None:
+        """Receive behind what is left of the buffer, which moves to its beginning."""
+        left = self._end - self._at
+        if left:
+            self._buffer[:left] = self._buffer[self._at : self._end]
+        self._at, self._end = 0, left
+        if self._deadline is not None:
+            waiting = select.poll()
+            waiting.register(self._connection, select.POLLIN)
+            if not waiting.poll(max(0, self._deadline - time.monotonic()) * 1000):
+                raise TimeoutError
+        count = self._connection.recv_into(self._view[left:])
+        if not count:
+            raise ClientLeft("the client has left in the middle of its body")
+        self._end += count
+
+    def _counted(self, left: int) -> Generator[bytes | memoryview]:
+        while left:
+            if self._at == self._end:
+                self._fill()
+            piece = self._view[self._at : min(self._end, self._at + left)]
+            self._at += len(piece)
+            left -= len(piece)
+            yield piece
+
+    def _chunked(self) -> Generator[bytes | memoryview]:
+        """The chunked coding (RFC 9112, 7.1); pieces that would be small are joined, large ones are not copied."""
+        small: list[memoryview] = []
+        left, is_first = 0, True
+        while True:
+            if not left:
+                left = self._next_length(is_first=is_first)
+                is_first = is_first and left < 0
+            if left <= 0 or self._at == self._end:
+                if small:
+                    yield b"".join(small)
+                    small.clear()
+                if not left:
+                    self._skip_trailers()
+                    return
+                self._fill()
+                left = max(left, 0)
+                continue
+            at = self._at
+            self._at = min(self._end, at + left)
+            piece = self._view[at : self._at]
+            left -= self._at - at
+            if self._at - at < _LARGE:
+                small.append(piece)
+                continue
+            if small:
+                yield b"".join(small)
+                small.clear()
+            yield piece
+
+    def _next_length(self, *, is_first: bool) -> int:
+        """The length of the next chunk, passed over with the line end of the one before; -1 when not all is here."""
+        start = self._at
+        if not is_first:
+            ending = self._buffer[start : min(start + 2, self._end)]
+            if not b"\r\n".startswith(ending):
+                raise _malformed("a chunk is longer than its length")
+            start += 2
+        stop = self._buffer.find(b"\r\n", start, self._end)
+        if stop < 0:
+            if self._end - start > _MOST_LINE:
+                raise _malformed("the length of a chunk has no end")
+            return -1
+        line = bytes(self._buffer[start:stop])
+        length = self._lengths.get(line)
+        if length is None:
+            if _HEXADECIMAL.fullmatch(line) is None:
+                raise _malformed(f"{line[:20]!r} is no length of a chunk")
+            length = int(line.partition(b";")[0], 16)
+            if len(self._lengths) < _MOST_LENGTHS:
+                self._lengths[line] = length
+        self._at = stop + 2
+        return length
+
+    def _skip_trailers(self) -> None:
+        """What follows the last chunk: fields, of which none is needed, and an empty line."""
+        while True:
+            stop = self._buffer.find(b"\r\n", self._at, self._end)
+            if stop < 0:
+                if self._end - self._at > _MOST_LINE:
+                    raise _malformed("a trailer has no end")
+                self._fill()
+                continue
+            is_last = stop == self._at
+            self._at = stop + 2
+            if is_last:
+                return
+
+
+def _malformed(why: str) -> InvalidArgument:
+    return InvalidArgument(f"the body of the request is malformed: {why}", remedy="send it in HTTP's chunked coding")

@@ -1,0 +1,199 @@
+"""Builds over HTTP: POST /build with the stream of Docker's own builder, and what is said about builds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from sampan.api.archive import TAR
+from sampan.api.build_events import event_lines
+from sampan.api.build_request import build_request
+from sampan.api.call import Call, encode, nothing, parse_time, reply, timestamp
+from sampan.api.headers import HEADERS
+from sampan.api.services import Services
+from sampan.api.transfers import pull_line
+from sampan.api.uploads import arriving
+from sampan.build import progress
+from sampan.engine.builds import Built, PruneCaches
+from sampan.engine.transfers import PullBegins
+from sampan.errors import SampanError
+from sampan.image.pull import Pulled
+from sampan.image.pull_layer import LayerProgress
+
+_SHORT = 12
+_PRUNE_FILTERS = frozenset("id inuse label parent private shared type unused-for until".split())
+_RED, _PLAIN = "\x1b[91m", "\x1b[0m"
+
+
+async def build(call: Call, services: Services) -> web.StreamResponse:
+    """POST /build: an error before the first word is a status, later a line."""
+    request = build_request(call)
+    quiet = call.flag("q")
+    steps = services.builds.build(request, call.request.content.iter_any(), call.text("buildid"))
+    response = web.StreamResponse(headers={**HEADERS, "Content-Type": "application/json"})
+    response.enable_chunked_encoding()
+    kept: list[dict[str, Any]] = []
+    try:
+        async with contextlib.aclosing(steps) as closing:
+            async for step in closing:
+                for line in _lines(step):
+                    if quiet and not isinstance(step, Built):
+                        kept.append(line)
+                        continue
+                    await _write(response, call, line)
+                if isinstance(step, Built):
+                    if request.events:
+                        await _write(response, call, {"aux": {"ID": step.image.id}})
+                    for line in _ending(step, quiet=quiet):
+                        await _write(response, call, line)
+    except SampanError as error:
+        if not response.prepared and not kept:
+            raise
+        for line in (*kept, failure_line(error)):
+            await _write(response, call, line)
+    await response.write_eof()
+    return response
+
+
+async def _write(response: web.StreamResponse, call: Call, line: dict[str, Any]) -> None:
+    if not response.prepared:
+        await response.prepare(call.request)
+    await response.write(encode(line))
+
+
+def failure_line(error: SampanError) -> dict[str, Any]:
+    """The last line of a build that failed; `place` and `remedy` are beyond Docker's."""
+    detail: dict[str, Any] = {"message": str(error)}
+    from sampan.build.commands import StepFailed  # a build has run, so it is there
+
+    if isinstance(error, StepFailed):
+        detail = {"code": error.code, **detail}
+    if error.place:
+        detail["place"] = error.place
+    if error.remedy:
+        detail["remedy"] = error.remedy
+    return {"errorDetail": detail, "error": str(error)}
+
+
+def _lines(step: progress.Event | Built) -> list[dict[str, Any]]:
+    match step:
+        case progress.OfStage():
+            return event_lines(step)
+        case progress.StepBegins(number, total, text):
+            return [_stream(f"Step {number}/{total} : {text}"), _stream("\n")]
+        case progress.Output(content, is_error):
+            text = content.decode("utf-8", "replace")
+            return [_stream(f"{_RED}{text}{_PLAIN}" if is_error else text)]
+        case progress.Triggers(count):
+            return [_stream(f"# Executing {count} build trigger{'s' if count > 1 else ''}"), _stream("\n")]
+        case progress.StageEnds(image_id):
+            return [{"aux": {"ID": image_id}}] if image_id else []
+        case progress.Fetching(_, done, total):
+            return [{"status": "Downloading", "progressDetail": {"current": done, "total": total}}]
+        case progress.Pulling(transfer):
+            return pull_line(transfer) if isinstance(transfer, PullBegins | LayerProgress | Pulled) else []
+        case progress.CacheMade(image_id):
+            return [{"aux": {"CacheID": image_id}}]
+        case Built() | progress.StepFails():
+            return []
+        case _:
+            return [_stream(f"{_told(step)}\n")]
+
+
+def _told(
+    step: progress.UsesCache | progress.Running | progress.Removed | progress.StepEnds | progress.Note,
+) -> str:
+    """The events that are a line of text."""
+    match step:
+        case progress.UsesCache():
+            return " ---> Using cache"
+        case progress.Running(container_id):
+            return f" ---> Running in {container_id[:_SHORT]}"
+        case progress.Removed(container_id):
+            return f" ---> Removed intermediate container {container_id[:_SHORT]}"
+        case progress.StepEnds(image_id):
+            return f" ---> {short(image_id)}"
+        case progress.Note(text):
+            return text
+
+
+def _ending(built: Built, *, quiet: bool) -> list[dict[str, Any]]:
+    if quiet:
+        return [_stream(f"{built.image.id}\n")]
+    lines = [_stream(f"Successfully built {short(built.image.id)}\n")]
+    return lines + [_stream(f"Successfully tagged {one.familiar}\n") for one in built.references]
+
+
+def _stream(text: str) -> dict[str, Any]:
+    return {"stream": text}
+
+
+def short(image_id: str) -> str:
+    """An image's id as the stream shows it."""
+    return image_id.removeprefix("sha256:")[:_SHORT]
+
+
+async def prune(call: Call, services: Services) -> web.StreamResponse:
+    """POST /build/prune."""
+    filters = call.filters(_PRUNE_FILTERS)
+    texts = (*filters.get("until", ()), *filters.get("unused-for", ()))
+    moments = [moment for text in texts if (moment := parse_time(text, time.time_ns())) is not None]
+    wanted = PruneCaches(min(moments) / 1e9) if moments else PruneCaches()
+    pruned = await services.builds.prune(wanted)
+    return reply({"CachesDeleted": list(pruned.ids) or None, "SpaceReclaimed": pruned.freed_bytes})
+
+
+async def list_caches(call: Call, services: Services) -> web.StreamResponse:
+    """GET /build/caches, beyond Docker: the caches that RUN --mount=type=cache names, in df's form."""
+    del call
+    return reply(await cache_documents(services))
+
+
+async def cache_documents(services: Services) -> list[dict[str, Any]]:
+    """The caches as `system df` shows them."""
+    caches = services.builds.caches
+    return [
+        {
+            "ID": one.directory,
+            "Type": "exec.cachemount",
+            "Description": f"mount {one.name}",
+            "InUse": one.in_use,
+            "Shared": False,
+            "Size": await asyncio.to_thread(caches.size_bytes, one.directory),
+            "CreatedAt": timestamp(int(one.created_s * 1e9)),
+            "LastUsedAt": timestamp(int(one.used_s * 1e9)),
+            "UsageCount": one.uses,
+        }
+        for one in caches.all()
+    ]
+
+
+async def remove_cache(call: Call, services: Services) -> web.StreamResponse:
+    """DELETE /build/caches/{name}, beyond Docker: by the name of the mount or by id."""
+    name = call.parameters["name"]
+    services.builds.remove_cache(unquote(name))
+    return nothing()
+
+
+async def export_cache(call: Call, services: Services) -> web.StreamResponse:
+    """GET /build/caches/{name}/export, beyond Docker: a cache's files as a tar archive."""
+    async with services.build_caches.export(unquote(call.parameters["name"])) as pieces:
+        return await call.stream(pieces, TAR, at_once=False)
+
+
+async def import_cache(call: Call, services: Services) -> web.StreamResponse:
+    """POST /build/caches/import?name=, beyond Docker: a new cache with what a tar archive has."""
+    async with arriving(call) as archive:
+        await services.build_caches.import_archive(call.text("name"), archive)
+    return nothing()
+
+
+async def cancel(call: Call, services: Services) -> web.StreamResponse:
+    """POST /build/cancel."""
+    services.builds.cancel(call.text("id"))
+    return nothing()

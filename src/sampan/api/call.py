@@ -1,0 +1,219 @@
+"""One request as the handlers see it: version, path parameters, query, body; and the answers they give."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import logging
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from sampan.api.answer import Answer
+from sampan.api.headers import HEADERS
+from sampan.api.versions import Version
+from sampan.errors import InvalidArgument
+
+T = TypeVar("T")
+log = logging.getLogger("sampan.api")
+MAX_BODY_BYTES = 16 * 1024 * 1024
+_FALSE = frozenset({"", "0", "no", "false", "none"})
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_SECONDS_WIDTH = len("2006-01-02T15:04:05")
+_LAST_NS = 253_402_300_799 * 10**9  # the end of the year 9999
+_UNIT_NS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that a route has matched."""
+
+    request: web.BaseRequest
+    version: Version
+    parameters: Mapping[str, str]
+
+    def text(self, name: str, default: str = "") -> str:
+        """A value of the query."""
+        return self.request.query.get(name, default)
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """A boolean of the query, as moby's `BoolValue` reads it."""
+        value = self.request.query.get(name)
+        return default if value is None else value.strip().lower() not in _FALSE
+
+    def number(self, name: str) -> int | None:
+        """A whole number of the query, None when absent. Raises InvalidArgument."""
+        value = self.request.query.get(name, "")
+        if not value:
+            return None
+        try:
+            return _int64(value)
+        except ValueError as error:
+            raise InvalidArgument(
+                f"invalid value for {name}: {value[:80]!r} is no number", remedy="pass a number"
+            ) from error
+
+    def filters(self, known: frozenset[str] | None) -> dict[str, tuple[str, ...]]:
+        """The `filters` of the query, in either of Docker's two forms; with None any name will do.
+
+        Raises InvalidArgument for one that is not known.
+        """
+        text = self.request.query.get("filters", "")
+        if not text:
+            return {}
+        try:
+            content = json.loads(text)
+            found = {
+                name: tuple(value for value, wanted in values.items() if wanted)
+                if isinstance(values, dict)
+                else tuple(str(value) for value in values)
+                for name, values in content.items()
+            }
+        except (ValueError, AttributeError, TypeError, RecursionError) as error:
+            raise InvalidArgument(
+                f"invalid filter: {text[:80]!r}", remedy="a JSON object of lists of strings"
+            ) from error
+        for name in found:
+            if known is not None and name not in known:
+                raise InvalidArgument(f"invalid filter '{name}'", remedy="known are " + ", ".join(sorted(known)))
+        return found
+
+    async def body(self, kind: type[T], *, default: T | None = None) -> T:
+        """The JSON body as `kind`; `default` for an empty one. Raises InvalidArgument."""
+        content = await self.read_body()
+        if not content.strip():
+            if default is not None:
+                return default
+            raise InvalidArgument("invalid JSON: got EOF while reading request body", remedy="send a JSON object")
+        # a browser's page can send a body without a type to any address, so none is no JSON
+        declared = self.request.headers.get("Content-Type", "")
+        if not declared.strip():
+            raise InvalidArgument(
+                "malformed Content-Type header (): mime: no media type", remedy="send Content-Type: application/json"
+            )
+        if declared.split(";")[0].strip().lower() != "application/json":
+            raise InvalidArgument(f"unsupported Content-Type header ({declared}): must be 'application/json'")
+        try:
+            if rb"\u0000" in content and _has_nul(msgspec.json.decode(content)):
+                raise InvalidArgument("invalid JSON: a string has a NUL byte", remedy="no path or word has one")
+            return msgspec.json.decode(content, type=kind)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise InvalidArgument(f"invalid JSON: {error}", remedy="see the API's description") from error
+
+    async def read_body(self) -> bytes:
+        """The whole body, at most 16 MiB. Raises InvalidArgument for more."""
+        parts, size = [], 0
+        async for part in self.request.content.iter_any():
+            size += len(part)
+            if size > MAX_BODY_BYTES:
+                raise InvalidArgument("request body too large", remedy="send at most 16 MiB")
+            parts.append(part)
+        return b"".join(parts)
+
+    async def stream(
+        self, pieces: AsyncIterator[bytes], content_type: str = "application/json", *, at_once: bool = True
+    ) -> web.StreamResponse:
+        """Send pieces as they come, the head before the first of them. Ends when the client leaves."""
+        response = web.StreamResponse(headers={**HEADERS, "Content-Type": content_type})
+        response.enable_chunked_encoding()
+        if at_once:
+            await response.prepare(self.request)
+        try:
+            async for piece in pieces:
+                if not response.prepared:
+                    await response.prepare(self.request)
+                await response.write(piece)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception as error:
+            if not response.prepared:
+                raise
+            # the head has gone out, so the only way to say it is to break off without the last chunk
+            log.exception("a stream broke off: %s", self.request.path)
+            if self.request.transport is not None:
+                self.request.transport.abort()
+            raise ConnectionAbortedError from error
+        finally:
+            await pieces.aclose()  # type: ignore[attr-defined]
+        if not response.prepared:
+            await response.prepare(self.request)
+        await response.write_eof()
+        return response
+
+
+def _int64(text: str) -> int:
+    number = int(text)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(text[:80])
+    return number
+
+
+def _has_nul(value: Any) -> bool:
+    match value:
+        case str():
+            return "\0" in value
+        case dict():
+            return any(_has_nul(inner) for inner in (*value, *value.values()))
+        case list():
+            return any(map(_has_nul, value))
+        case _:
+            return False
+
+
+def encode(value: Any) -> bytes:
+    """JSON as Docker writes it: compact, no HTML escapes, a newline at the end."""
+    return msgspec.json.encode(value) + b"\n"
+
+
+def reply(value: Any, status: int = 200) -> Answer:
+    """A JSON answer."""
+    return Answer(encode(value), status)
+
+
+def nothing(status: int = 204) -> Answer:
+    """An answer without a body."""
+    return Answer(status=status, content_type="")
+
+
+def timestamp(nanoseconds: int) -> str:
+    """RFC 3339 with nanoseconds, as Go's RFC3339Nano prints it (trailing zeros dropped); 0 is Go's zero time."""
+    if not nanoseconds:
+        return "0001-01-01T00:00:00Z"
+    seconds, rest = divmod(nanoseconds, 10**9)
+    moment = dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()[:_SECONDS_WIDTH]
+    return f"{moment}.{rest:09d}".rstrip("0").rstrip(".") + "Z"
+
+
+def parse_time(text: str, now_ns: int) -> int | None:
+    """`since` and `until`: unix seconds with a fraction, RFC 3339, or a Go duration before now; None for "" and 0.
+
+    A moment that no log can have is the nearest that one can. Raises InvalidArgument.
+    """
+    moment = _moment_ns(text, now_ns)
+    return None if moment is None else min(max(moment, 1), _LAST_NS)
+
+
+def _moment_ns(text: str, now_ns: int) -> int | None:
+    if text in {"", "0"}:
+        return None
+    try:
+        whole, _, fraction = text.partition(".")
+        return _int64(whole) * 10**9 + int(fraction.ljust(9, "0")[:9] or 0)
+    except ValueError:
+        pass
+    if _DURATION.fullmatch(text) or re.fullmatch(f"({_DURATION.pattern})+", text):
+        return now_ns - sum(round(float(number) * _UNIT_NS[unit]) for number, unit in _DURATION.findall(text))
+    try:
+        moment = dt.datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=dt.UTC)
+        return int(moment.timestamp() * 10**6) * 1000
+    except (ValueError, OverflowError) as error:
+        raise InvalidArgument(
+            f"invalid time {text[:80]!r}", remedy="unix seconds, RFC 3339 or a duration as 10m"
+        ) from error

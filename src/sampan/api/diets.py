@@ -1,0 +1,119 @@
+"""What the API has beyond Docker's about images: their diet, their smaller forms, and base images without a hub."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from aiohttp import web
+
+from sampan.api.call import Call, encode, reply
+from sampan.api.services import Services
+from sampan.engine import diets
+from sampan.engine.bootstraps import bootstrap as bootstrap_image
+from sampan.errors import InvalidArgument, SampanError
+from sampan.image.bootstrap import parse_bootstrap
+from sampan.image.diet import Diet, Place
+from sampan.image.diet_page import page
+from sampan.image.slim import SAFE_KINDS
+
+
+async def diet(call: Call, services: Services) -> web.StreamResponse:
+    """GET /images/{name}/diet: as JSON, or with `format=html` as a page."""
+    wanted = call.text("format", "json")
+    if wanted not in {"json", "html"}:
+        raise InvalidArgument(f"unknown format {wanted!r}", remedy="pass format=json or format=html")
+    name = call.parameters["name"]
+    found = await diets.analyse(services.images, name)
+    if wanted == "html":
+        text = page(found, name).encode("utf-8", "replace")
+        return web.Response(body=text, content_type="text/html", charset="utf-8")
+    return reply(document(found))
+
+
+async def squash(call: Call, services: Services) -> web.StreamResponse:
+    """POST /images/{name}/squash: one layer; `slim=safe` or kinds of rubbish leave those out."""
+    repository, tag = call.text("repo"), call.text("tag")
+    target = f"{repository}:{tag}" if repository and tag else repository
+    kinds = tuple(kind.strip() for kind in call.text("slim").split(",") if kind.strip())
+    leave_out = SAFE_KINDS if kinds == ("safe",) else kinds
+    smaller = await diets.squash(services.images, services.events, call.parameters["name"], target, leave_out)
+    answer = {
+        "Id": smaller.image.id,
+        "Size": smaller.image.size,
+        "SizeBefore": smaller.size_before,
+        "LeftOut": sorted(leave_out),
+    }
+    return reply(answer, 201)
+
+
+async def bootstrap(call: Call, services: Services) -> web.StreamResponse:
+    """POST /images/bootstrap: a suite of a distribution by mmdebstrap, with its lines as they come."""
+    request = parse_bootstrap(
+        call.text("from"),
+        variant=call.text("variant"),
+        packages=tuple(call.request.query.getall("package", [])),
+        mirror=call.text("mirror"),
+    )
+    steps = bootstrap_image(services.images, services.events, request, call.text("name"))
+
+    async def lines() -> AsyncGenerator[bytes]:
+        try:
+            async with contextlib.aclosing(steps) as closing:
+                async for step in closing:
+                    if isinstance(step, str):
+                        yield encode({"stream": step + "\n"})
+                    else:
+                        yield encode({"aux": {"ID": step.id}})
+        except SampanError as error:
+            detail = {"message": str(error), "remedy": error.remedy}
+            yield encode({"errorDetail": detail, "error": str(error)})
+
+    return await call.stream(lines())
+
+
+def document(found: Diet) -> dict[str, Any]:
+    """A diet as JSON shows it."""
+    return {
+        "Id": found.image_id,
+        "Size": found.size,
+        "Seen": found.seen,
+        "Wasted": found.wasted,
+        "Layers": [
+            {
+                "Number": layer.number,
+                "DiffId": layer.diff_id,
+                "Size": layer.size,
+                "Wasted": layer.wasted,
+                "Files": layer.files,
+                "Instruction": layer.instruction,
+            }
+            for layer in found.layers
+        ],
+        "Savings": [
+            {"Kind": one.kind, "Size": one.size, "Files": one.files, "Remedy": _plain(one.remedy)}
+            for one in found.savings()
+        ],
+        "Waste": [
+            {
+                "Layer": one.layer,
+                "Path": f"/{_plain(one.path)}",
+                "Size": one.size,
+                "Kind": one.kind,
+                "Remedy": _plain(one.remedy),
+            }
+            for one in found.waste
+        ],
+        "Tree": _tree(found.tree),
+    }
+
+
+def _tree(place: Place) -> dict[str, Any]:
+    parts = [_tree(part) for part in place.parts]
+    return {"Name": _plain(place.name), "Size": place.size, "Wasted": place.wasted, "Parts": parts}
+
+
+def _plain(text: str) -> str:
+    """A name of a file, whatever its bytes, as text that JSON can hold."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

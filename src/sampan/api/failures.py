@@ -1,0 +1,58 @@
+"""An error as the API tells it: Docker's `{"message": …}`, with the remedy beside it, and the status of its kind."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import stat
+from typing import Any
+
+from sampan.api.answer import Answer
+from sampan.api.call import nothing, reply
+from sampan.errors import Kind, SampanError
+
+log = logging.getLogger("sampan.api")
+
+
+def answer(error: BaseException) -> Answer:
+    """The answer for an error. One that is nobody's sentence is a fault of ours: logged whole, told in short."""
+    if isinstance(error, sqlite3.OperationalError) and "disk is full" in str(error):
+        return _document(
+            "cannot record it: No space left on device",
+            "make room where the data root is, for example with `sampan image prune`",
+            500,
+        )
+    if not isinstance(error, SampanError):
+        log.error("a request failed in a way that was not foreseen", exc_info=error)
+        return _document(
+            f"internal error: {type(error).__name__}: {error}",
+            f"this is a fault of sampan's own; {log_place()} has the whole of it",
+            500,
+        )
+    if error.kind is Kind.NOT_MODIFIED:
+        return nothing(304)
+    return _document(str(error), error.remedy, error.kind.http_status)
+
+
+def _document(sentence: str, remedy: str, status: int) -> Answer:
+    document: dict[str, Any] = {"message": printable(sentence)}
+    if remedy:
+        document["remedy"] = printable(remedy)
+    return reply(document, status)
+
+
+def printable(text: str) -> str:
+    """The text with what is no Unicode (bytes of a path, PEP 383) shown as escapes, as JSON has no place for it."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def log_place() -> str:
+    """Where this daemon's log goes: the file that its standard error is, or how to find it."""
+    try:
+        status = os.fstat(2)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink:
+            return os.readlink("/proc/self/fd/2")
+    except OSError:
+        pass
+    return "the daemon's log (journalctl -u sampand, or where its standard error goes)"

@@ -1,0 +1,112 @@
+"""The sockets that the API is served on: unix sockets with mode and group, adopted ones, tcp only when told twice.
+
+An unauthenticated tcp socket is root for everyone who reaches it, so without TLS it is refused unless the settings say
+otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import grp
+import os
+import socket
+from dataclasses import dataclass, field
+
+from sampan.api.server import Server
+from sampan.api.tcp import parse_tcp, serve_tcp
+from sampan.errors import Conflict, InvalidArgument, SystemFailure
+
+SOCKET_MODE = 0o660
+FIRST_ADOPTED = 3  # sd_listen_fds(3)
+
+
+@dataclass(slots=True)
+class Listeners:
+    """What is listened on; `close` ends it and removes the sockets that we made."""
+
+    server: Server
+    group: str = ""
+    _servers: list[asyncio.Server] = field(default_factory=list)
+    _paths: list[tuple[str, int]] = field(default_factory=list)
+
+    async def open(self, addresses: tuple[str, ...]) -> None:
+        """Listen on every address. Raises Conflict when somebody else does already."""
+        for address in addresses:
+            kind, _, rest = address.partition("://")
+            match kind:
+                case "unix":
+                    await self._serve(self._unix(rest))
+                case "fd":
+                    for listening in adopted():
+                        await self._serve(listening)
+                case "tcp":
+                    self._servers.append(await serve_tcp(parse_tcp(address), self.server))
+                case _:
+                    raise InvalidArgument(f"invalid host {address!r}", remedy="as in unix:///run/sampan/sampan.sock")
+
+    async def _serve(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_unix_server(self.server, sock=listening, backlog=1024))
+
+    def _unix(self, path: str) -> socket.socket:
+        if is_listening(path):
+            raise Conflict(f"a daemon listens on {path} already", remedy="stop it, or give another -H")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        os.makedirs(os.path.dirname(path) or ".", mode=0o711, exist_ok=True)
+        before = os.umask(0o777 & ~SOCKET_MODE)
+        try:
+            listening.bind(path)
+        except OSError as error:
+            listening.close()
+            raise SystemFailure(f"cannot listen on {path}: {error.strerror}", remedy="give another -H") from error
+        finally:
+            os.umask(before)
+        os.chown(path, -1, self._group_id())
+        listening.listen(1024)
+        self._paths.append((path, os.stat(path).st_ino))
+        return listening
+
+    def _group_id(self) -> int:
+        for name in (self.group,) if self.group else ("docker", "sampan"):
+            if name.isdigit():
+                return int(name)
+            with contextlib.suppress(KeyError):
+                return grp.getgrnam(name).gr_gid
+        if self.group:
+            raise InvalidArgument(f"there is no group {self.group!r}", remedy="make it, or give another --group")
+        return -1
+
+    async def close(self) -> None:
+        """Listen no more."""
+        for path, inode in self._paths:
+            with contextlib.suppress(OSError):
+                if os.stat(path).st_ino == inode:
+                    os.unlink(path)
+        for server in self._servers:
+            server.close()
+        await self.server.shutdown(1.0)
+
+
+def is_listening(path: str) -> bool:
+    """Whether somebody accepts connections on a unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+        return True
+
+
+def adopted() -> list[socket.socket]:
+    """The sockets that systemd hands over (sd_listen_fds(3))."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    count = int(os.environ.get("LISTEN_FDS", "0"))
+    found = [socket.socket(fileno=number) for number in range(FIRST_ADOPTED, FIRST_ADOPTED + count)]
+    for listening in found:
+        listening.setblocking(False)  # noqa: FBT003 -- the method has no keyword
+        os.set_inheritable(listening.fileno(), False)  # noqa: FBT003
+    return found

@@ -1,0 +1,1 @@
+"""Dockerfiles: language, graph, cache, steps."""

@@ -1,0 +1,317 @@
+"""A build from its Dockerfile to its image: which stages, in what order, side by side where they can be.
+
+Everything that a build takes is given back when it ends, however it ends; what its steps made stays in the cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from sampan.build import instructions as said
+from sampan.build.cache import BuildCache
+from sampan.build.cache_images import cache_config, chain_of, is_cache, read_cache
+from sampan.build.cache_mounts import CacheMounts
+from sampan.build.configuring import environment_of
+from sampan.build.content import Digests
+from sampan.build.context import read_dockerfile
+from sampan.build.graph import Graph, StagePlan, plan_stages
+from sampan.build.instructions import Dockerfile, Instruction, Pair, Position
+from sampan.build.lint import check
+from sampan.build.lint_rules import options_of, refuse
+from sampan.build.moving import ContextUses, reads_context
+from sampan.build.parser import parse
+from sampan.build.progress import CacheMade, Note, OfStage, StageEnds, StepBegins, StepEnds, Tell, Voices
+from sampan.build.request import BuildRequest
+from sampan.build.scopes import GlobalScope, StageScope, global_scope, platform_arguments, unused
+from sampan.build.snapshots import Snapshots
+from sampan.build.squashing import merge_layers, squashed_config
+from sampan.build.stage_build import StageBuild
+from sampan.build.stage_state import EPOCH, NOW, Committer, Uses
+from sampan.build.steps import StepRunner
+from sampan.build.threads import away
+from sampan.build.workshop import Bases, Context, Downloads, Workshop
+from sampan.errors import InvalidArgument
+from sampan.image.images import Images
+from sampan.image.platforms import parse_platform
+from sampan.image.records import Image
+from sampan.oci.image_spec import decode_config
+
+_FEWEST_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A build that was found possible: what its Dockerfile says, and which of it is needed."""
+
+    request: BuildRequest
+    dockerfile: Dockerfile
+    scope: GlobalScope
+    graph: Graph
+    platform: tuple[str, str, str]
+    epoch: int | str | None
+    platforms: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ear:
+    """Who listens to a build: `tell` is told at once, `room` waits while too much of it is not heard yet."""
+
+    tell: Tell
+    room: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What `--cache-from` names: images made of steps, and caches, with the configurations of their steps by key."""
+
+    images: tuple[Image, ...]
+    caches: tuple[Image, ...]
+    imported: Mapping[str, bytes]
+    restricted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """Builds images from contexts."""
+
+    images: Images
+    cache: BuildCache
+    runner: StepRunner
+    bases: Bases
+    downloads: Downloads
+    caches: CacheMounts
+    using: Counter[str]
+
+    async def build(self, planned: Planned, context: str, scratch: str, memory: str, ear: Ear) -> Image:
+        """The image of the planned target; `context` and `scratch` are directories, the caller's to remove.
+
+        `memory` is the path of one that is made when there are secrets to be kept from the disk.
+        Raises the SampanError of the step that failed first. Cancelled, it returns when nothing goes on any more.
+        """
+        total = _count(planned)
+        _tell_arguments(planned, total, ear.tell)
+        root = os.open(context, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        uses = Uses(self.using)
+        try:
+            with self.images.layers.hold() as hold:
+                place = Context(context, root, Digests(root))
+                committer = Committer(self.images, self.cache, hold, uses, planned.epoch)
+                workshop = self._workshop(planned, place, committer, (scratch, memory), ear.room)
+                await _build_stages(workshop, planned, ear.tell, total)
+                image = workshop.results[planned.graph.target.index]
+                if image is not None and planned.request.cache_to:
+                    ear.tell(CacheMade(self._make_cache(image, workshop, uses).id))
+                if image is not None and planned.request.squash:
+                    image = await self._squash(image, workshop, planned.graph.target.index)
+        finally:
+            uses.release()
+            os.close(root)
+            await self.runner.removed()
+        for text in (*_unused(planned, workshop.scopes.values()), *_findings(planned, workshop)):
+            ear.tell(Note(text))
+        if image is None:
+            raise InvalidArgument("No image was generated. Is your Dockerfile empty?", remedy="add an instruction")
+        return image
+
+    def _workshop(
+        self,
+        planned: Planned,
+        context: Context,
+        committer: Committer,
+        directories: tuple[str, str],
+        room: Callable[[], Awaitable[None]],
+    ) -> Workshop:
+        """What the stages share; `directories` are scratch and memory."""
+        sources = self._sources(planned.request.cache_from)
+        for cache in sources.caches:
+            committer.use(cache)
+        return Workshop(
+            request=planned.request,
+            context=context,
+            graph=planned.graph,
+            scope=planned.scope,
+            snapshots=Snapshots(self.images.layers),
+            committer=committer,
+            runner=self.runner,
+            bases=self.bases,
+            downloads=self.downloads,
+            caches=self.caches,
+            scratch=directories[0],
+            memory=directories[1],
+            room=room,
+            platform=planned.platform,
+            escape=planned.dockerfile.escape,
+            uses=_uses(planned),
+            sources=sources.images,
+            restricted=sources.restricted,
+            imported=sources.imported,
+            trusted=self._trusted(sources.images),
+        )
+
+    def _sources(self, names: tuple[str, ...]) -> Sources:
+        """What --cache-from names, as far as it is here."""
+        ids = [self.images.find(name) for name in names]
+        found = [self.images.records.get(image_id) for image_id in ids if image_id is not None]
+        caches = tuple(image for image in found if is_cache(image))
+        imported: dict[str, bytes] = {}
+        for cache in caches:
+            imported |= read_cache(cache)
+        others = tuple(image for image in found if not is_cache(image))
+        return Sources(others, caches, imported, restricted=len(names) > len(caches))
+
+    def _make_cache(self, image: Image, workshop: Workshop, uses: Uses) -> Image:
+        """The image with the cache of this build."""
+        records, committer = self.images.records, workshop.committer
+        known = {one: records.get(one) for one in uses.all()}
+        wanted = chain_of(image, known) if workshop.request.cache_to == "min" else known.values()
+        steps = [(key, one) for one in wanted if (key := self.cache.key_of_image(one.id)) is not None]
+        bases = [base for base in workshop.begun.values() if base is not None and not self.cache.key_of_image(base.id)]
+        layers = {diff_id for base in bases for diff_id in base.diff_ids}
+        return committer.record(decode_config(cache_config(steps, layers, image.config.created or "")), "")
+
+    def _trusted(self, sources: tuple[Image, ...]) -> frozenset[str]:
+        trusted: set[str] = set()
+        for source in sources:
+            image: Image | None = source
+            while image is not None and image.id not in trusted:
+                trusted.add(image.id)
+                known = image.parent and self.images.records.has(image.parent)
+                image = self.images.records.get(image.parent) if known else None
+        return frozenset(trusted)
+
+    async def _squash(self, image: Image, workshop: Workshop, stage: int) -> Image:
+        """The image with the last stage's layers as one."""
+        base, committer = workshop.begun[stage], workshop.committer
+        above = image.diff_ids[len(base.diff_ids) if base else 0 :]
+        if len(above) < 2:
+            return image
+        layer = await away(
+            lambda: merge_layers(workshop.snapshots, committer.hold, base.diff_ids if base else (), above)
+        )
+        config = squashed_config(image, base, layer, image.config.created or "")
+        return committer.record(config, base.id if base else "")
+
+
+def plan_build(request: BuildRequest, context: str) -> Planned:
+    """Read the Dockerfile and find out what is needed. Raises InvalidArgument for all that is wrong with it."""
+    content = read_dockerfile(context, request.dockerfile)
+    dockerfile = parse(content, name=request.dockerfile)
+    build = parse_platform("")
+    target = parse_platform(request.platform)
+    platforms = platform_arguments(target, build, target_stage=request.target)
+    options = options_of(dockerfile)
+    if options.error:
+        refuse(check(dockerfile, build_args=request.build_args, platforms=platforms, options=options), options)
+    scope = global_scope(dockerfile, request.build_args, platforms)
+    graph = plan_stages(dockerfile, scope, request.target, replaced=request.contexts)
+    return Planned(request, dockerfile, scope, graph, target, _epoch(request.build_args), platforms)
+
+
+def _epoch(build_args: Mapping[str, str]) -> int | str | None:
+    text = build_args.get(EPOCH, "")
+    if text in {"", NOW}:
+        return text or None
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        raise InvalidArgument(f"invalid {EPOCH}: {text!r}", remedy=f"give seconds since 1970, or {NOW!r}")
+    return int(text)
+
+
+def _instructions(planned: Planned, plan: StagePlan) -> tuple[Instruction, ...]:
+    """A stage's instructions; the target gets the labels of the command line, as a LABEL behind all others."""
+    labels = planned.request.labels
+    if plan is not planned.graph.target or not labels:
+        return plan.stage.instructions
+    pairs = tuple(Pair(_single_quoted(key), _single_quoted(labels[key])) for key in sorted(labels))
+    text = "LABEL " + " ".join(f"{key}={labels[key]}" for key in sorted(labels))
+    where = Position(planned.dockerfile.name, 0, 0, 0, text)
+    return (*plan.stage.instructions, said.Label(where, pairs))
+
+
+def _single_quoted(text: str) -> str:
+    """The word that expands to this text."""
+    return "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+def _uses(planned: Planned) -> ContextUses:
+    stages = planned.graph.stages
+    return ContextUses(sum(reads_context(one) for plan in stages for one in plan.stage.instructions), len(stages))
+
+
+def _tell_arguments(planned: Planned, total: int, tell: Tell) -> None:
+    """The ARGs before the first FROM are steps that are over as soon as they begin, of no stage."""
+    for number, arg in enumerate(planned.dockerfile.arguments, 1):
+        begins = StepBegins(number, total, arg.position.text)
+        tell(OfStage(-number, "", begins) if planned.request.events else begins)
+        if planned.request.events:
+            tell(OfStage(-number, "", StepEnds("")))
+
+
+def _count(planned: Planned) -> int:
+    steps = sum(1 + len(_instructions(planned, plan)) for plan in planned.graph.stages)
+    return len(planned.dockerfile.arguments) + steps
+
+
+async def _build_stages(workshop: Workshop, planned: Planned, tell: Tell, total: int) -> None:
+    """All stages, each as soon as those that it needs are done."""
+    voices = Voices(tell, apart=planned.request.events)
+    done = {plan.index: asyncio.Event() for plan in planned.graph.stages}
+    limit = asyncio.Semaphore(max(_FEWEST_AT_ONCE, 2 * (os.cpu_count() or 1)))
+    first = len(planned.dockerfile.arguments) + 1
+    works = []
+    for place, plan in enumerate(planned.graph.stages):
+        instructions = _instructions(planned, plan)
+        stage = StageBuild(workshop, plan, instructions, first, total, voices.of(place, plan.stage.name))
+        first += 1 + len(instructions)
+        works.append((place, stage))
+
+    async def build_one(place: int, stage: StageBuild) -> None:
+        for needed in stage.plan.needs:
+            await done[needed].wait()
+        async with limit:
+            try:
+                image = await stage.build()
+            except Exception:
+                voices.interrupt(place)
+                raise
+        workshop.results[stage.plan.index] = image
+        stage.tell(StageEnds(stage.state.image_id))
+        voices.end(place)
+        done[stage.plan.index].set()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for place, stage in works:
+                group.create_task(build_one(place, stage))
+    except BaseExceptionGroup as failures:
+        raise _first(failures) from None
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    found: BaseException = failures
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
+
+
+def _unused(planned: Planned, scopes: Iterable[StageScope]) -> list[str]:
+    names = unused(planned.request.build_args, scopes, planned.scope)
+    return [f"[Warning] One or more build-args [{' '.join(names)}] were not consumed"] if names else []
+
+
+def _findings(planned: Planned, workshop: Workshop) -> list[str]:
+    """What the build checks find, as lines for whoever reads a text; who reads events asks for it as it likes."""
+    if planned.request.events:
+        return []
+    bases = {plan.base: workshop.begun.get(plan.index) for plan in planned.graph.stages if plan.base_stage is None}
+    known = {name: environment_of(image.defaults) for name, image in bases.items() if image is not None}
+    found = check(
+        planned.dockerfile,
+        build_args=planned.request.build_args,
+        platforms=planned.platforms,
+        environment_of=known.get,
+    )
+    return [f"[Warning] {one.rule}: {one.message} ({one.position.file}:{one.position.line})" for one in found]

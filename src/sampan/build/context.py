@@ -1,0 +1,108 @@
+"""A build context on disk: the archive that a client sends, and the Dockerfile in it.
+
+The archive is hostile until unpacked: nothing of it gets out of its directory (`image.unpack`). The Dockerfile is read
+in the directory, as a regular file, and not beyond a limit.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+
+from sampan.build.ignore import read_ignore_file
+from sampan.errors import InvalidArgument
+from sampan.image.inflow import Reading, flow_in
+from sampan.image.unpack import unpack
+from sampan.image.unpack_terms import Unpacked, Whiteouts
+from sampan.linux.openat import open_in_root
+
+IGNORE = ".dockerignore"
+_MOST_BYTES = 16 << 20
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+_LOST = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO}
+
+
+def receive(read: Reading, directory: str) -> Unpacked:
+    """Unpack the archive, compressed or not, into the empty directory.
+
+    Raises InvalidArgument for one that is damaged or does harm, SystemFailure for a full disk.
+    """
+    root = _open_directory(directory)
+    try:
+
+        def consume(chunks: Iterator[bytes]) -> Unpacked:
+            return unpack(chunks, root, whiteouts=Whiteouts.LITERAL)
+
+        return flow_in(read, consume)[1]
+    finally:
+        os.close(root)
+
+
+def read_dockerfile(directory: str, name: str) -> bytes:
+    """The Dockerfile of a context, at `name` in it. Raises InvalidArgument in Docker's words when there is none."""
+    root = _open_directory(directory)
+    try:
+        content = _read(root, name)
+        if content is None:
+            raise InvalidArgument(
+                f"Cannot locate specified Dockerfile: {name}", remedy="name it with -f, as a path in the context"
+            )
+        return content
+    finally:
+        os.close(root)
+
+
+def leave_out_ignored(directory: str, dockerfile: str) -> None:
+    """Take the Dockerfile and .dockerignore out of the context when the rules say so.
+
+    A client sends both whatever the rules say, since they are needed here; all other files it has left out itself.
+    """
+    root = _open_directory(directory)
+    try:
+        content = _read(root, IGNORE)
+        if content is None:
+            return
+        rules = read_ignore_file(content)
+        for name in (IGNORE, dockerfile):
+            if rules.excludes(name):
+                _unlink(root, name)
+    finally:
+        os.close(root)
+
+
+def _unlink(root: int, name: str) -> None:
+    before, _, last = name.rstrip("/").rpartition("/")
+    try:
+        parent = open_in_root(root, before or ".", os.O_PATH | os.O_DIRECTORY)
+        try:
+            os.unlink(last, dir_fd=parent)
+        finally:
+            os.close(parent)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return
+
+
+def _read(root: int, name: str) -> bytes | None:
+    try:
+        looked_at = open_in_root(root, name, os.O_PATH)
+        try:
+            if not stat.S_ISREG(os.fstat(looked_at).st_mode):
+                return None
+        finally:
+            os.close(looked_at)
+        fd = open_in_root(root, name, _READ)
+    except OSError as error:
+        if error.errno in _LOST:
+            return None
+        raise
+    with os.fdopen(fd, "rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise InvalidArgument(f"{name} is larger than {_MOST_BYTES} bytes", remedy="that is no Dockerfile")
+    return content
+
+
+def _open_directory(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,0 +1,113 @@
+"""Trees that steps work on: an image's layers as one read-only tree, or below a directory that becomes the next layer.
+
+The overlay is mounted nowhere: a tree is a descriptor, everything below it is reached by openat2, and it is gone with
+its last descriptor. What a crash leaves is a directory that the layer store removes when it is next prepared.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sampan.errors import NotImplementedHere
+from sampan.image.adopt import adopt
+from sampan.image.layers import Hold, Layer, LayerStore
+from sampan.image.records import Base, Image
+from sampan.image.tree import disk_failure, remove_tree
+from sampan.linux.mount import MountAttr
+from sampan.linux.overlay import mount_overlay
+
+# Each off, whatever the kernel's defaults: an upper directory must be whole without the layers below it.
+_SELF_CONTAINED = (("index", "off"), ("redirect_dir", "off"), ("metacopy", "off"))
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """A tree that a step may change: `root_fd` is the whole of it, until `finish`."""
+
+    root_fd: int
+    upper: str
+
+    def close(self) -> None:
+        """Let the tree go; nothing happens the second time."""
+        if self.root_fd >= 0:
+            os.close(self.root_fd)
+            self.root_fd = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshots:
+    """Makes trees of layers, and layers of trees."""
+
+    layers: LayerStore
+
+    @contextmanager
+    def writable(self, diff_ids: Sequence[str]) -> Iterator[Snapshot]:
+        """A tree on top of these layers (lowest first); what is not finished when the block ends is gone.
+
+        Raises SystemFailure for a disk that is full, NotFound for a layer.
+        """
+        new = self.layers.begin()
+        snapshot = Snapshot(-1, os.path.join(new, "upper"))
+        try:
+            try:
+                lowers = self.lowers(diff_ids)
+                make_upper(lowers[0], snapshot.upper)
+                work = os.path.join(new, "work")
+                os.mkdir(work, 0o700)
+                snapshot.root_fd = mount_overlay(lowers, snapshot.upper, work, (*_SELF_CONTAINED, ("volatile", None)))
+            except OSError as error:
+                raise disk_failure("cannot make the tree of a step", error) from error
+            yield snapshot
+        finally:
+            snapshot.close()
+            remove_tree(new)
+
+    def finish(self, snapshot: Snapshot, hold: Hold, latest_mtime_s: int | None = None) -> Layer:
+        """The layer of what was changed. The tree is closed by that."""
+        snapshot.close()
+        return adopt(snapshot.upper, self.layers, hold, latest_mtime_s=latest_mtime_s)
+
+    @contextmanager
+    def readable(self, diff_ids: Sequence[str]) -> Iterator[int]:
+        """A descriptor of the read-only tree of these layers."""
+        root_fd = self.open_readable(diff_ids)
+        try:
+            yield root_fd
+        finally:
+            os.close(root_fd)
+
+    def open_readable(self, diff_ids: Sequence[str]) -> int:
+        """The same, for the caller to close. Raises NotFound for a layer."""
+        lowers = self.lowers(diff_ids)
+        if len(lowers) == 1:
+            lowers = (*lowers, self.layers.empty())  # overlayfs without an upper wants two
+        try:
+            return mount_overlay(lowers, attributes=int(MountAttr.RDONLY))
+        except OSError as error:
+            raise disk_failure("cannot mount an image's layers", error) from error
+
+    def lowers(self, diff_ids: Sequence[str]) -> tuple[str, ...]:
+        """The directories of these layers, topmost first; there is always one."""
+        return self.layers.stack(diff_ids) or (self.layers.empty(),)
+
+
+def make_upper(topmost: str, upper: str) -> None:
+    """Make an upper directory; the merged root shows its attributes, so they are those of the topmost layer."""
+    os.mkdir(upper, 0o700)
+    status = os.stat(topmost)
+    os.chown(upper, status.st_uid, status.st_gid)
+    os.chmod(upper, stat.S_IMODE(status.st_mode))
+    os.utime(upper, ns=(status.st_mtime_ns, status.st_mtime_ns))
+
+
+def refuse_machine(image: Image, name: str) -> None:
+    """Refuse an image that stands on the machine itself: overlayfs takes no layer inside of another's."""
+    if image.base is Base.HOST:
+        raise NotImplementedHere(
+            f"cannot build from {name!r}: an image on top of the machine itself cannot have layers",
+            remedy="use `busybox`, import a root file system, or make one with `sampan bootstrap`",
+        )

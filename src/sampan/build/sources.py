@@ -1,0 +1,207 @@
+"""Which files COPY and ADD mean: paths with wildcards in Go's form, looked up in a tree held by a descriptor.
+
+A wildcard never matches a slash; what it matches is in order of names. Links on the way lead wherever they lead in the
+tree, never out of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import re
+import stat
+from dataclasses import dataclass
+
+from sampan.errors import InvalidArgument, NotFound
+from sampan.linux.openat import open_in_root
+
+_LOST = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+_MOST_MATCHES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One thing to copy: its path in the tree without links, how it was named, and whether it is a directory.
+
+    `parents` is what of the path is kept below the target (COPY --parents).
+    """
+
+    path: bytes
+    name: str
+    is_directory: bool
+    parents: str = ""
+
+
+def find_sources(root: int, pattern: str, *, keep_parents: bool = False) -> list[Source]:
+    """What the pattern means. Raises InvalidArgument for one that is none or leads out, NotFound in Docker's words."""
+    pivot = _pivot(pattern)
+    path = posixpath.normpath(posixpath.join("/", pattern)).strip("/")
+    if posixpath.normpath(pattern.lstrip("/") or ".").startswith(".."):
+        raise InvalidArgument(
+            f"forbidden path outside the build context: {pattern} ()", remedy="copy what is needed into the context"
+        )
+    if not has_wildcards(path):
+        return [_source(root, path, pattern, _kept(path, pivot, keep_parents=keep_parents))]
+    found = [
+        _source(root, one, one, _kept(one, pivot, keep_parents=keep_parents))
+        for one in sorted(_matches(root, path.split("/")))
+    ]
+    if not found:
+        raise NotFound("no source files were specified", remedy=f"nothing in the context matches {pattern}")
+    return found
+
+
+def has_wildcards(path: str) -> bool:
+    """Whether any of Go's special characters is in it."""
+    return any(character in path for character in "*?[\\")
+
+
+def _pivot(pattern: str) -> str:
+    """What of the path --parents does not keep: the part before "/./"."""
+    before, separator, _ = pattern.partition("/./")
+    return posixpath.normpath(posixpath.join("/", before)).strip("/") if separator else ""
+
+
+def _kept(path: str, pivot: str, *, keep_parents: bool) -> str:
+    if not keep_parents:
+        return ""
+    relative = path[len(pivot) :].strip("/") if pivot and path.startswith(pivot) else path
+    return posixpath.dirname(relative)
+
+
+def _source(root: int, path: str, name: str, parents: str) -> Source:
+    try:
+        fd = open_in_root(root, path or ".", os.O_PATH)
+    except OSError as error:
+        if error.errno in _LOST:
+            raise NotFound(
+                f"file not found in build context or excluded by .dockerignore: stat {path}: file does not exist",
+                remedy="look at the path, and at what .dockerignore leaves out",
+            ) from None
+        raise
+    try:
+        is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
+        return Source(_real_path(root, fd), name, is_directory, parents)
+    finally:
+        os.close(fd)
+
+
+def _real_path(root: int, fd: int) -> bytes:
+    """Where a descriptor is below the root, by the kernel's word (proc_pid_fd(5))."""
+    top = os.readlink(b"/proc/self/fd/%d" % root)
+    path = os.readlink(b"/proc/self/fd/%d" % fd)
+    if top == b"/":
+        return path.strip(b"/")
+    return path[len(top) :].strip(b"/") if path.startswith(top) else path.strip(b"/")
+
+
+def _matches(root: int, parts: list[str]) -> list[str]:
+    found = [""]
+    for index, part in enumerate(parts):
+        expression = None if not has_wildcards(part) else re.compile(translate(part), re.DOTALL)
+        following: list[str] = []
+        for before in found:
+            if part == "**":
+                following += _below(root, before, is_last=index == len(parts) - 1)
+            elif expression is None:
+                following.append(posixpath.join(before, part))
+            else:
+                names = [name for name in _names(root, before) if expression.fullmatch(name)]
+                following += [posixpath.join(before, name) for name in names]
+        found = [path for path in dict.fromkeys(following) if _exists(root, path)]
+        if len(found) > _MOST_MATCHES:
+            raise InvalidArgument(f"{'/'.join(parts)} matches too many files", remedy="copy their directory")
+    return found
+
+
+def _below(root: int, before: str, *, is_last: bool) -> list[str]:
+    """The directory itself and all directories below it; with `is_last` the files too."""
+    found = [] if is_last else [before]
+    pending = [before]
+    while pending:
+        directory = pending.pop()
+        for name in _names(root, directory):
+            path = posixpath.join(directory, name)
+            if _is_plain_directory(root, path):
+                pending.append(path)
+                found.append(path)
+            elif is_last:
+                found.append(path)
+    return found
+
+
+def _names(root: int, path: str) -> list[str]:
+    try:
+        fd = open_in_root(root, path or ".", os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        if error.errno in _LOST:
+            return []
+        raise
+    try:
+        return sorted(os.listdir(fd))
+    finally:
+        os.close(fd)
+
+
+def _exists(root: int, path: str) -> bool:
+    try:
+        os.close(open_in_root(root, path or ".", os.O_PATH | os.O_NOFOLLOW))
+    except OSError as error:
+        if error.errno in _LOST:
+            return False
+        raise
+    return True
+
+
+def _is_plain_directory(root: int, path: str) -> bool:
+    fd = open_in_root(root, path, os.O_PATH | os.O_NOFOLLOW)
+    try:
+        return stat.S_ISDIR(os.fstat(fd).st_mode)
+    finally:
+        os.close(fd)
+
+
+def translate(pattern: str) -> str:
+    """The regular expression of one name's pattern (Go's path.Match). Raises InvalidArgument for a bad one.
+
+    What a star passes over is final once what follows it was found, so that no pattern makes the match slow.
+    """
+    segments: list[list[str]] = [[]]
+    index = 0
+    while index < len(pattern):
+        character = pattern[index]
+        index += 1
+        if character == "*":
+            segments.append([])
+        elif character == "?":
+            segments[-1].append("[^/]")
+        elif character == "\\":
+            if index == len(pattern):
+                raise _bad(pattern)
+            segments[-1].append(re.escape(pattern[index]))
+            index += 1
+        elif character == "[":
+            end = pattern.find("]", index + 1)
+            if end < 0:
+                raise _bad(pattern)
+            segments[-1].append(_class(pattern[index:end]))
+            index = end + 1
+        else:
+            segments[-1].append(re.escape(character))
+    first, *others = ["".join(segment) for segment in segments]
+    if not others:
+        return first
+    middle = "".join(f"(?>[^/]*?{segment})" for segment in others[:-1])
+    return f"{first}{middle}[^/]*{others[-1]}"
+
+
+def _class(inside: str) -> str:
+    negated = inside.startswith("^")
+    text = inside[1:] if negated else inside
+    escaped = re.sub(r"([\[\]&~|^])", r"\\\1", text)
+    return f"[{'^' if negated else ''}{escaped}]"
+
+
+def _bad(pattern: str) -> InvalidArgument:
+    return InvalidArgument(f"syntax error in pattern: {pattern!r}", remedy="close brackets, or escape them with \\")

@@ -1,0 +1,159 @@
+"""One stage from its base to its last instruction: each instruction looked up in the cache, else carried out.
+
+Configuration is `configuring`'s, files are `files`', commands are `commands`'; here they become images.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass, field
+
+from sampan.build import instructions as said
+from sampan.build.commands import Commands
+from sampan.build.configuring import configure, replaced, work_directory
+from sampan.build.file_steps import FileSteps
+from sampan.build.graph import StagePlan
+from sampan.build.instructions import Instruction, Position
+from sampan.build.moving import reads_context
+from sampan.build.parser import parse_trigger
+from sampan.build.progress import Note, Removed, Running, StepBegins, StepEnds, Tell, Triggers
+from sampan.build.snapshots import refuse_machine
+from sampan.build.stage_state import StageState, begin, nop
+from sampan.build.threads import away
+from sampan.build.workshop import Workshop
+from sampan.errors import InvalidArgument, SampanError
+from sampan.image.records import Image
+from sampan.linux.openat import make_directories_in_root
+
+
+@dataclass(slots=True)
+class StageBuild:
+    """Builds one stage. `first` is the number of its FROM among all steps, of which there are `total`."""
+
+    workshop: Workshop
+    plan: StagePlan
+    instructions: tuple[Instruction, ...]
+    first: int
+    total: int
+    tell: Tell
+    state: StageState = field(init=False)
+
+    async def build(self) -> Image | None:
+        """The stage's image; None when it is nothing at all. Raises the SampanError of the step that failed."""
+        self.tell(StepBegins(self.first, self.total, self.plan.stage.position.text))
+        self.state = await self._begin()
+        self.workshop.scopes[self.plan.index] = self.state.scope
+        self.workshop.begun[self.plan.index] = self.state.image
+        triggers = tuple(self._trigger(text) for text in self.state.pending)
+        self.workshop.uses.begin(triggers)
+        self.tell(StepEnds(self.state.image_id))
+        await self._carry_out_triggers(triggers)
+        for number, instruction in enumerate(self.instructions, self.first + 1):
+            self.tell(StepBegins(number, self.total, instruction.position.text))
+            await self._carry_out(instruction)
+        return self.state.image
+
+    async def _begin(self) -> StageState:
+        plan, workshop = self.plan, self.workshop
+        if plan.base_stage is not None:
+            image = workshop.results[plan.base_stage]
+            state = begin(image, workshop.scope, workshop.platform)
+            state.scope = workshop.scopes[plan.base_stage].child()
+            return state
+        if plan.base == "scratch":
+            return begin(None, workshop.scope, workshop.platform)
+        try:
+            platform = plan.platform or workshop.request.platform
+            image = await workshop.bases.find(plan.base, pull=workshop.request.pull, platform=platform, tell=self.tell)
+            refuse_machine(image, plan.base)
+        except SampanError as error:
+            raise placed(error, plan.stage.position) from error
+        workshop.committer.use(image)
+        return begin(image, workshop.scope, workshop.platform)
+
+    def _trigger(self, text: str) -> Instruction:
+        return parse_trigger(text, name=f"{self.plan.base} (ONBUILD)", escape=self.workshop.escape)
+
+    async def _carry_out_triggers(self, triggers: tuple[Instruction, ...]) -> None:
+        if triggers:
+            self.tell(Triggers(len(triggers)))
+        for instruction in triggers:
+            await self._carry_out(instruction)
+
+    async def _carry_out(self, instruction: Instruction) -> None:
+        try:
+            match instruction:
+                case said.Run():
+                    await Commands(self.workshop, self.plan, self.tell).run(self.state, instruction)
+                case said.Copy() | said.Add():
+                    await FileSteps(self.workshop, self.plan, self.tell).copy(self.state, instruction)
+                case said.Workdir():
+                    await self._work_directory(instruction)
+                case _:
+                    self._configure(instruction)
+        except SampanError as error:
+            raise placed(error, instruction.position) from error
+        if reads_context(instruction):
+            self.workshop.uses.left -= 1
+
+    def _configure(self, instruction: Instruction) -> None:
+        state, committer = self.state, self.workshop.committer
+        made = configure(instruction, state.defaults, state.scope, command_set=state.command_set)
+        state.command_set = state.command_set or made.sets_command
+        if made.note:
+            self.tell(Note(made.note))
+        command = nop(made.defaults, made.comment, apart=True)
+        author = state.config.author if made.author is None else made.author
+        key = committer.key(state, command, made.defaults, author)
+        cached = self.workshop.find_cached(self.plan, state, key, command, made.defaults)
+        if cached is not None:
+            committer.take_cached(state, cached, self.tell)
+            return
+        self._show_container()
+        committer.commit(state, key, command, made.defaults, author=made.author)
+        self.tell(StepEnds(state.image_id))
+
+    async def _work_directory(self, instruction: said.Workdir) -> None:
+        state, committer, snapshots = self.state, self.workshop.committer, self.workshop.snapshots
+        path = state.scope.expand(instruction.path, instruction.position)
+        if not path:
+            raise instruction.position.refusal("WORKDIR is empty", remedy="name a directory")
+        path = work_directory(state.defaults.working_dir, path)
+        after = replaced(state.defaults, working_dir=path)
+        command = nop(state.defaults, f"WORKDIR {path}", apart=False)
+        key = committer.key(state, command, after)
+        cached = self.workshop.find_cached(self.plan, state, key, command, after)
+        if cached is not None:
+            committer.take_cached(state, cached, self.tell)
+            return
+        self._show_container()
+
+        latest_s = committer.latest_s(state)
+
+        def make() -> str:
+            with snapshots.writable(state.diff_ids) as snapshot:
+                try:
+                    os.close(make_directories_in_root(snapshot.root_fd, path, 0o755, 0, 0))
+                except NotADirectoryError:
+                    raise InvalidArgument(f"Cannot mkdir: {path} is not a directory", remedy="choose another") from None
+                return snapshots.finish(snapshot, committer.hold, latest_s).diff_id
+
+        committer.commit(state, key, command, after, diff_id=await away(make))
+        self.tell(StepEnds(state.image_id))
+
+    def _show_container(self) -> None:
+        """What Docker's builder shows of a step that only changes the configuration: it makes a container for it.
+
+        Nothing is run for one here or there; readers of the stream count on the two lines.
+        """
+        name = secrets.token_hex(32)
+        self.tell(Running(name))
+        if self.workshop.request.remove or self.workshop.request.force_remove:
+            self.tell(Removed(name))
+
+
+def placed(error: SampanError, where: Position) -> SampanError:
+    """The error with the place in the Dockerfile that it is about, unless it has one."""
+    error.place = error.place or f"{where.file}:{where.line}"
+    return error

@@ -1,0 +1,21 @@
+"""What somebody may have meant: the nearest of the known names, for remedies."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """`did you mean X?` for the nearest known name, else the list of what is known."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word[:64].lower(), [name.lower() for name in names], n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {next(name for name in names if name.lower() == close[0])}?"
+    return f"known are {', '.join(names)}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known name that is nearest, "" when none is near."""
+    close = difflib.get_close_matches(word[:64], sorted(known), n=1, cutoff=0.7)
+    return close[0] if close else ""

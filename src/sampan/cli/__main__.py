@@ -1,0 +1,181 @@
+"""Where the `sampan` command begins: options before the command, the command's module, and how it ends.
+
+Meant to be run by `python -I -S`; what is imported here every command pays for.
+"""
+
+from __future__ import annotations
+
+import posix
+import sys
+
+from sampan.cli.grammar import Arguments, HelpWanted, UsageError, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+    from typing import NoReturn
+
+    from sampan.client.session import Session
+
+OPTIONS = (
+    ("config", "", "string", "", "Folder of docker's client settings, by default ~/.docker"),
+    ("context", "c", "string", "", "Use the endpoint of this docker context (`default`: the default socket)"),
+    ("debug", "D", "bool", "", "Show where in the program an error came from"),
+    ("host", "H", "string", "", "Where the daemon listens: unix:///path.sock or tcp://host:port"),
+    ("tls", "", "bool", "", "Encrypt the connection; --tlsverify does too"),
+    ("tlscacert", "", "string", "", "Trust only certificates signed by this CA"),
+    ("tlscert", "", "string", "", "The certificate to show to the daemon"),
+    ("tlskey", "", "string", "", "The key of that certificate"),
+    ("tlsverify", "", "bool", "", "Encrypt, and check the daemon's certificate"),
+    ("version", "v", "bool", "", "Print the version of this program and leave"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and end the process with its exit code, without tearing the interpreter down."""
+    _open_standard_descriptors()
+    code = run(sys.argv[1:] if argv is None else argv)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        _end_by_signal(13)
+    except OSError as error:
+        from sampan.cli.problem import report
+
+        code = report(error, [])
+    posix._exit(code)  # noqa: SLF001 - its documented name
+
+
+def _open_standard_descriptors() -> None:
+    """Put /dev/null where 0, 1 or 2 is closed, lest a socket get the number and be taken for the terminal."""
+    for fd in range(3):
+        try:
+            posix.fstat(fd)
+        except OSError:
+            posix.open("/dev/null", posix.O_RDWR)  # gets the lowest number that is free, which is this one
+            setattr(sys, ("stdin", "stdout", "stderr")[fd], open(fd, "w" if fd else "r", closefd=False))  # noqa: SIM115
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command line and return its exit code; what went wrong has been said on standard error."""
+    name: list[str] = []
+    debug = False
+    try:
+        options = parse(OPTIONS, argv, interspersed=False)
+        debug = options.flag("debug")
+        if options.given("config"):
+            posix.environ[b"DOCKER_CONFIG"] = options.text("config").encode("utf-8", "surrogateescape")
+        if options.flag("version"):
+            from sampan.cli import CLIENT_VERSION
+
+            sys.stdout.write(f"sampan version {CLIENT_VERSION}\n")
+            return 0
+        module, name, words = find_command(options.words)
+        arguments = parse_command(module, words, " ".join(name))
+        session = open_session(options) if getattr(module, "NEEDS_DAEMON", True) else None
+        code: int = module.run(arguments, session)
+        return code
+    except HelpWanted:
+        from sampan.cli.help import show_help
+
+        return show_help(name or _given_name(argv))
+    except BrokenPipeError:
+        _end_by_signal(13)
+    except KeyboardInterrupt:
+        _end_by_signal(2)
+    except Exception as error:
+        if debug:
+            raise
+        from sampan.cli.problem import report
+
+        return report(error, name or _given_name(argv))
+
+
+def find_command(words: Sequence[str]) -> tuple[ModuleType, list[str], list[str]]:
+    """The module of the command that `words` begin with, the command's name, and the words after it."""
+    from sampan.cli.commands import ALIASES, GROUPS, TOP_LEVEL
+
+    if not words or words[0] == "help":
+        raise HelpWanted
+    first = words[0]
+    if first in TOP_LEVEL and first not in GROUPS:
+        return load(TOP_LEVEL[first]), [first], list(words[1:])
+    if first not in GROUPS:
+        raise UsageError(f"there is no command {first!r}", remedy=_similar(first, TOP_LEVEL | GROUPS), code=1)
+    if len(words) == 1 or words[1].startswith("-"):
+        raise HelpWanted
+    second = ALIASES.get(f"{first} {words[1]}", f"{first} {words[1]}").partition(" ")[2]
+    commands = GROUPS[first][1]
+    if second not in commands:
+        raise UsageError(f"there is no command {first!r} {words[1]!r}", remedy=_similar(second, commands), code=1)
+    return load(commands[second]), [first, second], list(words[2:])
+
+
+def load(module: str) -> ModuleType:
+    """The module of a command."""
+    name = f"sampan.cli.commands.{module}"
+    __import__(name)
+    return sys.modules[name]
+
+
+def parse_command(module: ModuleType, words: Sequence[str], name: str) -> Arguments:
+    """The command's arguments, their number checked."""
+    arguments = parse(module.OPTIONS, words, interspersed=getattr(module, "INTERSPERSED", True))
+    least, most = module.WORDS
+    count = len(arguments.words)
+    if count < least or 0 <= most < count:
+        raise UsageError(f"`sampan {name}` takes {_amount(least, most)}, not {count}", code=1)
+    return arguments
+
+
+def _amount(least: int, most: int) -> str:
+    if most == 0:
+        return "no arguments"
+    number = str(least) if least == most else f"at least {least}" if most < 0 else f"{least} to {most}"
+    return f"{number} argument" if number in {"1", "at least 1"} else f"{number} arguments"
+
+
+def open_session(options: Arguments) -> Session:
+    """The session with the daemon that the options name; nothing is connected yet."""
+    from sampan.client.endpoint import find_endpoint
+    from sampan.client.session import Session
+
+    endpoint, default = find_endpoint(options.text("host"), options.text("context"))
+    if options.flag("tls") or options.flag("tlsverify"):
+        from sampan.client.tls import TlsFiles
+
+        authority, certificate, key = (options.text(name) for name in ("tlscacert", "tlscert", "tlskey"))
+        endpoint.tls = TlsFiles(authority, certificate, key, verify=options.flag("tlsverify"))
+    return Session(endpoint, may_start=default)
+
+
+def _given_name(argv: Sequence[str]) -> list[str]:
+    """The command that a help was asked of, as far as the words name one."""
+    from sampan.cli.commands import GROUPS, TOP_LEVEL
+
+    words = [word for word in argv if not word.startswith("-") and word != "help"]
+    if words and words[0] in GROUPS:
+        return words[:2] if words[1:2] and words[1] in GROUPS[words[0]][1] else words[:1]
+    return words[:1] if words and words[0] in TOP_LEVEL else []
+
+
+def _similar(word: str, names: object) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, list(names), n=1)  # type: ignore[call-overload]
+    return f"did you mean `{close[0]}`? `sampan --help` lists all" if close else "`sampan --help` lists the commands"
+
+
+def _end_by_signal(number: int) -> NoReturn:
+    """End as a program does that does not catch the signal, so that a shell sees why."""
+    import _signal  # type: ignore[import-not-found] # signal costs 4 ms
+
+    _signal.signal(number, _signal.SIG_DFL)
+    posix.kill(posix.getpid(), number)
+    posix._exit(128 + number)  # noqa: SLF001 - its documented name
+
+
+if __name__ == "__main__":
+    main()

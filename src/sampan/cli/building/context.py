@@ -1,0 +1,140 @@
+"""The build context: which files are meant, and the archive of them that is sent.
+
+A directory is packed without what its .dockerignore keeps out; standard input is an archive or a Dockerfile alone;
+anything that looks like an address is left for the daemon to fetch.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sampan.build.ignore import IgnoreRules, ignore_files, read_ignore_file
+from sampan.cli.building.packing import pack_directory, pack_files
+from sampan.cli.grammar import Failure, UsageError
+from sampan.errors import InvalidArgument
+
+_STEP = 1 << 18
+_HEAD = 512
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
+_REMOTE = ("http://", "https://", "git://", "git@", "github.com/", "ssh://")
+_NAMES = ("Dockerfile", "dockerfile")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is sent: `body` in pieces (None when the daemon fetches `remote`), and the Dockerfile's name in it.
+
+    `text` is the Dockerfile's content where it is known here, `shown` what messages call it.
+    """
+
+    body: Iterator[bytes] | None
+    remote: str
+    dockerfile: str
+    shown: str
+    text: bytes | None
+    rules: IgnoreRules | None
+
+
+def find_context(where: str, dockerfile: str) -> Context:
+    """The context that a command line names. Failure when it is not there, UsageError when it makes no sense."""
+    if where == "-":
+        if dockerfile == "-":
+            raise UsageError("the context and the Dockerfile cannot both come from standard input", code=1)
+        return _from_stdin(dockerfile)
+    if where.startswith(_REMOTE) or where.partition("#")[0].endswith(".git"):
+        if dockerfile == "-":
+            raise UsageError(
+                "a Dockerfile from standard input needs a context on this machine", remedy="clone it first", code=1
+            )
+        return Context(None, where, dockerfile, dockerfile or "Dockerfile", None, None)
+    if not os.path.isdir(where):
+        if os.path.exists(where):
+            raise Failure(f"{where} is no directory", remedy="name the directory; the Dockerfile is named with -f")
+        raise Failure(f"{where} does not exist", remedy="name the directory with the files to build from, as in `.`")
+    return _from_directory(where, dockerfile)
+
+
+def _from_stdin(dockerfile: str) -> Context:
+    if sys.stdin is not None and sys.stdin.isatty():
+        raise Failure("no context comes from a terminal", remedy="redirect an archive or a Dockerfile to it")
+    head = b""
+    while len(head) < _HEAD and (data := os.read(0, _STEP)):
+        head += data
+    if head.startswith(_COMPRESSED) or head[257:262] == b"ustar":
+        return Context(_with_rest(head), "", dockerfile, dockerfile or "Dockerfile", None, None)
+    if dockerfile:
+        raise UsageError(
+            "what comes from standard input is no archive, so -f has nothing to name",
+            remedy="send a tar archive, or a Dockerfile without -f",
+            code=1,
+        )
+    text = head + b"".join(iter(lambda: os.read(0, _STEP), b""))
+    if not text.strip():
+        raise Failure("standard input is empty", remedy="send an archive or a Dockerfile")
+    return Context(pack_files({"Dockerfile": text}), "", "", "Dockerfile", text, None)
+
+
+def _with_rest(head: bytes) -> Iterator[bytes]:
+    yield head
+    while data := os.read(0, _STEP):
+        yield data
+
+
+def _from_directory(where: str, dockerfile: str) -> Context:
+    root = os.path.realpath(where)
+    inside, text = _dockerfile(root, dockerfile)
+    rules, ignore_name = _rules(root, inside or (dockerfile if dockerfile != "-" else ""))
+    shown = inside or (dockerfile if dockerfile != "-" else "Dockerfile")
+    if inside:
+        kept = rules.with_kept((inside, ignore_name)) if rules else None
+        extra: dict[str, bytes] = {}
+        if rules is not None and ignore_name != ".dockerignore":
+            # the daemon decides by .dockerignore whether steps see the Dockerfile
+            extra[".dockerignore"] = _read(os.path.join(root, ignore_name))
+        return Context(pack_directory(root, kept, extra), "", inside, shown, text, rules)
+    name = f".dockerfile.{os.urandom(10).hex()}"
+    written = _read(os.path.join(root, ignore_name)) if rules is not None else b""
+    extra = {name: text, ".dockerignore": written + f"\n.dockerignore\n{name}\n".encode()}
+    return Context(pack_directory(root, rules, extra), "", name, shown, text, rules)
+
+
+def _dockerfile(root: str, dockerfile: str) -> tuple[str, bytes]:
+    """The Dockerfile's path below the root, "" when it is elsewhere, and its content."""
+    if dockerfile == "-":
+        text = b"".join(iter(lambda: os.read(0, _STEP), b""))
+        if not text.strip():
+            raise Failure("standard input holds no Dockerfile", remedy="name the file with -f")
+        return "", text
+    if not dockerfile:
+        for name in _NAMES:
+            if os.path.isfile(os.path.join(root, name)):
+                return name, _read(os.path.join(root, name))
+        raise Failure(f"there is no Dockerfile in {root}", remedy="name it with -f, wherever it is")
+    path = os.path.realpath(dockerfile)
+    if not os.path.exists(path) and os.path.exists(os.path.join(root, dockerfile)):
+        path = os.path.realpath(os.path.join(root, dockerfile))
+    if not os.path.isfile(path):
+        raise Failure(f"there is no Dockerfile at {dockerfile}", remedy="-f is a path from here, not from the context")
+    inside = posixpath.relpath(path, root)
+    return ("" if inside.startswith("../") else inside), _read(path)
+
+
+def _rules(root: str, dockerfile: str) -> tuple[IgnoreRules | None, str]:
+    """The ignore rules that count, None when there are none, and the name of their file."""
+    for name in ignore_files(dockerfile) if dockerfile else (".dockerignore",):
+        path = os.path.join(root, name)
+        if os.path.isfile(path):
+            try:
+                return read_ignore_file(_read(path)), name
+            except InvalidArgument as error:
+                raise Failure(f"{path}: {error.sentence}", remedy=error.remedy) from None
+    return None, ".dockerignore"
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()

@@ -1,0 +1,42 @@
+"""`sampan pull`: get an image from its registry."""
+
+from __future__ import annotations
+
+import sys
+
+from sampan.cli.credentials import HUB, registry_of
+from sampan.cli.pulling import pull_image
+from sampan.client.references import join_reference, split_reference
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sampan.cli.grammar import Arguments
+    from sampan.client.session import Session
+
+SUMMARY = "Get an image from its registry"
+USAGE = ("[OPTIONS] NAME[:TAG|@DIGEST]",)
+WORDS = (1, 1)
+OPTIONS = (
+    ("all-tags", "a", "bool", "", "Get every tag of the repository"),
+    ("disable-content-trust", "", "bool", "true", "Kept for docker's scripts; signatures by notary are not checked"),
+    ("platform", "", "string", "", "Platform of the image, as in linux/arm64"),
+    ("quiet", "q", "bool", "", "Do not show how it goes"),
+)
+
+
+def run(arguments: Arguments, session: Session) -> int:
+    """Pull it, and print its whole name."""
+    image = arguments.words[0]
+    every = arguments.flag("all-tags")
+    pull_image(
+        session,
+        image,
+        arguments.text("platform"),
+        out=None if arguments.flag("quiet") else sys.stdout,
+        every_tag=every,
+    )
+    name, tag = split_reference(image)
+    if registry_of(name) == HUB:
+        name = f"{HUB}/{name if '/' in name else f'library/{name}'}" if not name.startswith(f"{HUB}/") else name
+    sys.stdout.write((name if every else join_reference(name, tag or "latest")) + "\n")
+    return 0

@@ -1,0 +1,20 @@
+"""`sampan secret inspect`: everything about secrets, but never what is in them."""
+
+from __future__ import annotations
+
+from sampan.cli.commands.inspect import inspect
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sampan.cli.grammar import Arguments
+    from sampan.client.session import Session
+
+SUMMARY = "Show everything about secrets, but never what is in them"
+USAGE = ("[OPTIONS] SECRET [SECRET...]",)
+WORDS = (1, -1)
+OPTIONS = (("format", "f", "string", "", "How to print: json, or a Go template"),)
+
+
+def run(arguments: Arguments, session: Session) -> int:
+    """Print what is found; the exit code is 1 when something is not."""
+    return inspect(arguments, session, ["secret"])

@@ -1,0 +1,163 @@
+"""Completion scripts for bash, zsh and fish: static text made from the tables.
+
+What they start is `sampan ps` and `sampan images`, and only where a container or an image is to be named.
+"""
+
+from __future__ import annotations
+
+from sampan.cli.__main__ import OPTIONS, load
+from sampan.cli.catalogue import command_names
+from sampan.cli.commands import GROUPS, TOP_LEVEL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sampan.cli.grammar import Row
+
+IMAGE_WORDS = ("IMAGE", "SOURCE_IMAGE", "REPOSITORY")
+
+
+def argument_kind(module: str) -> str:
+    """What the command's words name: "container", "image" or nothing that completion knows."""
+    first = load(module).USAGE[0]
+    if "CONTAINER" in first:
+        return "container"
+    return "image" if any(word in first for word in IMAGE_WORDS) else ""
+
+
+def _words(rows: Sequence[Row]) -> list[str]:
+    found = [f"--{row[0]}" for row in rows if row[2] != "alias"]
+    return sorted([*found, *(f"-{row[1]}" for row in rows if row[1]), "--help"])
+
+
+def _with_value(rows: Sequence[Row]) -> list[str]:
+    valued = [row for row in rows if row[2] not in {"bool", "alias"}]
+    return sorted([f"--{row[0]}" for row in valued] + [f"-{row[1]}" for row in valued if row[1]])
+
+
+def bash() -> str:
+    """A script for bash, to be sourced or put into its completions folder as `sampan`."""
+    lines = ["# bash completion for sampan, made by `sampan completion bash`", "_sampan() {"]
+    lines += ["  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command= index=1"]
+    lines += ["  while ((index < COMP_CWORD)); do", "    case ${COMP_WORDS[index]} in"]
+    lines += [f"      {'|'.join(_with_value(OPTIONS))}) ((index++)) ;;", "      -*) ;;"]
+    lines += [f"      {'|'.join(sorted(GROUPS))})"]
+    lines += [
+        "        if [[ -z $command ]]; then command=${COMP_WORDS[index]}",
+        '        else command+=" ${COMP_WORDS[index]}"; break; fi ;;',
+    ]
+    lines += [
+        '      *) command="${command:+$command }${COMP_WORDS[index]}"; break ;;',
+        "    esac",
+        "    ((index++))",
+        "  done",
+    ]
+    lines += ["  local options= valued= names= kind=", "  case $command in"]
+    lines += [f'    "") options="{" ".join(_words(OPTIONS))}"; names="{" ".join(sorted({*TOP_LEVEL, *GROUPS}))}" ;;']
+    for group, (_, commands) in sorted(GROUPS.items()):
+        lines.append(f'    {group}) names="{" ".join(sorted(commands))}" ;;')
+    for name, module in command_names():
+        rows = load(module).OPTIONS
+        lines.append(f'    "{" ".join(name)}") kind={argument_kind(module)}')
+        lines.append(f'      options="{" ".join(_words(rows))}"')
+        lines.append(f'      valued=" {" ".join(_with_value(rows))} " ;;')
+    lines += [
+        "  esac",
+        '  if [[ $valued == *" $previous "* ]]; then COMPREPLY=($(compgen -f -- "$current")); return; fi',
+    ]
+    lines += ["  if [[ $current == -* ]]; then names=$options", "  elif [[ $kind == container ]]; then"]
+    lines += ["    names=$(sampan ps -a --format '{{.Names}}' 2>/dev/null)", "  elif [[ $kind == image ]]; then"]
+    lines += ["    names=$(sampan images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null)", "  fi"]
+    lines += [
+        '  COMPREPLY=($(compgen -W "$names" -- "$current"))',
+        '  [[ ${#COMPREPLY[@]} == 0 ]] && COMPREPLY=($(compgen -f -- "$current"))',
+    ]
+    return "\n".join([*lines, "}", "complete -F _sampan sampan", ""])
+
+
+def _zsh_text(text: str) -> str:
+    return text.replace("'", "").replace("[", "(").replace("]", ")").replace(":", "\\:").replace("`", "")
+
+
+def _zsh_options(rows: Sequence[Row]) -> list[str]:
+    found = []
+    for long, short, kind, _, summary in rows:
+        if kind == "alias":
+            continue
+        value = "" if kind == "bool" else f":{kind}:_files"
+        found.append(f"'--{long}{'' if kind == 'bool' else '='}[{_zsh_text(summary)}]{value}'")
+        if short:
+            found.append(f"'-{short}[{_zsh_text(summary)}]{value}'")
+    return found
+
+
+def zsh() -> str:
+    """A script for zsh, to be put into a folder of $fpath as `_sampan`."""
+    lines = ["#compdef sampan", "# zsh completion for sampan, made by `sampan completion zsh`", ""]
+    lines += ["_sampan_containers() { compadd -- ${(f)\"$(sampan ps -a --format '{{.Names}}' 2>/dev/null)\"} }"]
+    lines += [
+        "_sampan_images() { compadd -- ${(f)\"$(sampan images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null)\"} }"
+    ]
+    for title, names in (("", TOP_LEVEL), *((group, commands) for group, (_, commands) in sorted(GROUPS.items()))):
+        lines += ["", f"_sampan_{title or 'top'}_names() {{", "  local -a names=("]
+        lines += [f"    '{name}:{_zsh_text(load(module).SUMMARY)}'" for name, module in sorted(names.items())]
+        if not title:
+            lines += [f"    '{group}:{_zsh_text(summary)}'" for group, (summary, _) in sorted(GROUPS.items())]
+        lines += ["  )", "  _describe command names", "}"]
+    lines += ["", "_sampan() {", "  local curcontext=$curcontext state line", "  local -i at=2"]
+    lines += ["  while (( at < CURRENT )) && [[ $words[at] == -* ]]; do (( at++ )); done"]
+    lines += [
+        "  if (( at >= CURRENT )); then",
+        f"    _arguments {' '.join(_zsh_options(OPTIONS))} '*::command:_sampan_top_names'",
+        "    return",
+        "  fi",
+    ]
+    lines += ["  local command=$words[at]", f"  if [[ $command == ({'|'.join(sorted(GROUPS))}) ]]; then"]
+    lines += ["    if (( at + 1 >= CURRENT )); then _sampan_${command}_names; return; fi"]
+    lines += [
+        '    command="$command $words[at+1]"; (( at++ ))',
+        "  fi",
+        "  shift $(( at - 1 )) words; (( CURRENT -= at - 1 ))",
+        "  case $command in",
+    ]
+    for name, module in command_names():
+        kind = argument_kind(module)
+        rest = f"'*:{kind}:_sampan_{kind}s'" if kind else "'*:file:_files'"
+        lines.append(f"    '{' '.join(name)}') _arguments -s {' '.join(_zsh_options(load(module).OPTIONS))} {rest} ;;")
+    return "\n".join([*lines, "  esac", "}", "", '_sampan "$@"', ""])
+
+
+def _fish_text(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def fish() -> str:
+    """A script for fish, to be put into its completions folder as `sampan.fish`."""
+    lines = ["# fish completion for sampan, made by `sampan completion fish`", "complete -c sampan -f"]
+    for name, module in sorted(TOP_LEVEL.items()):
+        lines.append(f"complete -c sampan -n __fish_use_subcommand -a {name} -d '{_fish_text(load(module).SUMMARY)}'")
+    for group, (summary, commands) in sorted(GROUPS.items()):
+        if group not in TOP_LEVEL:
+            lines.append(f"complete -c sampan -n __fish_use_subcommand -a {group} -d '{_fish_text(summary)}'")
+        seen = f"__fish_seen_subcommand_from {group}; and not __fish_seen_subcommand_from {' '.join(sorted(commands))}"
+        for name, module in sorted(commands.items()):
+            lines.append(f"complete -c sampan -n '{seen}' -a {name} -d '{_fish_text(load(module).SUMMARY)}'")
+    lines += [f"complete -c sampan -n __fish_use_subcommand {_fish_option(row)}" for row in OPTIONS]
+    for words, module in command_names():
+        seen = "; and ".join(f"__fish_seen_subcommand_from {part}" for part in words)
+        rows = [row for row in load(module).OPTIONS if row[2] != "alias"]
+        lines += [f"complete -c sampan -n '{seen}' {_fish_option(row)}" for row in rows]
+        kind = argument_kind(module)
+        if kind == "container":
+            lines.append(f"complete -c sampan -n '{seen}' -a '(sampan ps -a --format \"{{{{.Names}}}}\" 2>/dev/null)'")
+        elif kind == "image":
+            images = 'sampan images --format "{{.Repository}}:{{.Tag}}" 2>/dev/null'
+            lines.append(f"complete -c sampan -n '{seen}' -a '({images})'")
+    return "\n".join([*lines, ""])
+
+
+def _fish_option(row: Row) -> str:
+    long, short, kind, _, summary = row
+    value = "" if kind == "bool" else " -r"
+    return f"-l {long}{f' -s {short}' if short else ''}{value} -d '{_fish_text(summary)}'"

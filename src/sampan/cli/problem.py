@@ -1,0 +1,66 @@
+"""What a command says when it fails, on standard error: the sentence, and the remedy on a line of its own."""
+
+from __future__ import annotations
+
+import sys
+
+from sampan.cli.grammar import Failure, UsageError
+from sampan.client.failure import ApiError, ClientError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def sentence_of(error: Exception) -> str:
+    """What is said of `error`; what the daemon refused begins as Docker's clients begin it."""
+    if isinstance(error, ApiError):
+        return f"Error response from daemon: {error.sentence}"
+    if isinstance(error, (Failure, ClientError)):
+        return error.sentence
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower()
+    return str(error) or type(error).__name__
+
+
+def say(sentence: str, remedy: str = "") -> None:
+    """One error on standard error."""
+    text = f"sampan: {sentence}\n"
+    if remedy:
+        text += f"  try: {remedy}\n"
+    try:  # noqa: SIM105 - contextlib costs milliseconds
+        sys.stdout.flush()
+    except OSError:
+        pass  # which may be what is to be said
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+def report(error: Exception, name: Sequence[str]) -> int:
+    """Say what went wrong in the command `name` and return the exit code for it."""
+    remedy: str = getattr(error, "remedy", "")
+    if isinstance(error, UsageError) and not remedy:
+        remedy = f"sampan {' '.join([*name, '--help'])}"
+    sentence = sentence_of(error)
+    if sentence:
+        say(sentence, remedy)
+    if isinstance(error, Failure):
+        return error.code
+    if isinstance(error, ClientError) and name and name[-1] == "run":
+        return exit_code_of_start(error)
+    return 1
+
+
+def exit_code_of_start(error: ClientError) -> int:
+    """As a shell would say it: 127 when the program is not there, 126 when it cannot be executed, else 125.
+
+    Docker's daemon tells by its sentence only; ours by the same sentences.
+    """
+    sentence = error.sentence.lower()
+    if any(
+        part in sentence for part in ("executable file not found", "no such file or directory", "system cannot find")
+    ):
+        return 127
+    if "permission denied" in sentence or "exec format error" in sentence or "is a directory" in sentence:
+        return 126
+    return 125

@@ -1,0 +1,83 @@
+"""What `sampan secret` and `sampan config` have in common, and the options of `run` that mount them."""
+
+from __future__ import annotations
+
+import sys
+
+from sampan.cli.grammar import UsageError
+from sampan.cli.request.mounts import split_words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sampan.cli.formats.listing import Column
+    from sampan.cli.grammar import Arguments
+    from sampan.client.session import Session
+
+LIST_OPTIONS = (
+    ("filter", "f", "filter", "", "Show only those that match, as in label=a=b"),
+    ("format", "", "string", "", "How to print: table, json, a Go template, or `table` and a template"),
+    ("quiet", "q", "bool", "", "Print only the ids"),
+)
+_FORM = "write NAME, or NAME,target=/path,mode=0400,uid=1000,gid=1000"
+
+
+def create(arguments: Arguments, session: Session, kind: str) -> int:
+    """Send a file's or standard input's content, and print the id."""
+    from base64 import b64encode
+
+    from sampan.cli.request.environment import key_values
+
+    name, source = arguments.words
+    with open(0 if source == "-" else source, "rb", closefd=source != "-") as file:
+        content = file.read()
+    body: dict[str, Any] = {"Name": name, "Data": b64encode(content).decode(), "Labels": {}}
+    if arguments.items("label"):
+        body["Labels"] = key_values(arguments.items("label"))
+    sys.stdout.write(session.call("POST", f"/{kind}s/create", None, body)["ID"] + "\n")
+    return 0
+
+
+def list_all(arguments: Arguments, session: Session, kind: str) -> int:
+    """Print those that there are, by name."""
+    from sampan.cli.commands.container_prune import filters_query
+    from sampan.cli.formats.containers import labels_text
+    from sampan.cli.formats.listing import show
+
+    columns: dict[str, Column] = {
+        "CreatedAt": ("CREATED", lambda one: one["CreatedAt"]),
+        "ID": ("ID", lambda one: one["ID"]),
+        "Labels": ("LABELS", lambda one: labels_text(one["Spec"].get("Labels"))),
+        "Name": ("NAME", lambda one: one["Spec"]["Name"]),
+        "UpdatedAt": ("UPDATED", lambda one: one["UpdatedAt"]),
+    }
+    found = session.call("GET", f"/{kind}s", filters_query(arguments))
+    quiet = "ID" if arguments.flag("quiet") else ""
+    show(found, columns, ("ID", "Name", "CreatedAt", "UpdatedAt"), arguments.text("format"), quiet=quiet)
+    return 0
+
+
+def read_file_mount(option: str, text: str) -> dict[str, Any]:
+    """One --secret or --config of `run` as the API takes it."""
+    mount: dict[str, Any] = {"Source": "", "Target": "", "UID": 0, "GID": 0, "Mode": 0o444}
+    for index, word in enumerate(split_words(text)):
+        key, mark, value = word.partition("=")
+        if not mark and index == 0:
+            mount["Source"] = word
+            continue
+        name = {"source": "Source", "src": "Source", "target": "Target", "dst": "Target"}.get(key)
+        try:
+            if name:
+                mount[name] = value
+            elif key in {"uid", "gid"}:
+                mount[key.upper()] = int(value)
+            elif key == "mode":
+                mount["Mode"] = int(value, 8)
+            else:
+                raise UsageError(f"--{option} {text!r} has no use for {word!r}", remedy=_FORM)
+        except ValueError:
+            raise UsageError(f"--{option} {text!r}: {key} cannot be {value!r}", remedy=_FORM) from None
+    if not mount["Source"]:
+        raise UsageError(f"--{option} {text!r} names no {option}", remedy=_FORM)
+    return mount

@@ -1,0 +1,168 @@
+"""Images: find, list, get and remove them (docker-py's ImageCollection and Image)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sampan.client.documents import Pruned
+from sampan.client.failure import ApiError, ClientError
+from sampan.client.filters import filters_text
+from sampan.client.noun import Noun
+from sampan.client.session import Session, quote
+
+Documents = list[dict[str, Any]]
+Removed = list[dict[str, str]]
+
+
+class Image(Noun):
+    """An image as it was when it was looked at."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<image {self.short_id} {', '.join(self.tags)}>"
+
+    @property
+    def id(self) -> str:
+        """The id, with its algorithm."""
+        return str(self.attrs["Id"])
+
+    @property
+    def short_id(self) -> str:
+        """The id's algorithm and its first twelve digits."""
+        return self.id[:19] if self.id.startswith("sha256:") else self.id[:12]
+
+    @property
+    def tags(self) -> list[str]:
+        """Its names."""
+        return [tag for tag in self.attrs.get("RepoTags") or [] if tag != "<none>:<none>"]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return dict((self.attrs.get("Config") or self.attrs).get("Labels") or {})
+
+    def history(self) -> list[dict[str, Any]]:
+        """Its layers, the newest first."""
+        found: list[dict[str, Any]] = self.session.call("GET", f"/images/{self.id}/history")
+        return found
+
+    def tag(self, repository: str, tag: str | None = None) -> bool:
+        """Give it a further name."""
+        self.session.call("POST", f"/images/{self.id}/tag", {"repo": repository, "tag": tag})
+        return True
+
+    def save(self) -> Iterator[bytes]:
+        """A tar archive of it, in pieces."""
+        return self.session.request("GET", "/images/get", {"names": self.tags[0] if self.tags else self.id}).chunks()
+
+    def remove(self, *, force: bool = False, noprune: bool = False) -> list[dict[str, str]]:
+        """Remove it and all its names."""
+        found: list[dict[str, str]] = self.session.call(
+            "DELETE", f"/images/{self.id}", {"force": force, "noprune": noprune}
+        )
+        return found
+
+    def reload(self) -> None:
+        """Look again."""
+        self.attrs = self.session.call("GET", f"/images/{self.id}/json")
+
+
+ImageList = list[Image]
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The images of one daemon."""
+
+    session: Session
+
+    def get(self, name: str) -> Image:
+        """The image with this name or id. Raises ImageNotFoundError: there is none."""
+        return Image(self.session, self.session.call("GET", f"/images/{quote(name)}/json"))
+
+    def list(
+        self, name: str | None = None, *, all: bool = False, filters: Mapping[str, object] | None = None
+    ) -> list[Image]:
+        """The images there are; with `name` those of this repository."""
+        wanted = {**(filters or {}), **({"reference": name} if name else {})}
+        query = {"all": all, "filters": filters_text(wanted)}
+        return [Image(self.session, document) for document in self.session.call("GET", "/images/json", query)]
+
+    def pull(
+        self,
+        repository: str,
+        tag: str | None = None,
+        *,
+        platform: str | None = None,
+        auth_config: dict[str, str] | None = None,
+    ) -> Image:
+        """Get an image from its registry. Raises ClientError: the daemon cannot."""
+        from sampan.client.references import join_reference, split_reference
+
+        name, named = split_reference(repository)
+        tag = tag or named or "latest"
+        query = {"fromImage": name, "tag": tag, "platform": platform}
+        headers = {"X-Registry-Auth": encoded_auth(auth_config)} if auth_config else None
+        self._await(self.session.request("POST", "/images/create", query, None, headers).chunks())
+        return self.get(join_reference(name, tag))
+
+    def push(self, repository: str, tag: str | None = None, *, auth_config: dict[str, str] | None = None) -> Documents:
+        """Give an image to its registry; gives the daemon's messages."""
+        headers = {"X-Registry-Auth": encoded_auth(auth_config or {})}
+        response = self.session.request("POST", f"/images/{quote(repository)}/push", {"tag": tag}, None, headers)
+        return self._await(response.chunks())
+
+    def load(self, data: bytes | Iterable[bytes]) -> ImageList:
+        """Take the images in a tar archive that `save` made."""
+        headers = {"Content-Type": "application/x-tar"}
+        response = self.session.request("POST", "/images/load", {"quiet": 1}, data, headers)
+        texts = [str(message.get("stream", "")).strip() for message in self._await(response.chunks())]
+        return [self.get(text.rpartition(": ")[2]) for text in texts if text.startswith("Loaded image")]
+
+    def import_image(
+        self, data: bytes | Iterable[bytes], repository: str, tag: str | None = None, *, changes: Iterable[str] = ()
+    ) -> Image:
+        """Make an image of a tar archive of files."""
+        query = {"fromSrc": "-", "repo": repository, "tag": tag or "latest", "changes": list(changes)}
+        response = self.session.request("POST", "/images/create", query, data, {"Content-Type": "application/x-tar"})
+        messages = self._await(response.chunks())
+        return self.get(str(messages[-1]["status"]))
+
+    def remove(self, image: str, *, force: bool = False, noprune: bool = False) -> Removed:
+        """Take a name from an image, and with the last one the image."""
+        found: Removed = self.session.call("DELETE", f"/images/{quote(image)}", {"force": force, "noprune": noprune})
+        return found
+
+    def prune(self, filters: Mapping[str, object] | None = None) -> Pruned:
+        """Remove those that nothing uses."""
+        found: Pruned = self.session.call("POST", "/images/prune", {"filters": filters_text(filters)})
+        return found
+
+    def search(self, term: str, *, limit: int | None = None) -> Documents:
+        """Look for images in the registry."""
+        found: Documents = self.session.call("GET", "/images/search", {"term": term, "limit": limit})
+        return found
+
+    def _await(self, chunks: Iterable[bytes]) -> Documents:
+        from sampan.client.session import documents
+
+        messages = []
+        for message in documents(chunks):
+            if message.get("error"):
+                raise _failure(str(message["error"]))
+            messages.append(message)
+        return messages
+
+
+def _failure(sentence: str) -> ClientError:
+    return ApiError(500, sentence)
+
+
+def encoded_auth(auth: dict[str, str]) -> str:
+    """Credentials as the X-Registry-Auth header takes them."""
+    return base64.urlsafe_b64encode(json.dumps(auth).encode()).decode()

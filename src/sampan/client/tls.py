@@ -1,0 +1,142 @@
+"""TLS to a daemon over tcp: which files, and the encrypted socket. Loaded only when a connection asks for it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+
+from sampan.client.endpoint import environment
+from sampan.client.failure import DaemonUnreachable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket as Socket  # noqa: N812
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Paths of PEM files; "" leaves one out. Without `verify` any certificate of the daemon is taken."""
+
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    verify: bool = True
+
+
+def files_from_environment() -> TlsFiles:
+    """Docker's convention: ca.pem, cert.pem and key.pem below DOCKER_CERT_PATH (by default ~/.docker)."""
+    folder = environment("DOCKER_CERT_PATH") or f"{environment('HOME')}/.docker"
+    return TlsFiles(f"{folder}/ca.pem", f"{folder}/cert.pem", f"{folder}/key.pem")
+
+
+class Encrypted:
+    """A socket with TLS on it, with as much of a socket's interface as the client uses.
+
+    ssl.SSLSocket cannot close one direction and go on reading the other, which is how the end of input is told; with
+    the encryption apart from the socket that is one alert (RFC 8446, 6.1).
+    """
+
+    def __init__(self, plain: Socket, context: ssl.SSLContext, host: str) -> None:
+        self._plain = plain
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._sealed = b""  # encrypted, and not sent yet
+        self._of = 0  # how much of the caller's data that is
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._flush(0)
+                self._receive(0)
+            else:
+                self._flush(0)
+                return
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Up to `size` bytes, b"" at the end; with MSG_DONTWAIT BlockingIOError when there are none yet."""
+        if flags & socket.MSG_PEEK:
+            return self._plain.recv(size, flags)
+        while True:
+            try:
+                return self._tls.read(size)
+            except ssl.SSLWantReadError:
+                self._receive(flags)
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                return b""
+
+    def send(self, data: bytes, flags: int = 0) -> int:
+        """Send some of `data` and say how much.
+
+        With MSG_DONTWAIT it may be BlockingIOError; then the same data, or more with it in front, is to be sent next.
+        """
+        if not self._of:
+            self._of = self._tls.write(data[:16384])
+        self._flush(flags)
+        sent, self._of = self._of, 0
+        return sent
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of it, blocking."""
+        while data:
+            data = data[self.send(data) :]
+
+    def shutdown(self, _: int) -> None:
+        """Say that nothing more will be sent."""
+        with suppress(ssl.SSLError):  # the other end has not said the same, which is what is wanted
+            self._tls.unwrap()
+        self._flush(0)
+
+    def pending(self) -> int:
+        """How many bytes are here already, which no poll of the descriptor would tell."""
+        return self._tls.pending() + self._incoming.pending
+
+    def fileno(self) -> int:
+        """The descriptor of the socket below."""
+        return self._plain.fileno()
+
+    def settimeout(self, seconds: float | None) -> None:
+        """As a socket's."""
+        self._plain.settimeout(seconds)
+
+    def close(self) -> None:
+        """Close the socket below."""
+        self._plain.close()
+
+    def _receive(self, flags: int) -> None:
+        data = self._plain.recv(65536, flags)
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def _flush(self, flags: int) -> None:
+        self._sealed += self._outgoing.read()
+        while self._sealed:
+            self._sealed = self._sealed[self._plain.send(self._sealed, flags) :]
+
+
+def encrypt(plain: Socket, host: str, files: TlsFiles) -> Encrypted:
+    """The same connection, encrypted.
+
+    Raises DaemonUnreachable: a file cannot be read, or the certificates do not fit.
+    """
+    try:
+        context = ssl.create_default_context(cafile=files.ca or None)
+        # CAs made as Docker's manual says lack the key usage extension that Python 3.13 came to insist on
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if not files.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if files.certificate:
+            context.load_cert_chain(files.certificate, files.key or None)
+        return Encrypted(plain, context, host)
+    except OSError as error:  # ssl.SSLError is one
+        plain.close()
+        where = f" ({error.filename})" if getattr(error, "filename", None) else ""
+        raise DaemonUnreachable(
+            f"no TLS connection to {host}: {error.strerror or error}{where}",
+            remedy="see --tlscacert, --tlscert, --tlskey and DOCKER_CERT_PATH",
+        ) from error

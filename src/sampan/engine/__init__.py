@@ -1,0 +1,1 @@
+"""Docker's verbs over the parts."""

@@ -1,0 +1,255 @@
+"""What is refused at create, before anything is taken: every check of a configuration, all problems told together.
+
+Pure, but for the number of the host's CPUs and its clocks. What only the kernel can refuse is refused at start, by
+runtime.plan and by the cgroup.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+from sampan.engine import log_options, spec_resources, spec_security
+from sampan.engine.config import ContainerConfig, Healthcheck, HostConfig, ProcessConfig, Resources
+from sampan.engine.health import ACTIONS
+from sampan.engine.spec import time_offsets
+from sampan.errors import InvalidArgument, SampanError
+
+MINIMUM_MEMORY_BYTES = 6 * 1024 * 1024
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+_MILLISECOND_NS = 1_000_000
+_NANO = 1_000_000_000
+_LATEST_S = 2**63 // _NANO // 2  # KTIME_SEC_MAX / 2 in kernel/time/namespace.c
+_RUNTIMES = frozenset({"", "runc", "io.containerd.runc.v2", "sampan"})  # all of them names of the one there is
+
+
+def admit(config: ContainerConfig) -> None:
+    """Raise InvalidArgument naming every problem, a line each; or the one error of another kind that came first."""
+    found = list(_problems(config))
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        text = "\n".join(str(problem) for problem in found)
+        raise InvalidArgument(text, remedy="; ".join(dict.fromkeys(p.remedy for p in found if p.remedy)))
+
+
+def _problems(config: ContainerConfig) -> Iterator[SampanError]:
+    yield from _of_process(config.process)
+    yield from _of_restart(config.host)
+    yield from _of_host(config.host)
+    yield from _of_cpu(config.host.resources)
+    yield from _of_memory(config.host.resources)
+    yield from _of_view(config.host)
+    checks: tuple[Callable[[], object], ...] = (
+        lambda: log_options.check_log(config.host.log),
+        lambda: spec_security.refuse_labels(spec_security.security_options(config.host.security_opt or ())),
+        lambda: spec_security.check_capabilities(config.host),
+        lambda: [spec_resources.device_rule(text) for text in config.host.resources.device_cgroup_rules or ()],
+        lambda: _check_clocks(config.host),
+    )
+    for check in checks:
+        try:
+            check()
+        except SampanError as problem:
+            yield problem
+
+
+def check_name(name: str, prefix: str = "") -> None:
+    """Refuse a container name that Docker refuses."""
+    if not NAME.fullmatch(name):
+        raise InvalidArgument(
+            f"{prefix}Invalid container name ({'/' if prefix else ''}{name}), "
+            "only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+            remedy="begin with a letter or digit, at least two characters",
+        )
+
+
+def _of_process(process: ProcessConfig) -> Iterator[SampanError]:
+    if process.working_dir and not process.working_dir.startswith("/"):
+        yield InvalidArgument(
+            f"the working directory '{process.working_dir}' is invalid, it needs to be an absolute path",
+            remedy="begin it with /",
+        )
+    if process.stop_signal:
+        try:
+            signal_number(process.stop_signal)
+        except InvalidArgument as problem:
+            yield problem
+    for entry in process.environment or ():
+        if not entry.split("=", 1)[0]:
+            yield InvalidArgument(f"invalid environment variable: {entry}", remedy="as in NAME=value")
+    if process.stop_timeout_s is not None and process.stop_timeout_s < -1:
+        yield InvalidArgument(f"invalid stop timeout {process.stop_timeout_s}", remedy="-1 waits for ever")
+    if len(process.hostname) > 63:
+        yield InvalidArgument(f"invalid hostname format: {process.hostname}", remedy="at most 63 characters")
+    if process.healthcheck:
+        yield from _of_health(process.healthcheck)
+
+
+def _of_health(check: Healthcheck) -> Iterator[SampanError]:
+    durations = {
+        "Interval": check.interval_ns,
+        "Timeout": check.timeout_ns,
+        "StartPeriod": check.start_period_ns,
+        "StartInterval": check.start_interval_ns,
+    }
+    for name, value in durations.items():
+        if value and value < _MILLISECOND_NS:
+            yield InvalidArgument(f"{name} in Healthcheck cannot be less than 1ms")
+    if check.retries < 0:
+        yield InvalidArgument("Retries in Healthcheck cannot be negative")
+    if check.test and check.test[0] not in {"NONE", "CMD", "CMD-SHELL"}:
+        yield InvalidArgument(f"Unknown type {check.test[0]!r} in Healthcheck", remedy="use NONE, CMD or CMD-SHELL")
+
+
+def _of_restart(host: HostConfig) -> Iterator[SampanError]:
+    policy = host.restart_policy
+    if policy.name not in {"", "no", "always", "on-failure", "unless-stopped"}:
+        yield InvalidArgument(
+            f"invalid restart policy: unknown policy '{policy.name}'; use one of 'no', 'always', 'on-failure', "
+            "or 'unless-stopped'"
+        )
+    if policy.maximum_retries < 0:
+        yield InvalidArgument("invalid restart policy: maximum retry count cannot be negative")
+    elif policy.maximum_retries and policy.name != "on-failure":
+        yield InvalidArgument("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+    if host.auto_remove and policy.name not in {"", "no"}:
+        yield InvalidArgument("can't create 'AutoRemove' container with restart policy", remedy="drop one of the two")
+
+
+def _of_host(host: HostConfig) -> Iterator[SampanError]:
+    if host.shm_size_bytes < 0:
+        yield InvalidArgument("SHM size can not be less than 0")
+    if not -1000 <= host.oom_score_adj <= 1000:
+        yield InvalidArgument(
+            f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]", remedy="choose one inside"
+        )
+    if host.health_action not in ACTIONS:
+        yield InvalidArgument(f"invalid health action: {host.health_action}", remedy="use none, restart, stop or kill")
+    for entry in host.extra_hosts or ():
+        if ":" not in entry:
+            yield InvalidArgument(f'bad format for add-host: "{entry}"', remedy="as in name:10.0.0.1")
+    yield from _of_modes(host)
+    yield from _of_platform(host)
+
+
+def _of_platform(host: HostConfig) -> Iterator[SampanError]:
+    if host.runtime not in _RUNTIMES:
+        yield InvalidArgument(
+            f"unknown or invalid runtime name: {host.runtime}", remedy="leave --runtime away: there is one runtime here"
+        )
+    if host.isolation.lower() not in {"", "default"}:
+        yield InvalidArgument(
+            f"Invalid isolation: \"{host.isolation}\" - linux only supports 'default'", remedy="leave --isolation away"
+        )
+    for target in host.tmpfs or {}:
+        if not target.startswith("/"):
+            yield InvalidArgument(
+                f"invalid mount path: '{target}' mount path must be absolute", remedy="begin the path with /"
+            )
+
+
+def _of_modes(host: HostConfig) -> Iterator[SampanError]:
+    modes = (
+        ("IPC", host.ipc_mode, {"", "none", "host", "private", "shareable"}),
+        ("PID", host.pid_mode, {"", "host"}),
+        ("UTS", host.uts_mode, {"", "host"}),
+        ("USER", host.userns_mode, {"", "host"}),
+        ("CGROUP", host.cgroupns_mode, {"", "host", "private"}),
+    )
+    for name, mode, known in modes:
+        is_join = name != "CGROUP" and mode.startswith("container:") and len(mode) > len("container:")
+        if mode not in known and not is_join:
+            yield InvalidArgument(
+                f"invalid {name} mode: {mode}", remedy="use " + ", ".join(sorted(known - {""})) + " or container:NAME"
+            )
+
+
+def _of_cpu(asked: Resources) -> Iterator[SampanError]:
+    cpus = os.cpu_count() or 1
+    if asked.nano_cpus and (asked.cpu_period_us or asked.cpu_quota_us):
+        yield InvalidArgument(
+            "Conflicting options: Nano CPUs and CPU Period cannot both be set"
+            if asked.cpu_period_us
+            else "Conflicting options: Nano CPUs and CPU Quota cannot both be set"
+        )
+    if asked.nano_cpus and not 0.01 * _NANO <= asked.nano_cpus <= cpus * _NANO:
+        yield InvalidArgument(
+            f"Range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available",
+            remedy=f"ask for --cpus between 0.01 and {cpus}",
+        )
+    if asked.cpu_shares < 0:
+        yield InvalidArgument(f"invalid CPU shares ({asked.cpu_shares}): value must be a positive integer")
+    if asked.cpu_period_us and not 1000 <= asked.cpu_period_us <= 1_000_000:
+        yield InvalidArgument("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
+    if 0 < asked.cpu_quota_us < 1000:
+        yield InvalidArgument("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+    for name, text in (("cpuset cpus", asked.cpuset_cpus), ("cpuset mems", asked.cpuset_mems)):
+        if text and not _CPU_LIST.fullmatch(text):
+            yield InvalidArgument(f"Invalid value {text} for {name}", remedy="as in 0-3 or 0,2")
+    if asked.cpuset_cpus and _CPU_LIST.fullmatch(asked.cpuset_cpus):
+        highest = max(int(number) for number in re.findall(r"\d+", asked.cpuset_cpus))
+        if highest >= cpus:
+            yield InvalidArgument(
+                f"Requested CPUs are not available - requested {asked.cpuset_cpus}, available: 0-{cpus - 1}",
+                remedy=f"choose among 0-{cpus - 1}",
+            )
+
+
+def _check_clocks(host: HostConfig) -> None:
+    """time_namespaces(7): no clock may be before its beginning, or so late that it could overflow (146 years)."""
+    for name, offset in time_offsets(host.time_offsets or {}).items():
+        clock = time.CLOCK_BOOTTIME if name == "boottime" else time.CLOCK_MONOTONIC
+        now = time.clock_gettime(clock)
+        if not 0 <= now + offset.secs < _LATEST_S:
+            raise InvalidArgument(
+                f"invalid time offset of {name}: {offset.secs} s with the {now:.0f} s that the clock shows",
+                remedy=f"choose from -{int(now)}s to {_LATEST_S}s",
+            )
+
+
+def _of_view(host: HostConfig) -> Iterator[SampanError]:
+    if host.resource_view not in {"", "auto", "full", "host"}:
+        yield InvalidArgument(
+            f"invalid resource view: {host.resource_view!r}", remedy="use auto, full or host, or leave it out"
+        )
+
+
+def _of_memory(asked: Resources) -> Iterator[SampanError]:
+    memory, swap, reservation = asked.memory_bytes, asked.memory_swap_bytes, asked.memory_reservation_bytes
+    if 0 < memory < MINIMUM_MEMORY_BYTES:
+        yield InvalidArgument("Minimum memory limit allowed is 6MB", remedy="ask for -m 6m or more")
+    if memory < 0:
+        yield InvalidArgument(f"invalid memory limit {memory}", remedy="leave -m away for no limit")
+    if memory and 0 < swap < memory:
+        yield InvalidArgument("Minimum memoryswap limit should be larger than memory limit, see usage")
+    if swap > 0 and not memory:
+        yield InvalidArgument("You should always set the Memory limit when using Memoryswap limit, see usage")
+    if reservation and memory and memory < reservation:
+        yield InvalidArgument("Minimum memory limit can not be less than memory reservation limit, see usage")
+    if asked.memory_swappiness is not None and not -1 <= asked.memory_swappiness <= 100:
+        yield InvalidArgument(
+            f"Invalid value: {asked.memory_swappiness}, valid memory swappiness range is 0-100", remedy="choose 0-100"
+        )
+    if asked.blkio_weight and not 10 <= asked.blkio_weight <= 1000:
+        yield InvalidArgument("Range of blkio weight is from 10 to 1000", remedy="choose 10 to 1000")
+
+
+def signal_number(text: str) -> int:
+    """The number of a signal by number or name, with or without SIG, RTMIN+n too. Raises InvalidArgument."""
+    if text.isdecimal() and len(text) < 4 and 0 < int(text) <= int(signal.SIGRTMAX):
+        return int(text)
+    name = text.upper().removeprefix("SIG")
+    for base in ("RTMIN", "RTMAX"):
+        if name.startswith(base) and (name == base or re.fullmatch(r"[+-]\d{1,2}", name[len(base) :])):
+            number = int(getattr(signal, f"SIG{base}")) + int(name[len(base) :] or 0)
+            if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
+                return number
+    known = getattr(signal.Signals, f"SIG{name}", None)
+    if known is None:
+        raise InvalidArgument(f"invalid signal: {text[:80]}", remedy="`kill -l` lists the names")
+    return int(known)

@@ -1,0 +1,264 @@
+"""Builds over the event loop: a context that arrives becomes an image, and tells how it goes meanwhile.
+
+What a build takes is below `build/<id>` of the data root, with a name that is there before it is taken; a build that
+its client leaves is cancelled, one that the daemon did not survive is tidied up by the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sampan.build.cache import BuildCache
+from sampan.build.cache_mounts import CacheMounts
+from sampan.build.context import leave_out_ignored, receive
+from sampan.build.downloads import HttpDownloads
+from sampan.build.progress import Event, Pulling, Tell
+from sampan.build.request import BuildRequest
+from sampan.build.threads import away
+from sampan.engine.build_contexts import fetch_context
+from sampan.engine.build_steps import StepContainers, to_the_end
+from sampan.engine.events import Events
+from sampan.engine.feed import consume
+from sampan.engine.images import EngineImages
+from sampan.engine.layout import Layout
+from sampan.engine.transfers import Transfers
+from sampan.errors import Conflict, NotFound
+from sampan.image.auth import ANONYMOUS, Credentials
+from sampan.image.images import Removal
+from sampan.image.records import Image
+from sampan.oci.reference import Reference, parse_reference
+
+if TYPE_CHECKING:
+    from sampan.build.builder import Planned  # itself imported with the first build: an idle daemon does without
+
+MOST_UNHEARD = 256  # events that a client has not taken yet, before steps wait for it
+HEARING_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The end of a build: the image, and the names that it was given."""
+
+    image: Image
+    references: tuple[Reference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PruneCaches:
+    """Which of what is kept is meant: what was of no use since `before_s` (realtime clock)."""
+
+    before_s: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was removed, and what that freed."""
+
+    ids: tuple[str, ...]
+    freed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BaseImages:
+    """Base images of one build: those that are here, and those that a registry has."""
+
+    images: EngineImages
+    transfers: Transfers
+    request: BuildRequest
+
+    async def find(self, name: str, *, pull: bool, platform: str, tell: Tell) -> Image:
+        """The image of this name, fetched when it is not here or `pull` says so. Raises NotFound in Docker's words."""
+        named = self.request.contexts.get(name.lower().removesuffix(":latest"))
+        name = named or name
+        if named or not pull:
+            try:
+                return self.images.images.get(name)
+            except NotFound:
+                pass
+        steps = self.transfers.pull(parse_reference(name).with_default_tag().familiar, platform, self._login(name))
+        async with contextlib.aclosing(steps) as closing:
+            async for step in closing:
+                tell(Pulling(step))
+        return self.images.images.get(name)
+
+    def _login(self, name: str) -> Credentials:
+        domain = parse_reference(name).domain
+        return self.request.credentials.get(domain, ANONYMOUS)
+
+
+@dataclass(slots=True)
+class Builds:
+    """Builds of one engine."""
+
+    layout: Layout
+    images: EngineImages
+    cache: BuildCache
+    caches: CacheMounts
+    steps: StepContainers
+    transfers: Transfers
+    events: Events
+    _running: dict[str, asyncio.Task[Image]] = field(default_factory=dict)
+
+    @property
+    def directory(self) -> str:
+        """Where builds have their contexts."""
+        return f"{self.layout.data_root}/build"
+
+    def recover(self) -> None:
+        """Remove what builds of a daemon that died have left; their containers are `recovery`'s."""
+        os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        for name in os.listdir(self.directory):
+            self._throw_away(os.path.join(self.directory, name))
+        for name in os.listdir(self.layout.exec_root):
+            if name.startswith("build-"):
+                shutil.rmtree(os.path.join(self.layout.exec_root, name), ignore_errors=True)
+        self.cache.prepare()
+        self.caches.prepare()
+
+    async def build(
+        self, request: BuildRequest, archive: AsyncIterator[bytes], build_id: str = ""
+    ) -> AsyncGenerator[Event | Built]:
+        """Build from a context that comes as an archive, telling how it goes; whoever stops listening cancels it.
+
+        Raises InvalidArgument for what is wrong with names, archive or Dockerfile before anything is told.
+        """
+        references = tuple(parse_reference(tag).with_default_tag() for tag in request.tags)
+        build_id = build_id or secrets.token_hex(16)
+        if build_id in self._running:
+            raise Conflict(f"a build with the id {build_id} is going on", remedy="give another buildid")
+        place = os.path.join(self.directory, secrets.token_hex(16))
+        try:
+            context, scratch = self._make_place(place)
+            if request.remote:
+                context = await fetch_context(request, context, scratch)
+            else:
+                await consume(archive, lambda read: receive(read, context))
+            planned = await away(lambda: _read(request, context))
+            async with contextlib.aclosing(self._build(planned, context, scratch, build_id)) as told:
+                async for step in told:
+                    if isinstance(step, Image):
+                        yield self._name(step, references)
+                    else:
+                        yield step
+        finally:
+            await to_the_end(self._remove(place))
+
+    async def prune(self, wanted: PruneCaches) -> Pruned:
+        """Remove what builds keep for later builds: steps that no image is made of, and caches that nobody uses."""
+        images = self._prune_steps(wanted)
+        records = [one for one in self.caches.all() if not one.in_use and one.used_s < wanted.before_s]
+        sizes = {one.directory: await away(partial(self.caches.size_bytes, one.directory)) for one in records}
+        freed = images.freed_bytes + sum(sizes[directory] for directory in self.caches.remove(sizes))
+        for rubbish in images.rubbish:
+            self.images.disposal.dispose(rubbish)
+        self.events.publish("builder", "prune", "", {"reclaimed": str(freed)})
+        return Pruned((*images.image_ids, *sizes), freed)
+
+    def remove_cache(self, name: str) -> None:
+        """Remove the caches of a name, or the one of an id. Raises NotFound, Conflict for one that is used."""
+        meant = [one for one in self.caches.all() if name in {one.name, one.directory}]
+        if not meant:
+            raise NotFound(f"no such build cache: {name}", remedy="`sampan builder ls` lists them")
+        if any(one.in_use for one in meant):
+            raise Conflict(f"build cache {name} is being used by a build", remedy="wait for its end, or cancel it")
+        self.caches.remove(one.directory for one in meant)
+
+    def _prune_steps(self, wanted: PruneCaches) -> Removal:
+        """Images of steps without a name or a child, again and again until none is left."""
+        done = Removal()
+        images = self.images.images
+        while True:
+            candidates = [
+                image_id
+                for image_id, used_s in self.cache.image_ids().items()
+                if used_s < wanted.before_s and not images.names.of(image_id) and not images.records.children(image_id)
+            ]
+            before = done
+            for image_id in candidates:
+                with contextlib.suppress(Conflict, NotFound):
+                    done += images.remove(image_id, prune=False)
+            self.cache.forget(done.image_ids)
+            if done == before:
+                return done
+
+    def cancel(self, build_id: str) -> None:
+        """End a build. Raises NotFound when there is none of this id."""
+        task = self._running.get(build_id)
+        if task is None:
+            raise NotFound(f"no build with the id {build_id} is going on")
+        task.cancel()
+
+    async def _build(
+        self, planned: Planned, context: str, scratch: str, build_id: str
+    ) -> AsyncGenerator[Event | Image]:
+        from sampan.build.builder import Builder, Ear
+
+        told: asyncio.Queue[Event | None] = asyncio.Queue()
+        memory = f"{self.layout.exec_root}/build-{secrets.token_hex(16)}"
+        bases = BaseImages(self.images, self.transfers, planned.request)
+        builder = Builder(
+            self.images.images, self.cache, self.steps, bases, HttpDownloads(), self.caches, self.images.usage.builds
+        )
+
+        async def room() -> None:
+            while told.qsize() > MOST_UNHEARD:  # noqa: ASYNC110 -- a queue without a bound tells of no room
+                await asyncio.sleep(HEARING_S)
+
+        ear = Ear(told.put_nowait, room)
+        task = asyncio.ensure_future(builder.build(planned, context, scratch, memory, ear))
+        task.add_done_callback(lambda _: told.put_nowait(None))
+        self._running[build_id] = task
+        try:
+            while (event := await told.get()) is not None:
+                yield event
+            yield await task
+        finally:
+            del self._running[build_id]
+            task.cancel()
+            await to_the_end(_ended(task))
+            shutil.rmtree(memory, ignore_errors=True)
+
+    def _name(self, image: Image, references: tuple[Reference, ...]) -> Built:
+        for reference in references:
+            self.images.images.point(reference, image.id)
+            self.events.publish("image", "tag", image.id, {"name": reference.familiar})
+        return Built(image, references)
+
+    @staticmethod
+    def _make_place(place: str) -> tuple[str, str]:
+        os.mkdir(place, 0o700)
+        context, scratch = os.path.join(place, "context"), os.path.join(place, "scratch")
+        os.mkdir(context, 0o755)
+        os.mkdir(scratch, 0o711)
+        return context, scratch
+
+    async def _remove(self, place: str) -> None:
+        self._throw_away(place)
+
+    def _throw_away(self, place: str) -> None:
+        """Move it out of the way at once; the disk is freed in the background."""
+        rubbish = self.images.layers.throw_away(place)
+        if rubbish:
+            self.images.disposal.dispose(rubbish)
+
+
+async def _ended(task: asyncio.Task[Image]) -> None:
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()
+
+
+def _read(request: BuildRequest, context: str) -> Planned:
+    from sampan.build.builder import plan_build
+
+    planned = plan_build(request, context)
+    leave_out_ignored(context, request.dockerfile)
+    return planned

@@ -1,0 +1,356 @@
+"""The engine's end of launcher and monitors, on the event loop: who is asked to start, who tells what.
+
+One `Monitor` per container that runs; the `Launcher` is spawned when it is first needed and again whenever it died.
+What an exit means is decided elsewhere: a `Listener` is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from sampan.errors import Kind, SampanError, SystemFailure, Unavailable, of_kind
+from sampan.monitor import handle, protocol
+from sampan.monitor.protocol import (
+    Attach,
+    Detached,
+    Exec,
+    ExecPlan,
+    Exited,
+    Failed,
+    Go,
+    Message,
+    MonitorPlan,
+    OutOfMemory,
+    Ready,
+    Resize,
+    Signal,
+    Started,
+    Status,
+    Trouble,
+)
+
+GO_TIMEOUT_S = 60.0
+MOST_WAITING = 1024  # packets for one monitor
+STEADY_S = 1.0  # a launcher that lived for less is not replaced before it is needed
+
+# How long after a start the next monitor is prepared: when that start, and others like it, have got the processors.
+_PREPARE_AFTER_S = 0.05
+
+
+class Listener(Protocol):
+    """Who is told what monitors tell unasked."""
+
+    def exited(self, container_id: str, exit_record: Exited) -> None:
+        """The container ended; its exit record is on disk."""
+
+    def exec_exited(self, container_id: str, exit_record: Exited) -> None:
+        """One of its execs ended."""
+
+    def out_of_memory(self, container_id: str, told: OutOfMemory) -> None:
+        """The kernel killed a process of it for want of memory."""
+
+    def detached(self, container_id: str, exec_id: str) -> None:
+        """A client of the container, or of one of its execs, typed its detach keys."""
+
+    def troubled(self, container_id: str, text: str) -> None:
+        """Something went wrong that only a log can be told of."""
+
+    def lost(self, container_id: str) -> None:
+        """The monitor went away without having told of an exit."""
+
+
+class Outbox:
+    """Sends packets in order without blocking the loop; keeps those that do not fit yet."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._waiting: list[tuple[Message, list[int]]] = []
+
+    def send(self, message: Message, descriptors: tuple[int, ...] = ()) -> None:
+        """Send now or as soon as there is room; descriptors are duplicated while they wait.
+
+        What is said to one that has left is lost: whoever reads the connection learns of that end, and tells of it.
+        Raises Unavailable when very much waits for one that does not read.
+        """
+        if self._connection.fileno() < 0:
+            return
+        if not self._waiting:
+            try:
+                protocol.send(self._connection, message, descriptors)
+            except BlockingIOError:
+                asyncio.get_running_loop().add_writer(self._connection, self._flush)
+            except ConnectionError:
+                return
+            else:
+                return
+        if len(self._waiting) >= MOST_WAITING:
+            raise Unavailable("the container's monitor does not keep up", remedy="try again in a moment")
+        self._waiting.append((message, [os.dup(descriptor) for descriptor in descriptors]))
+
+    def _flush(self) -> None:
+        while self._waiting:
+            message, descriptors = self._waiting[0]
+            try:
+                protocol.send(self._connection, message, tuple(descriptors))
+            except BlockingIOError:
+                return
+            except OSError:
+                self.close()
+                return
+            protocol.close_all(descriptors)
+            del self._waiting[0]
+        asyncio.get_running_loop().remove_writer(self._connection)
+
+    def close(self) -> None:
+        """Forget what waits."""
+        for _, descriptors in self._waiting:
+            protocol.close_all(descriptors)
+        self._waiting.clear()
+        asyncio.get_running_loop().remove_writer(self._connection)
+
+
+class Monitor:
+    """One monitor, as the engine talks to it."""
+
+    def __init__(self, container_id: str, connection: socket.socket, listener: Listener) -> None:
+        loop = asyncio.get_running_loop()
+        connection.settimeout(0)
+        self.container_id = container_id
+        self.ready: asyncio.Future[Ready] = loop.create_future()
+        self.status: asyncio.Future[Status] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()  # the connection's end
+        self._started: dict[str, asyncio.Future[Started]] = {}
+        self._listener = listener
+        self._told_exit = False
+        self._connection = connection
+        self._outbox = Outbox(connection)
+        loop.add_reader(connection, self._receive)
+
+    async def go(self) -> Started:
+        """Let the container's program run. Raises the SampanError of the step that failed."""
+        return await self._start("", Go())
+
+    async def exec(self, plan: ExecPlan, attaches: list[tuple[Attach, int]]) -> Started:
+        """Run a further process with these clients attached from its first byte on. Raises as `go` does."""
+        for attach, client in attaches:
+            self.attach(attach, client)
+        descriptor = protocol.seal(plan)
+        try:
+            return await self._start(plan.id, Exec(plan.id), (descriptor,))
+        finally:
+            os.close(descriptor)
+
+    def attach(self, attach: Attach, client: int) -> None:
+        """Hand over a client's socket; the caller closes its own descriptor."""
+        attach, early = protocol.early_apart(attach)
+        try:
+            self._outbox.send(attach, (client,) if early < 0 else (client, early))
+        finally:
+            if early >= 0:
+                os.close(early)
+
+    def resize(self, height: int, width: int, target: str = "") -> None:
+        """Give a terminal a size."""
+        self._outbox.send(Resize(height, width, target))
+
+    def signal(self, number: int, *, target: str = "", everyone: bool = False) -> None:
+        """Send a signal."""
+        self._outbox.send(Signal(number, target, everyone))
+
+    def close(self) -> None:
+        """End the conversation; before Go this ends the container."""
+        if self._connection.fileno() < 0:
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._connection)
+        self._outbox.close()
+        self._connection.close()
+        gone = self._gone()
+        waiting: list[asyncio.Future[Any]] = [self.ready, self.status, *self._started.values()]
+        for future in waiting:
+            if not future.done():
+                future.set_exception(gone)
+            if not future.cancelled():
+                future.exception()  # nobody need have waited for it
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _gone(self) -> SystemFailure:
+        return SystemFailure(f"the monitor of container {self.container_id[:12]} went away")
+
+    async def _start(self, exec_id: str, message: Message, descriptors: tuple[int, ...] = ()) -> Started:
+        if self.ended.done():
+            raise self._gone()
+        future: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
+        self._started[exec_id] = future
+        try:
+            self._outbox.send(message, descriptors)
+            return await asyncio.wait_for(future, GO_TIMEOUT_S)
+        except TimeoutError as error:
+            raise SystemFailure(
+                f"the monitor of container {self.container_id[:12]} did not answer within {GO_TIMEOUT_S:g} s",
+                remedy="look what holds the machine up; `sampan rm -f` ends the container",
+            ) from error
+        finally:
+            del self._started[exec_id]
+
+    def _receive(self) -> None:
+        messages, has_ended = handle.receive_all(self._connection)
+        for message in messages:
+            self._take(message)
+        if has_ended and self._connection.fileno() >= 0:
+            self._lose()
+
+    def _take(self, message: Message) -> None:
+        """What answers somebody who waits; the rest is the listener's."""
+        match message:
+            case Ready():
+                _settle(self.ready, message)
+            case Status():
+                _settle(self.status, message)
+            case Started(exec_id=exec_id) if exec_id in self._started:
+                _settle(self._started[exec_id], message)
+            case Failed(exec_id=exec_id):
+                waiting = self._started.get(exec_id, self.ready)
+                if not waiting.done():
+                    waiting.set_exception(failure(message))
+            case _:
+                self._pass_on(message)
+
+    def _pass_on(self, message: Message) -> None:
+        listener, container_id = self._listener, self.container_id
+        match message:
+            case Exited(exec_id=""):
+                self._told_exit = True
+                listener.exited(container_id, message)
+            case Exited():
+                listener.exec_exited(container_id, message)
+            case OutOfMemory():
+                listener.out_of_memory(container_id, message)
+            case Detached(target=exec_id):
+                listener.detached(container_id, exec_id)
+            case Trouble(text=text):
+                listener.troubled(container_id, text)
+            case _:
+                pass
+
+    def _lose(self) -> None:
+        was_running = not self._told_exit
+        self.close()
+        if was_running:
+            self._listener.lost(self.container_id)
+
+
+def _settle[T](future: asyncio.Future[T], value: T) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def failure(message: Failed) -> SampanError:
+    """The error that a Failed packet tells of, in the words of Docker's runtime."""
+    if message.text.startswith("failed to initialize logging driver"):
+        sentence = f"failed to create task for container: {message.text}"
+        return of_kind(Kind[message.kind], sentence, remedy=message.remedy)
+    is_bare = message.exec_id or message.step == "resolve_user"  # that is a look-up of Docker's daemon
+    sentence = message.text if is_bare else f"unable to start container process: {message.text}"
+    return of_kind(Kind[message.kind], sentence, remedy=message.remedy)
+
+
+class Launcher:
+    """The warm process that forks monitors, kept alive by us."""
+
+    def __init__(self, spawn: Callable[[], tuple[int, socket.socket]]) -> None:
+        self._spawn = spawn
+        self._connection: socket.socket | None = None
+        self._pid = 0
+        self._spawned_at_s = 0.0
+        self._prepared: socket.socket | None = None  # the connection of a monitor that waits for a plan
+        self._due: asyncio.TimerHandle | None = None
+        self._new_network = False  # whether the last container had a network namespace made for it
+
+    def launch(self, plan: MonitorPlan, listener: Listener) -> Monitor:
+        """Have a monitor serve `plan`, a prepared one if there is one; its `ready` tells how that went.
+
+        Raises SystemFailure.
+        """
+        self._new_network = "net" in plan.launch.namespaces.new
+        self._prepare_later()
+        if self._prepared is not None:
+            connection, self._prepared = self._prepared, None
+            try:
+                handle.launch_prepared(connection, plan)
+            except OSError:  # somebody killed it: another is forked
+                connection.close()
+            else:
+                return Monitor(plan.launch.id, connection, listener)
+        for attempt in range(2):
+            try:
+                return Monitor(plan.launch.id, handle.launch(self.warm(), plan), listener)
+            except BlockingIOError as error:
+                raise Unavailable("too many starts at once", remedy="try again in a moment") from error
+            except OSError as error:
+                self._end()
+                if attempt:
+                    raise SystemFailure(f"the launcher cannot be reached: {error}", remedy="see the log") from error
+        raise AssertionError
+
+    def warm(self) -> socket.socket:
+        """The connection to the launcher, which is spawned when there is none."""
+        if self._connection is None:
+            self._pid, self._connection = self._spawn()
+            self._spawned_at_s = time.monotonic()
+            self._connection.settimeout(0)
+            asyncio.get_running_loop().add_reader(self._connection, self._receive)
+            self._prepare_later()
+        return self._connection
+
+    def _prepare_later(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+        self._due = asyncio.get_running_loop().call_later(_PREPARE_AFTER_S, self._prepare)
+
+    def _prepare(self) -> None:
+        if self._connection is not None and self._prepared is None:
+            with contextlib.suppress(OSError):  # then the next start has one forked for itself
+                self._prepared = handle.prepare(self._connection, network=self._new_network)
+
+    def close(self) -> None:
+        """End the launcher; monitors that serve a container live on."""
+        self._end()
+        if self._due is not None:
+            self._due.cancel()
+        if self._prepared is not None:
+            self._prepared.close()
+            self._prepared = None
+
+    def _end(self) -> None:
+        if self._connection is not None:
+            asyncio.get_running_loop().remove_reader(self._connection)
+            self._connection.close()
+            self._connection = None
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)  # so that it is not waited for; monitors are not its session
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._pid, 0)
+
+    def _receive(self) -> None:
+        """The launcher tells of forks and ends of monitors, which the monitors' own connections tell too."""
+        assert self._connection is not None  # noqa: S101 -- it is watched only while it is there
+        messages, has_ended = handle.receive_all(self._connection)
+        del messages
+        if has_ended:
+            self._end()
+            if time.monotonic() - self._spawned_at_s > STEADY_S:
+                self.warm()
+
+
+def connect(container_id: str, run_directory: str, listener: Listener) -> Monitor:
+    """Find a living monitor again by its socket. OSError when there is none."""
+    return Monitor(container_id, handle.connect(run_directory), listener)

@@ -1,0 +1,193 @@
+"""What a container may use: Docker's resources as the runtime specification's, and the devices it may reach.
+
+Pure but for looking up device numbers of paths on the host.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from sampan.engine.config import DeviceMapping, HostConfig, Resources, ThrottledDevice
+from sampan.errors import InvalidArgument, NotImplementedHere
+from sampan.oci import runtime_resources as oci
+from sampan.oci.runtime_spec import Device, Rlimit
+
+CPU_PERIOD_US = 100_000
+NANO = 1_000_000_000
+
+
+def runtime_resources(host: HostConfig, devices: tuple[tuple[Device, str], ...]) -> oci.Resources:
+    """The `linux.resources` of a container; `devices` are those of `host_devices`."""
+    asked = host.resources
+    return oci.Resources(
+        devices=tuple(_device_rules(host, devices)),
+        memory=_memory(asked),
+        cpu=_cpu(asked),
+        pids=oci.Pids(limit=asked.pids_limit) if asked.pids_limit and asked.pids_limit > 0 else None,
+        block_io=_block_io(asked),
+        network=oci.Network(class_id=host.network_class) if host.network_class else None,
+    )
+
+
+def _memory(asked: Resources) -> oci.Memory:
+    swap = asked.memory_swap_bytes
+    if swap == 0 and asked.memory_bytes > 0:
+        swap = asked.memory_bytes * 2  # moby's default: as much swap as memory
+    swappiness = asked.memory_swappiness
+    return oci.Memory(
+        limit=asked.memory_bytes or None,
+        reservation=asked.memory_reservation_bytes or None,
+        swap=swap or None,
+        kernel_tcp=asked.kernel_memory_tcp_bytes or None,
+        swappiness=None if swappiness == -1 else swappiness,
+        disable_oom_killer=asked.oom_kill_disable or None,
+    )
+
+
+def _cpu(asked: Resources) -> oci.Cpu:
+    period, quota = asked.cpu_period_us or None, asked.cpu_quota_us or None
+    if asked.nano_cpus > 0:
+        period, quota = CPU_PERIOD_US, asked.nano_cpus * CPU_PERIOD_US // NANO
+    return oci.Cpu(
+        shares=asked.cpu_shares or None,
+        quota=quota,
+        period=period,
+        realtime_runtime=asked.cpu_realtime_runtime_us or None,
+        realtime_period=asked.cpu_realtime_period_us or None,
+        cpus=asked.cpuset_cpus,
+        mems=asked.cpuset_mems,
+    )
+
+
+def _block_io(asked: Resources) -> oci.BlockIo:
+    return oci.BlockIo(
+        weight=asked.blkio_weight or None,
+        weight_device=tuple(
+            oci.WeightDevice(major=major, minor=minor, weight=device.weight)
+            for device in asked.blkio_weight_devices or ()
+            for major, minor in (_numbers(device.path),)
+        ),
+        throttle_read_bps_device=_throttles(asked.blkio_read_bps),
+        throttle_write_bps_device=_throttles(asked.blkio_write_bps),
+        throttle_read_iops_device=_throttles(asked.blkio_read_iops),
+        throttle_write_iops_device=_throttles(asked.blkio_write_iops),
+    )
+
+
+def _throttles(devices: tuple[ThrottledDevice, ...] | None) -> tuple[oci.ThrottleDevice, ...]:
+    return tuple(
+        oci.ThrottleDevice(major=major, minor=minor, rate=device.rate)
+        for device in devices or ()
+        for major, minor in (_numbers(device.path),)
+    )
+
+
+def _numbers(path: str) -> tuple[int, int]:
+    status = _device_status(path)
+    return os.major(status.st_rdev), os.minor(status.st_rdev)
+
+
+def _device_status(path: str) -> os.stat_result:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise InvalidArgument(
+            f'error gathering device information while adding custom device "{path}": {(error.strerror or "").lower()}',
+            remedy="name a device that is there on the host",
+        ) from error
+    if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+        raise InvalidArgument(
+            f'error gathering device information while adding custom device "{path}": not a device node',
+            remedy="name a character or block device of the host",
+        )
+    return status
+
+
+def host_devices(host: HostConfig) -> tuple[tuple[Device, str], ...]:
+    """Each device that shows inside, with its permissions: those asked for, or all of the host's when privileged."""
+    asked = host.resources.device_requests
+    if asked:
+        raise NotImplementedHere(
+            f'could not select device driver "{asked[0].driver}" with capabilities: '
+            f"[{' '.join('[' + ' '.join(names) + ']' for names in asked[0].capabilities or ())}]",
+            remedy="device requests need a driver of the vendor: pass the device's nodes with --device",
+        )
+    if host.privileged:
+        return tuple(_tree("/dev", "/dev", "rwm"))
+    return tuple(entry for mapping in host.resources.devices or () for entry in _mapped(mapping))
+
+
+def _mapped(mapping: DeviceMapping) -> Iterator[tuple[Device, str]]:
+    inside = mapping.container_path or mapping.host_path
+    permissions = mapping.permissions or "rwm"
+    path = os.path.realpath(mapping.host_path)
+    if os.path.isdir(path):
+        yield from _tree(path, inside, permissions)
+    else:
+        yield _node(inside, _device_status(path)), permissions
+
+
+def _tree(path: str, inside: str, permissions: str) -> Iterator[tuple[Device, str]]:
+    """Every device node below `path`; terminals and shared memory of the host are no devices of a container."""
+    for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
+        target = f"{inside}/{entry.name}"
+        if entry.is_dir(follow_symlinks=False):
+            if entry.name not in {"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"}:
+                yield from _tree(entry.path, target, permissions)
+        elif not entry.is_symlink() and entry.name != "console":
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+                yield _node(target, status), permissions
+
+
+def _node(inside: str, status: os.stat_result) -> Device:
+    return Device(
+        path=os.path.normpath(inside),
+        type="c" if stat.S_ISCHR(status.st_mode) else "b",
+        major=os.major(status.st_rdev),
+        minor=os.minor(status.st_rdev),
+        file_mode=stat.S_IMODE(status.st_mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+    )
+
+
+def _device_rules(host: HostConfig, devices: tuple[tuple[Device, str], ...]) -> Iterator[oci.DeviceRule]:
+    if host.privileged:
+        yield oci.DeviceRule(allow=True, access="rwm")
+        return
+    yield oci.DeviceRule(allow=False, access="rwm")
+    for device, permissions in devices:
+        yield oci.DeviceRule(allow=True, type=device.type, major=device.major, minor=device.minor, access=permissions)
+    for text in host.resources.device_cgroup_rules or ():
+        yield device_rule(text)
+
+
+def device_rule(text: str) -> oci.DeviceRule:
+    """A rule of `--device-cgroup-rule`: "c 42:* rwm" (cgroup-v1/devices). Raises InvalidArgument."""
+    words = text.split()
+    numbers = words[1].split(":") if len(words) == 3 else []
+    if (
+        len(numbers) != 2
+        or words[0] not in {"a", "b", "c"}
+        or not set(words[2]) <= set("rwm")
+        or not all(number == "*" or number.isdigit() for number in numbers)
+    ):
+        raise InvalidArgument(f"invalid device cgroup rule format: '{text}'", remedy="as in 'c 42:* rwm'")
+    major, minor = (None if number == "*" else int(number) for number in numbers)
+    return oci.DeviceRule(allow=True, type=words[0], major=major, minor=minor, access=words[2])
+
+
+def rlimits(asked: Resources) -> tuple[Rlimit, ...]:
+    """`--ulimit` in the specification's words; -1 is no limit, which the kernel writes as all ones."""
+    unlimited = 2**64 - 1
+    return tuple(
+        Rlimit(
+            type=f"RLIMIT_{limit.name.upper()}",
+            soft=unlimited if limit.soft < 0 else limit.soft,
+            hard=unlimited if limit.hard < 0 else limit.hard,
+        )
+        for limit in asked.ulimits or ()
+    )

@@ -1,0 +1,19 @@
+"""Work in a thread that is waited for to its end, whatever becomes of who asked for it.
+
+For acts that cannot be cut off half-way: what a lock protects must not go on when the lock is given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+async def to_its_end[**P, T](function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+    """`asyncio.to_thread`, but a cancellation is raised only after the function has ended."""
+    work = asyncio.ensure_future(asyncio.to_thread(function, *arguments, **options))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise

@@ -1,0 +1,1 @@
+"""Content, names, layers and root file systems."""

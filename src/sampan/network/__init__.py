@@ -1,0 +1,1 @@
+"""Networks, addresses, bridges, ports and names; knows network namespaces, never containers."""

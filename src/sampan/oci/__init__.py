@@ -1,0 +1,1 @@
+"""Published formats as frozen structs."""

@@ -1,0 +1,77 @@
+"""Reading config.json, process.json and resources, and the state document, of the OCI runtime specification.
+
+The way from bytes to the structs of `runtime_spec`; a document of the wrong shape is refused here with the place of
+the fault, a value that cannot be is refused later by `runtime.plan`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from sampan.errors import InvalidArgument
+from sampan.oci.runtime_resources import Resources
+from sampan.oci.runtime_spec import Process, RuntimeSpec
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """The state of a container (runtime.md, State); `status` is "creating", "created", "running" or "stopped"."""
+
+    oci_version: str
+    id: str
+    status: str
+    pid: int = 0
+    bundle: str
+    annotations: dict[str, str] = {}
+
+
+class ContainerProcessState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What goes to seccomp's listener beside the descriptors named in `fds` (config-linux.md)."""
+
+    oci_version: str
+    fds: tuple[str, ...]
+    pid: int
+    metadata: str = ""
+    state: State
+
+
+def decode_spec(content: bytes, name: str = "config.json") -> RuntimeSpec:
+    """The specification in `content`; `name` says in the error which file it was. Raises InvalidArgument."""
+    return _decode(content, RuntimeSpec, name)
+
+
+def decode_process(content: bytes, name: str = "process.json") -> Process:
+    """The `process` object in `content`, as `exec --process` takes it. Raises InvalidArgument."""
+    return _decode(content, Process, name)
+
+
+def decode_resources(content: bytes, name: str = "resources") -> Resources:
+    """The `linux.resources` object in `content`, as `update --resources` takes it. Raises InvalidArgument."""
+    return _decode(content, Resources, name)
+
+
+def _decode[Document: (RuntimeSpec, Process, Resources)](content: bytes, kind: type[Document], name: str) -> Document:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.ValidationError as error:
+        # Writers in Go leave null where nothing is set, and read it so: absent. Only such documents come here twice.
+        if b"null" not in content:
+            raise _refusal(name, error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _refusal(name, error) from None
+    try:
+        return msgspec.convert(_without_nulls(msgspec.json.decode(content)), kind)
+    except msgspec.ValidationError as error:
+        raise _refusal(name, error) from None
+
+
+def _refusal(name: str, error: Exception) -> InvalidArgument:
+    sentence = str(error)
+    return InvalidArgument(f"{name}: {sentence[:1].lower()}{sentence[1:]}")
+
+
+def _without_nulls(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value

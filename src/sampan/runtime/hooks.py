@@ -1,0 +1,145 @@
+"""Running the hooks of the OCI runtime specification, and the state document that each gets on its standard input.
+
+When which kind runs, and what a failing one means, is known to `launch` and `init`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+
+from sampan.linux import process
+from sampan.runtime.handshake import StepFailed
+from sampan.runtime.json_text import dumps
+from sampan.runtime.launch_plan import HookPlan, LaunchPlan, ProcessPlan
+
+_VERSION = "1.2.0"
+_KEPT = 2048  # bytes of a failing hook's own words
+
+
+def state_document(plan: LaunchPlan, status: str, pid: int) -> bytes:
+    """The container's state as JSON (runtime specification, "State"); `pid` as the reader's pid namespace counts."""
+    return dumps(_state(plan, status, pid)).encode()
+
+
+def process_state(plan: LaunchPlan, own: ProcessPlan, pid: int) -> bytes:
+    """What a seccomp listener gets beside the descriptor ("The Container Process State" of the specification)."""
+    document = {
+        "ociVersion": _VERSION,
+        "fds": ["seccompFd"],
+        "pid": pid,
+        "metadata": own.seccomp.metadata if own.seccomp else "",
+        "state": _state(plan, "creating", pid),
+    }
+    return dumps(document).encode()
+
+
+def run_hooks(kind: str, hooks: tuple[HookPlan, ...], state: bytes, *, inherit: bool = True) -> None:
+    """Run hooks in their order and stop at the first that fails: StepFailed names its kind, path and last words.
+
+    With `inherit` a hook without an environment gets the caller's, as runc does in the runtime's namespace; without it
+    none.
+    """
+    for hook in hooks:
+        _run(kind, hook, state, inherit=inherit)
+
+
+def try_hooks(kind: str, hooks: tuple[HookPlan, ...], state: bytes) -> tuple[str, ...]:
+    """Run every hook whatever becomes of the others, and return what failed: poststart and poststop only warn."""
+    warnings: list[str] = []
+    for hook in hooks:
+        try:
+            _run(kind, hook, state, inherit=True)
+        except StepFailed as error:
+            warnings.append(str(error))
+    return tuple(warnings)
+
+
+def _state(plan: LaunchPlan, status: str, pid: int) -> dict[str, object]:
+    document: dict[str, object] = {"ociVersion": _VERSION, "id": plan.id, "status": status}
+    if pid:
+        document["pid"] = pid
+    document["bundle"] = plan.bundle
+    document["annotations"] = dict(plan.annotations)
+    return document
+
+
+def _run(kind: str, hook: HookPlan, state: bytes, *, inherit: bool) -> None:
+    step = f"{kind} hook"
+    environment = dict(entry.partition("=")[::2] for entry in hook.environment)
+    if not environment and inherit:
+        environment = dict(os.environ)
+    given = os.memfd_create("sampan-state", os.MFD_CLOEXEC)
+    words, words_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        os.write(given, state)
+        os.lseek(given, 0, os.SEEK_SET)
+        os.set_blocking(words_write, True)
+        pidfd = _spawn(step, hook, environment, given, words_write)
+        os.close(words_write)
+        words_write = -1
+        try:
+            _await(step, hook, pidfd, words)
+        finally:
+            os.close(pidfd)
+    finally:
+        for fd in (given, words, words_write):
+            if fd >= 0:
+                os.close(fd)
+
+
+def _spawn(step: str, hook: HookPlan, environment: dict[str, str], given: int, words: int) -> int:
+    actions = [(os.POSIX_SPAWN_DUP2, given, 0), (os.POSIX_SPAWN_DUP2, words, 1), (os.POSIX_SPAWN_DUP2, words, 2)]
+    try:
+        pid = os.posix_spawn(
+            hook.path,
+            hook.argv or (hook.path,),
+            environment,
+            file_actions=actions,
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD),
+        )
+    except OSError as error:
+        text = f"cannot run {hook.path}: {os.strerror(error.errno or 0).lower()}"
+        raise StepFailed(step, error.errno or 0, text) from None
+    return process.pidfd_open(pid)
+
+
+def _await(step: str, hook: HookPlan, pidfd: int, words: int) -> None:
+    """Wait for the hook's end, taking what it says meanwhile; a grandchild that keeps the pipe is not waited for."""
+    deadline = time.monotonic() + hook.timeout_s if hook.timeout_s else None
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.register(words, select.POLLIN)
+    said = b""
+    while True:
+        left = None if deadline is None else max(0, deadline - time.monotonic()) * 1000
+        ready = {fd for fd, _ in poll.poll(left)}
+        if words in ready:
+            piece = _drain(words)
+            said = (said + piece)[-_KEPT:]
+            if not piece:
+                poll.unregister(words)
+        if pidfd in ready:
+            said = (said + _drain(words))[-_KEPT:]
+            break
+        if deadline is not None and time.monotonic() >= deadline:
+            process.pidfd_send_signal(pidfd, signal.SIGKILL)
+            process.wait_pidfd(pidfd)
+            raise StepFailed(step, 0, f"{hook.path} did not end within {hook.timeout_s} s and was killed")
+    end = process.wait_pidfd(pidfd)
+    if end is None or end.status == 0:
+        return
+    how = f"was killed by signal {end.signal}" if end.signal else f"exited with {end.code}"
+    own = said.decode(errors="replace").strip()
+    raise StepFailed(step, 0, f"{hook.path} {how}" + (f": {own}" if own else ""))
+
+
+def _drain(fd: int) -> bytes:
+    piece = b""
+    with contextlib.suppress(BlockingIOError):
+        piece = os.read(fd, 65536)
+    return piece

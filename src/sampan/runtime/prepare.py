@@ -1,0 +1,235 @@
+"""What the parent makes ready before it clones: detached mounts that need the host's privileges, paths or time.
+
+The root (an overlay or a bind), the sources of binds with their attributes, the container's own cgroups, a filled /dev,
+and a bind of the host's /dev/null. None of them is attached anywhere, so nothing has to be taken down when a start
+fails: closing the descriptors is all. Attaching them is the child's (`rootfs`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import ExitStack
+
+from sampan.cgroup.group import Cgroup
+from sampan.cgroup.host import hierarchies
+from sampan.linux.mount import (
+    AT_FDCWD,
+    MountAttr,
+    MountFlag,
+    attributes_of,
+    make_filesystem,
+    mount_setattr,
+    move_mount,
+    open_tree,
+)
+from sampan.linux.namespace import make_user_namespace
+from sampan.linux.overlay import mount_overlay
+from sampan.runtime.child import Piece, Sources
+from sampan.runtime.dev import dev_to_fill, fill_dev, make_device_mounts, mount_points_of_dev, open_null
+from sampan.runtime.filesystems import copy_of_file, give_to_root, make_mount
+from sampan.runtime.launch_plan import LaunchPlan, MountPlan, RootPlan
+from sampan.runtime.sources import open_optional, open_overlay, open_source
+
+_SHARED = int(MountFlag.SHARED)
+_SLAVE = int(MountFlag.SLAVE)
+_PRIVATE = int(MountFlag.PRIVATE)
+_REC = int(MountFlag.REC)
+_BIND = int(MountFlag.BIND)
+
+
+def prepare_sources(plan: LaunchPlan, cgroup: Cgroup | None, held: ExitStack, *, in_order: bool = False) -> Sources:
+    """Make everything of a start that is a detached mount; `held` closes the descriptors.
+
+    With `in_order` what the child can make itself is left to it, so that mount ids have the plan's order. Id mappings
+    that need the container's own user namespace are not applied yet: see apply_own_idmaps.
+    """
+    sources = Sources()
+    sources.root = _held(held, open_root(plan.root))
+    if is_mapped(plan):
+        sources.devices = tuple(_held(held, fd) for fd in make_device_mounts(plan))
+    dev = -1 if in_order and -1 not in sources.devices else dev_to_fill(plan)
+    dev_fd = -1
+    optional = {target: _held(held, fd) for target, fd in open_optional(plan.mounts).items()}
+    made: list[tuple[Piece, ...]] = []
+    for index, mount in enumerate(plan.mounts):
+        pieces: tuple[Piece, ...] = ()
+        if mount.flags & _BIND and in_order and not is_mapped(plan):
+            pass
+        elif mount.flags & _BIND:
+            pieces = _bind_pieces(mount, plan.root, optional.get(mount.target, -1), held)
+        elif mount.by_parent:
+            pieces = (_made_piece(plan, mount, held),)
+        elif mount.fstype in {"cgroup", "cgroup2"}:
+            pieces = _cgroup_pieces(plan, mount, cgroup, held)
+        elif index == dev:
+            dev_fd = _held(held, fill_dev(plan, mount))
+            pieces = (Piece("", dev_fd),)
+            sources.dev_filled = True
+        elif dev_fd >= 0 and _lies_in_dev(plan, index):
+            fd = _held(held, make_mount(mount))
+            pieces = (Piece("", fd, is_attached=_attach_early(fd, dev_fd, mount.target.rpartition("/")[2])),)
+        made.append(pieces)
+    sources.mounts = tuple(made)
+    if plan.masked_paths:
+        sources.null = _held(held, open_null())
+    return sources
+
+
+def _bind_pieces(mount: MountPlan, root: RootPlan, optional_fd: int, held: ExitStack) -> tuple[Piece, ...]:
+    """The bind; for one that may be left out `optional_fd`, which is ready as it is, or nothing."""
+    if mount.optional:
+        return (Piece("", optional_fd, is_directory=False),) if optional_fd >= 0 else ()
+    fd = _held(held, open_bind(mount, root))
+    return (Piece("", fd, is_directory=stat.S_ISDIR(os.fstat(fd).st_mode)),)
+
+
+def _made_piece(plan: LaunchPlan, mount: MountPlan, held: ExitStack) -> Piece:
+    if mount.file_copy is not None:
+        return Piece("", _held(held, copy_of_file(mount, plan)), is_directory=False)
+    if mount.overlay is not None:
+        fd = _held(held, open_overlay(mount))
+        return Piece("", fd, is_directory=stat.S_ISDIR(os.fstat(fd).st_mode))
+    return Piece("", _held(held, make_mount(mount)))
+
+
+def is_mapped(plan: LaunchPlan) -> bool:
+    """Whether the container has a user namespace that is not the caller's."""
+    return "user" in plan.namespaces.new or any(join.kind == "user" for join in plan.namespaces.join)
+
+
+def open_root(root: RootPlan) -> int:
+    """A detached mount of the root: the overlay, or a recursive bind of its path, private or a slave of the host's."""
+    if root.overlay is not None:
+        overlay = root.overlay
+        return mount_overlay(overlay.lowers, overlay.upper, overlay.work, overlay.options)
+    fd = open_tree(AT_FDCWD, root.path, clone=True, recursive=True)
+    try:
+        kept = _SLAVE if root.propagation & (_SLAVE | _SHARED) else _PRIVATE
+        mount_setattr(fd, propagation=kept, recursive=True)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def open_bind(mount: MountPlan, root: RootPlan) -> int:
+    """A detached bind of a mount's source with all its attributes; a slave of the host's unless asked otherwise."""
+    fd = open_source(mount)
+    try:
+        _set_attributes(fd, mount, root)
+        if mount.idmap is not None and (mount.idmap.uid_maps or mount.idmap.gid_maps):
+            _apply_idmap(fd, mount)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def apply_own_idmaps(plan: LaunchPlan, sources: Sources, userns_fd: int) -> None:
+    """Map the ids of those binds that use the container's own user namespace, while they are still detached."""
+    for mount, pieces in zip(plan.mounts, sources.mounts, strict=True):
+        if needs_own_idmap(mount) and mount.idmap is not None:
+            for piece in pieces:
+                mount_setattr(piece.fd, userns_fd=userns_fd, recursive=mount.idmap.recursive)
+
+
+def needs_own_idmap(mount: MountPlan) -> bool:
+    """Whether the bind's ids are mapped as the container's own user namespace maps them."""
+    return mount.idmap is not None and not (mount.idmap.uid_maps or mount.idmap.gid_maps)
+
+
+def _held(held: ExitStack, fd: int) -> int:
+    if fd >= 0:
+        held.callback(os.close, fd)
+    return fd
+
+
+def _set_attributes(fd: int, mount: MountPlan, root: RootPlan) -> None:
+    if not root.propagation & _SHARED:
+        mount_setattr(fd, propagation=_SLAVE, recursive=True)
+    if mount.propagation:
+        kind = mount.propagation & ~_REC
+        mount_setattr(fd, propagation=kind, recursive=bool(mount.propagation & _REC))
+    if mount.attributes_set or mount.attributes_clear:
+        mount_setattr(fd, set=mount.attributes_set, clear=mount.attributes_clear, recursive=True)
+    bits, off = attributes_of(mount.flags)
+    cleared, also_off = attributes_of(mount.clear)
+    if bits or off or cleared or also_off:
+        mount_setattr(fd, set=bits, clear=cleared & ~bits | off | also_off)
+
+
+def _apply_idmap(fd: int, mount: MountPlan) -> None:
+    if mount.idmap is None:
+        return
+    uid_maps, gid_maps = (
+        tuple((line.inside, line.outside, line.count) for line in maps)
+        for maps in (mount.idmap.uid_maps, mount.idmap.gid_maps)
+    )
+    userns_fd = make_user_namespace(uid_maps, gid_maps)
+    try:
+        mount_setattr(fd, userns_fd=userns_fd, recursive=mount.idmap.recursive)
+    finally:
+        os.close(userns_fd)
+
+
+def _cgroup_pieces(plan: LaunchPlan, mount: MountPlan, cgroup: Cgroup | None, held: ExitStack) -> tuple[Piece, ...]:
+    """The container's own directory of the unified tree, or a tmpfs and below it one of every hierarchy."""
+    host = hierarchies()
+    if cgroup is not None:
+        places = dict(cgroup.directories())
+    else:
+        places = {one.name: os.path.join(one.mount_point, one.own.lstrip("/")) for one in host.hierarchies}
+    bits, _ = attributes_of(mount.flags)
+    if mount.fstype == "cgroup2" or not host.legacy:
+        return (Piece("", _held(held, _bind_cgroup(places[""], bits))),)
+    names = {name: name.removeprefix("name=") or "unified" for name in places}
+    top = _held(held, make_filesystem("tmpfs", (("source", "tmpfs"), ("mode", "755")), bits & ~MountAttr.RDONLY))
+    for name in names.values():
+        os.mkdir(name, 0o755, dir_fd=top)
+        for alias in name.split(",") if "," in name else ():
+            os.symlink(name, alias, dir_fd=top)
+    give_to_root(top, plan)
+    if bits & MountAttr.RDONLY:
+        mount_setattr(top, set=MountAttr.RDONLY)
+    pieces = [Piece("", top)]
+    for name, path in places.items():
+        fd = _held(held, _bind_cgroup(path, bits))
+        if not _attach_early(fd, top, names[name]):
+            pieces.append(Piece(names[name], fd))
+    return tuple(pieces)
+
+
+def _lies_in_dev(plan: LaunchPlan, index: int) -> bool:
+    """Whether the mount can be made here and attached to the /dev that the parent fills, as devpts and /dev/shm can.
+
+    It must belong to no namespace of the container, need nothing of what it covers, and hide no earlier mount.
+    """
+    mount = plan.mounts[index]
+    before, _, name = mount.target.strip("/").rpartition("/")
+    own = mount.fstype == "devpts" or (mount.fstype == "tmpfs" and any(key == "mode" for key, _ in mount.data))
+    if not own or mount.copy_up or before != "dev" or name not in mount_points_of_dev(plan) or is_mapped(plan):
+        return False
+    return not any(other.target.strip("/").startswith(f"dev/{name}/") for other in plan.mounts[:index])
+
+
+def _attach_early(fd: int, to_fd: int, name: str) -> bool:
+    """Attach a detached mount to another one, which Linux can since 6.15; False where the child has to."""
+    try:
+        move_mount(fd, (to_fd, name))
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return False
+    return True
+
+
+def _bind_cgroup(path: str, bits: int) -> int:
+    fd = open_tree(AT_FDCWD, path, clone=True)
+    try:
+        mount_setattr(fd, set=bits, propagation=_PRIVATE)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd

@@ -1,0 +1,184 @@
+"""Cloning a child into new and existing namespaces, from a process that is afterwards in its own again.
+
+Existing ones are joined by the parent before it clones, since a child in a new user namespace may not join the host's.
+Two wait for the child: a mount namespace, and a cgroup namespace, which may only be entered from inside the container's
+cgroup (with nsdelegate nobody in it can be cloned into another: ENOENT). A user namespace that exists can be joined by
+nobody who wants to come back: then an intermediate process joins all of them and clones a child of the same parent
+(CLONE_PARENT).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from contextlib import ExitStack
+
+from sampan.errors import InvalidArgument
+from sampan.linux import process
+from sampan.linux.loopback import wake_loopback
+from sampan.linux.namespace import (
+    KINDS,
+    CloneFlag,
+    clone3,
+    open_namespace,
+    setns,
+    unshare,
+    write_time_offsets,
+)
+from sampan.runtime.launch_plan import NamespaceJoin, NamespacesPlan
+
+_NUMBER = struct.Struct("=i")
+# In the order of joining: the user namespace is the last, it takes the right to join the others away.
+_ORDER = ("net", "ipc", "uts", "pid", "time", "user")
+
+
+def make_spare_network() -> int:
+    """A descriptor of a new network namespace that nobody is in, its loopback up; for a later `spawn`."""
+    own = open_namespace("self", "net")
+    try:
+        unshare(CloneFlag.NEWNET)
+        try:
+            wake_loopback()
+            return open_namespace("self", "net")
+        finally:
+            setns(own, CloneFlag.NEWNET)
+    finally:
+        os.close(own)
+
+
+def takes_spare_network(namespaces: NamespacesPlan) -> bool:
+    """Whether a network namespace made ahead is as good as a new one: it is the caller's own user namespace's."""
+    is_mapped = "user" in namespaces.new or any(join.kind == "user" for join in namespaces.join)
+    return "net" in namespaces.new and not is_mapped
+
+
+def spawn(namespaces: NamespacesPlan, cgroup_fd: int = -1, spare_network: int = -1) -> tuple[int, int]:
+    """Clone a child: (pid, pidfd) in the parent, (0, -1) in the child; single-threaded callers only.
+
+    The child is in all namespaces of the plan but those of open_joined and a new cgroup namespace, which is unshared
+    inside the right cgroup. With `spare_network` (see takes_spare_network) the new network namespace is that one. When
+    this raises, the caller is in its own namespaces.
+    """
+    flags = _new_flags(namespaces)
+    joins = _in_order(namespaces.join)
+    if any(kind == "user" for kind, _ in joins):
+        return _spawn_through_another(namespaces, joins, flags, cgroup_fd)
+    back = ExitStack()
+    with back:
+        _enter(namespaces, joins, back)
+        if spare_network >= 0:
+            _remember("net", back)
+            setns(spare_network, CloneFlag.NEWNET)
+            flags &= ~int(CloneFlag.NEWNET)
+        pid, pidfd = clone3(flags, cgroup_fd=cgroup_fd)
+        if pid == 0:
+            back.pop_all()  # the way back is the parent's alone
+    return pid, pidfd
+
+
+def open_joined(namespaces: NamespacesPlan, kind: str) -> int:
+    """A descriptor of a namespace that waits for the child to join it ("mnt", "cgroup"), or -1."""
+    path = next((join.path for join in namespaces.join if join.kind == kind), "")
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path else -1
+
+
+def _new_flags(namespaces: NamespacesPlan) -> int:
+    flags = 0
+    for kind in namespaces.new:
+        if kind != "cgroup" and not (kind == "time" and namespaces.time_offsets):
+            flags |= int(KINDS[kind])
+    return flags
+
+
+def _in_order(joins: tuple[NamespaceJoin, ...]) -> list[tuple[str, str]]:
+    paths = {join.kind: join.path for join in joins}
+    return [(kind, paths[kind]) for kind in _ORDER if kind in paths]
+
+
+def _enter(namespaces: NamespacesPlan, joins: list[tuple[str, str]], back: ExitStack | None) -> None:
+    """Join what exists and make the clocks' namespace; `back` gets the way back."""
+    for kind, path in joins:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if kind == "user" and _is_own(fd, kind):
+                continue  # the kernel refuses to enter it again
+            if back is not None:
+                _remember(kind, back)
+            setns(fd, KINDS[kind])
+        except OSError as error:
+            text = f"join {kind} namespace {path}: {os.strerror(error.errno or 0).lower()}"
+            raise OSError(error.errno, text) from None
+        finally:
+            os.close(fd)
+    if "time" in namespaces.new and namespaces.time_offsets:
+        if back is not None:
+            _remember("time", back)
+        unshare(CloneFlag.NEWTIME)
+        offsets = [(offset.clock, offset.seconds, offset.nanoseconds) for offset in namespaces.time_offsets]
+        write_time_offsets("self", offsets)
+
+
+def _remember(kind: str, back: ExitStack) -> None:
+    own = open_namespace("self", kind)
+    back.callback(os.close, own)
+    back.callback(setns, own, KINDS[kind])
+
+
+def _is_own(fd: int, kind: str) -> bool:
+    own = os.stat(f"/proc/self/ns/{kind}")
+    there = os.fstat(fd)
+    return (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _spawn_through_another(
+    namespaces: NamespacesPlan, joins: list[tuple[str, str]], flags: int, cgroup_fd: int
+) -> tuple[int, int]:
+    """Clone through a process that joins everything; its answer is the child's pid or why there is none."""
+    answer, answer_write = os.pipe2(os.O_CLOEXEC)
+    between, between_fd = clone3(0)
+    if between == 0:
+        pid = _clone_beyond(namespaces, joins, flags, cgroup_fd, answer_write)
+        if pid == 0:
+            os.close(answer)
+            os.close(answer_write)
+            return 0, -1
+        os._exit(0)
+    os.close(answer_write)
+    try:
+        said = b""
+        while piece := os.read(answer, 65536):
+            said += piece
+    finally:
+        os.close(answer)
+        process.wait_pidfd(between_fd)
+        os.close(between_fd)
+    if len(said) < _NUMBER.size:
+        raise OSError(0, "the process that was to join the user namespace died")
+    number = _NUMBER.unpack(said[: _NUMBER.size])[0]
+    if number <= 0:
+        raise OSError(-number, said[_NUMBER.size :].decode())
+    return number, process.pidfd_open(number)
+
+
+def _clone_beyond(
+    namespaces: NamespacesPlan, joins: list[tuple[str, str]], flags: int, cgroup_fd: int, answer: int
+) -> int:
+    """In the intermediate process: join, clone, answer; 0 in the child."""
+    try:
+        _enter(namespaces, joins, None)
+        pid, _ = clone3(flags | CloneFlag.PARENT, cgroup_fd=cgroup_fd)
+        if pid:
+            os.write(answer, _NUMBER.pack(pid))
+        return pid
+    except OSError as error:
+        os.write(answer, _NUMBER.pack(-(error.errno or 1)) + (error.strerror or "").encode())
+    except BaseException as error:  # noqa: BLE001 -- nothing may return into the parent's code
+        os.write(answer, _NUMBER.pack(-1) + repr(error).encode())
+    return -1
+
+
+def check_kinds(namespaces: NamespacesPlan) -> None:
+    """Refuse kinds that the kernel does not have."""
+    for kind in (*namespaces.new, *(join.kind for join in namespaces.join)):
+        if kind not in KINDS:
+            raise InvalidArgument(f"unknown kind of namespace {kind!r}")

@@ -1,0 +1,52 @@
+"""The options of the driver `local`, as Docker has them: type, device and o, which are mount(8)'s words.
+
+Without them a volume is a directory of its own. With them it is whatever mount(2) makes of them, mounted in the
+containers alone, never on the host. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sampan.errors import InvalidArgument, NotImplementedHere
+
+_KNOWN = ("type", "device", "o", "size")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a volume with options is: a bind of `device`, or a file system of `fstype` on it; `words` as in fstab(5)."""
+
+    fstype: str
+    device: str
+    words: tuple[str, ...]
+
+    @property
+    def is_bind(self) -> bool:
+        """Whether it is a directory of the host."""
+        return "bind" in self.words or "rbind" in self.words
+
+
+def source_of(options: dict[str, str]) -> Source | None:
+    """What the options say; None when they say nothing. Raises InvalidArgument in Docker's words."""
+    for key, value in options.items():
+        if key not in _KNOWN:
+            raise InvalidArgument(f'invalid option: "{key}"', remedy="the driver local knows type, device and o")
+        if key != "o" and not value:
+            raise InvalidArgument(f"invalid option: {key!r} has no value", remedy=f"as in --opt {key}=VALUE")
+    if "size" in options:
+        raise NotImplementedHere(
+            "quota size requested but no quota support",
+            remedy="use --opt type=tmpfs --opt device=tmpfs --opt o=size=BYTES, or a file system of the wanted size",
+        )
+    if not options:
+        return None
+    for needed, other in (("device", "type"), ("type", "device")):
+        if needed not in options:
+            raise InvalidArgument(f'missing required option: "{needed}"', remedy=f"{other} alone is not enough")
+    source = Source(options["type"], options["device"], tuple(word for word in options.get("o", "").split(",") if word))
+    if source.is_bind and not source.device.startswith("/"):
+        raise InvalidArgument(f"invalid device of a bind: {source.device!r}", remedy="give an absolute path")
+    if any("\0" in text for text in (source.fstype, source.device, *source.words)):
+        raise InvalidArgument("an option of the volume has a NUL byte in it")
+    return source

@@ -1,0 +1,1 @@
+"""The API's JSON as structs; knows nothing of engine."""

@@ -1,0 +1,253 @@
+"""COPY and ADD: which files arrive where, as whose, and what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.server
+import io
+import tarfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from tests.building import Told, build, layers_of, need_busybox, post_build
+from tests.engine_process import EngineProcess
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    need_busybox()
+    with EngineProcess(tmp_path_factory.mktemp("engine")) as running:
+        yield running
+
+
+FILES = {
+    "a": "1",
+    "b.txt": "22",
+    "c.txt": "333",
+    "d/": "",
+    "d/e": "4444",
+    "d/f/g": "5",
+    "d/link": "-> e",
+    "to-a": "-> a",
+}
+
+
+def copied(
+    engine: EngineProcess, *instructions: str, base: str = "scratch", **files: str
+) -> dict[str, tarfile.TarInfo]:
+    """What the last layer of a build with these instructions has."""
+    dockerfile = "\n".join([f"FROM {base}", *instructions]) + "\n"
+    told = build(engine, {"Dockerfile": dockerfile, **FILES, **files})
+    assert not told.error, told.error
+    return layers_of(engine, told.image_id)[-1]
+
+
+def test_a_file_goes_to_a_name_or_into_a_directory(engine: EngineProcess) -> None:
+    assert set(copied(engine, "COPY a /x/y")) == {"x", "x/y"}
+    assert set(copied(engine, "COPY a /x/")) == {"x", "x/a"}
+    assert set(copied(engine, "WORKDIR /w", "COPY a here")) == {"w", "w/here"}
+    assert set(copied(engine, "WORKDIR /w", "COPY a .")) == {"w", "w/a"}
+
+
+def test_a_directory_gives_its_content(engine: EngineProcess) -> None:
+    assert set(copied(engine, "COPY d /x")) == {"x", "x/e", "x/f", "x/f/g", "x/link"}
+    assert set(copied(engine, "COPY d /x/")) == {"x", "x/e", "x/f", "x/f/g", "x/link"}
+
+
+def test_wildcards_choose_files_in_order_of_names(engine: EngineProcess) -> None:
+    assert set(copied(engine, "COPY *.txt /x/")) == {"x", "x/b.txt", "x/c.txt"}
+    assert set(copied(engine, "COPY [ab]* d/? /x/")) == {"x", "x/a", "x/b.txt", "x/e", "x/g"}
+
+
+def test_a_link_that_is_named_is_followed_and_one_that_is_found_is_kept(engine: EngineProcess) -> None:
+    found = copied(engine, "COPY to-a d/ /x/")
+    assert found["x/to-a"].isreg()
+    assert (found["x/link"].issym(), found["x/link"].linkname) == (True, "e")
+
+
+def test_modes_and_times_are_the_contexts_and_owners_are_roots(engine: EngineProcess) -> None:
+    found = copied(engine, "COPY run /r", run="#!/bin/sh")
+    assert (found["r"].mode, found["r"].mtime, found["r"].uid) == (0o755, 1_600_000_000, 0)
+
+
+def test_owner_and_mode_are_as_asked_for(engine: EngineProcess) -> None:
+    found = copied(engine, "COPY --chown=mail:www-data --chmod=u=rwX,go= d /x", base="busybox")
+    assert {(entry.uid, entry.gid) for name, entry in found.items() if name != "x"} == {(8, 33)}
+    assert (found["x/e"].mode, found["x/f"].mode) == (0o600, 0o700)
+    numbered = copied(engine, "COPY --chown=12:34 --chmod=0641 a /x")
+    assert (numbered["x"].uid, numbered["x"].gid, numbered["x"].mode) == (12, 34, 0o641)
+
+
+def test_an_owner_that_the_image_does_not_know_is_refused(engine: EngineProcess) -> None:
+    told = build(engine, {"Dockerfile": "FROM busybox\nCOPY --chown=stranger a /x\n", **FILES})
+    assert "unable to find user stranger" in told.error["message"]
+
+
+def test_parents_and_exclude_choose_what_is_kept(engine: EngineProcess) -> None:
+    kept = copied(engine, "COPY --parents d/f/g d/./f/g /x/")
+    assert {name for name, entry in kept.items() if entry.isreg()} == {"x/d/f/g", "x/f/g"}
+    assert set(copied(engine, "COPY --exclude=f --exclude=link d /x")) == {"x", "x/e"}
+
+
+def test_what_is_there_is_kept_or_replaced_as_docker_does(engine: EngineProcess) -> None:
+    before = "RUN mkdir -p /t/e /t/f && touch /t/old && ln -s /real /t/g2 && mkdir /real && ln -s /real /way"
+    found = copied(engine, before, "COPY d /t", base="busybox")
+    assert found["t/e"].isreg()
+    assert set(found) >= {"t/f/g", "t/e"}
+    through = copied(engine, before, "COPY a /way/", base="busybox")
+    assert set(through) == {"real", "real/a"}
+
+
+@pytest.mark.parametrize(
+    ("instruction", "words"),
+    [
+        ("COPY a b.txt /x", "the destination must be a directory and end with a /"),
+        ("COPY ../up /x", "forbidden path outside the build context"),
+        ("COPY no*such /x", "no source files were specified"),
+        ("COPY --from=nowhere/at:all a /x", ""),
+        ("COPY --chmod=worse a /x", "invalid chmod parameter"),
+    ],
+)
+def test_what_cannot_be_copied_is_refused_with_its_line(engine: EngineProcess, instruction: str, words: str) -> None:
+    told = build(engine, {"Dockerfile": f"FROM busybox\n{instruction}\n", **FILES})
+    assert words in told.error["message"]
+    assert told.error["place"] == "Dockerfile:2"
+
+
+def archive(**files: str) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.uid, entry.mode, entry.mtime = len(content), 42, 0o640, 1_500_000_000
+            tar.addfile(entry, io.BytesIO(content.encode()))
+    return made.getvalue()
+
+
+def with_archive(engine: EngineProcess, instruction: str, content: bytes) -> Told:
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as tar:
+        for name, data in (("Dockerfile", f"FROM scratch\n{instruction}\n".encode()), ("in.tar", content)):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return post_build(engine, context.getvalue())
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_add_unpacks_archives_and_copy_does_not(engine: EngineProcess, pack: type[bytes]) -> None:
+    content = pack(archive(inside="x"))
+    unpacked = layers_of(engine, with_archive(engine, "ADD in.tar /x", content).image_id)[-1]
+    assert (unpacked["x/inside"].uid, unpacked["x/inside"].mode, unpacked["x/inside"].mtime) == (
+        42,
+        0o640,
+        1_500_000_000,
+    )
+    for instruction in ("COPY in.tar /x", "ADD --unpack=false in.tar /x"):
+        whole = layers_of(engine, with_archive(engine, instruction, content).image_id)[-1]
+        assert whole["x"].size == len(content)
+
+
+def test_an_archive_that_leads_out_is_refused(engine: EngineProcess) -> None:
+    told = with_archive(engine, "ADD in.tar /x", archive(**{"../../../up": "x"}))
+    assert "goes up" in told.error["message"]
+
+
+@dataclass
+class Files:
+    """A loopback server's files, and how often each was asked for."""
+
+    port: int = 0
+    content: dict[str, bytes] = field(default_factory=dict)
+
+
+@pytest.fixture
+def server() -> Iterator[Files]:
+    files = Files()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = files.content.get(self.path)
+            self.send_response(200 if found is not None else 404)
+            self.send_header("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT")
+            self.send_header("Content-Length", str(len(found or b"")))
+            self.end_headers()
+            self.wfile.write(found or b"")
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        files.port = listening.server_address[1]
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield files
+        listening.shutdown()
+        thread.join()
+
+
+def test_add_downloads_a_file_with_the_servers_time_and_docker_s_mode(engine: EngineProcess, server: Files) -> None:
+    server.content["/some/file.bin"] = b"downloaded"
+    found = copied(engine, f"ADD http://127.0.0.1:{server.port}/some/file.bin /x/")
+    assert set(found) == {"x", "x/file.bin"}
+    assert (found["x/file.bin"].mode, found["x/file.bin"].mtime) == (0o600, 784111777)
+
+
+def test_a_download_is_unpacked_only_when_it_is_asked_for(engine: EngineProcess, server: Files) -> None:
+    server.content["/in.tar"] = archive(inside="x")
+    assert copied(engine, f"ADD http://127.0.0.1:{server.port}/in.tar /x")["x"].isreg()
+    assert "x/inside" in copied(engine, f"ADD --unpack http://127.0.0.1:{server.port}/in.tar /x")
+
+
+def test_a_download_is_held_to_its_checksum(engine: EngineProcess, server: Files) -> None:
+    server.content["/f"] = b"right"
+    digest = hashlib.sha256(b"right").hexdigest()
+    url = f"http://127.0.0.1:{server.port}/f"
+    assert copied(engine, f"ADD --checksum=sha256:{digest} {url} /x")["x"].size == 5
+    server.content["/f"] = b"wrong"
+    told = build(engine, {"Dockerfile": f"FROM scratch\nADD --checksum=sha256:{digest} {url} /x\n"})
+    assert "digest mismatch" in told.error["message"]
+
+
+def test_a_download_that_is_not_there_is_told(engine: EngineProcess, server: Files) -> None:
+    told = build(engine, {"Dockerfile": f"FROM scratch\nADD http://127.0.0.1:{server.port}/lost /x\n"})
+    assert "404" in told.error["message"]
+
+
+def test_a_download_that_has_changed_is_no_cache_hit(engine: EngineProcess, server: Files) -> None:
+    files = {"Dockerfile": f"FROM scratch\nADD http://127.0.0.1:{server.port}/v /v\n"}
+    server.content["/v"] = b"1"
+    build(engine, files)
+    assert build(engine, files).cached() == [True]
+    server.content["/v"] = b"2"
+    assert build(engine, files).cached() == [False]
+
+
+def test_the_last_reader_of_the_context_may_have_its_files_and_nobody_misses_them(engine: EngineProcess) -> None:
+    """Files are moved into the layer only when nothing reads them later, in whichever stage."""
+    dockerfile = """FROM busybox AS other
+RUN sleep 0.2
+COPY d/e /from-other
+FROM busybox
+COPY d /x
+COPY --from=other /from-other /o
+COPY d /x
+RUN --mount=target=/in,source=d cat /in/f/g
+COPY . /all
+"""
+    told = build(engine, {"Dockerfile": dockerfile, **FILES}, nocache="1")
+    assert not told.error
+    layers = layers_of(engine, told.image_id)
+    assert set(layers[-1]) >= {"all", "all/a", "all/d/e", "all/d/f/g", "all/d/link"}
+    assert set(layers[1]) >= {"x", "x/e", "x/f", "x/f/g", "x/link"}
+    assert (layers[-1]["all/d/e"].mode, layers[-1]["all/d/e"].mtime) == (0o644, 1_600_000_000)
+
+
+def test_moved_files_do_not_replace_what_the_target_has(engine: EngineProcess) -> None:
+    before = "RUN mkdir -p /x/f && echo old > /x/e && echo kept > /x/f/kept && echo 1 > /x/mine"
+    found = copied(engine, before, "COPY d /x", base="busybox")
+    assert found["x/e"].size == 4
+    assert set(found) == {"x", "x/e", "x/f", "x/f/g", "x/link"}

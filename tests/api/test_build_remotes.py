@@ -1,0 +1,237 @@
+"""Contexts that the daemon fetches itself: archives and Dockerfiles by HTTP, git repositories, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tarfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from tests.engine_process import EngineProcess
+from tests.waiting import until
+
+from sampan.build.repositories import Repository, read_repository
+from sampan.errors import InvalidArgument
+
+GIT_DAEMON = "/usr/lib/git-core/git-daemon"
+needs_git = pytest.mark.skipif(
+    shutil.which("git") is None or not os.path.exists(GIT_DAEMON), reason="there is no git with its daemon here"
+)
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[str, dict[str, bytes]]]:
+    """The address of an HTTP server, and what it serves by path."""
+    files: dict[str, bytes] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = files.get(self.path)
+            self.send_response(404 if content is None else 200)
+            self.send_header("Content-Length", str(len(content or b"")))
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", files
+        server.shutdown()
+        thread.join(10)
+
+
+def git(directory: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(directory), *words],
+        env={
+            **{f"GIT_{who}_{what}": "x@example.test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+            "PATH": os.environ["PATH"],
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "HOME": str(directory),
+        },
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The address of a git repository, and its work tree."""
+    tree = tmp_path / "repositories" / "one.git"
+    tree.mkdir(parents=True)
+    git(tree, "init", "-q", "-b", "main")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [
+            *(GIT_DAEMON, "--listen=127.0.0.1", f"--port={port}", "--export-all", "--reuseaddr"),
+            f"--base-path={tree.parent}",
+            str(tree.parent),
+        ],
+        stderr=subprocess.DEVNULL,
+    )
+
+    def answers() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    try:
+        until(answers, timeout_s=30)
+        yield f"git://127.0.0.1:{port}/one.git", tree
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def build(engine: EngineProcess, remote: str, **query: str) -> tuple[int, list[dict[str, Any]]]:
+    status, content = engine.request("POST", f"/build?{urlencode({'remote': remote, **query})}")
+    return status, [json.loads(line) for line in content.splitlines() if line.strip()]
+
+
+def built_file(engine: EngineProcess, image: str, path: str) -> bytes:
+    container = engine.create("", "none", image=image)
+    try:
+        status, content = engine.request("GET", f"/containers/{container}/archive?path={path}")
+        assert status == 200, content
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            file = tar.extractfile(tar.getmembers()[0])
+            assert file is not None
+            return file.read()
+    finally:
+        engine.request("DELETE", f"/containers/{container}?force=1")
+
+
+def archive(**files: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def test_an_archive_by_http_is_a_context(engine: EngineProcess, served: tuple[str, dict[str, bytes]]) -> None:
+    address, files = served
+    files["/c.tar.gz"] = archive(Dockerfile=b"FROM scratch\nCOPY f /g\n", f=b"from the archive")
+    status, lines = build(engine, f"{address}/c.tar.gz", t="remote-archive")
+    assert status == 200
+    assert "Successfully tagged" in lines[-1]["stream"]
+    assert built_file(engine, "remote-archive", "/g") == b"from the archive"
+
+
+def test_a_text_by_http_is_a_dockerfile(engine: EngineProcess, served: tuple[str, dict[str, bytes]]) -> None:
+    address, files = served
+    files["/Dockerfile"] = b"FROM scratch\nLABEL a=b\n"
+    status, _ = build(engine, f"{address}/Dockerfile", t="remote-text")
+    assert status == 200
+    assert engine.json("GET", "/images/remote-text/json")["Config"]["Labels"] == {"a": "b"}
+
+
+def test_what_is_not_there_is_told_before_the_build_begins(
+    engine: EngineProcess, served: tuple[str, dict[str, bytes]]
+) -> None:
+    status, lines = build(engine, f"{served[0]}/nothing")
+    assert (status, "404" in lines[0]["message"]) == (404, True)
+    status, lines = build(engine, "ftp://example.test/x")
+    assert (status, "no context that can be fetched" in lines[0]["message"]) == (400, True)
+    assert os.listdir(f"{engine.data_root}/build") == []
+
+
+@needs_git
+def test_a_repository_is_a_context_by_branch_tag_commit_and_directory(
+    engine: EngineProcess, repository: tuple[str, Path]
+) -> None:
+    address, tree = repository
+    (tree / "Dockerfile").write_text("FROM scratch\nCOPY f /g\n")
+    (tree / "f").write_text("first")
+    git(tree, "add", ".")
+    git(tree, "commit", "-qm", "one")
+    git(tree, "tag", "v1")
+    first = git(tree, "rev-parse", "HEAD")
+    (tree / "f").write_text("second")
+    (tree / "sub").mkdir()
+    (tree / "sub" / "Dockerfile").write_text("FROM scratch\nCOPY h /g\n")
+    (tree / "sub" / "h").write_text("below")
+    git(tree, "add", ".")
+    git(tree, "commit", "-qm", "two")
+    expected = {"": b"second", "#main": b"second", "#v1": b"first", f"#{first}": b"first", "#main:sub": b"below"}
+    for fragment, content in expected.items():
+        status, lines = build(engine, address + fragment, t="remote-git")
+        assert status == 200, lines
+        assert built_file(engine, "remote-git", "/g") == content, fragment
+    status, lines = build(engine, address + "#nowhere")
+    assert (status, "the repository cannot be fetched" in lines[0]["message"]) == (500, True)
+    assert lines[0]["remedy"]
+
+
+@needs_git
+def test_a_repository_is_added_with_its_commit_held_to_the_checksum(
+    engine: EngineProcess, repository: tuple[str, Path], served: tuple[str, dict[str, bytes]]
+) -> None:
+    address, tree = repository
+    (tree / "f").write_text("added")
+    git(tree, "add", ".")
+    git(tree, "commit", "-qm", "one")
+    commit = git(tree, "rev-parse", "HEAD")
+    remote, files = served
+    text = f"FROM scratch\nADD --checksum={commit} --keep-git-dir {address}#main /a/\nADD {address} /b\n"
+    files["/Dockerfile"] = text.encode()
+    status, lines = build(engine, f"{remote}/Dockerfile", t="added-git")
+    assert (status, "error" in lines[-1]) == (200, False), lines
+    assert built_file(engine, "added-git", "/a/f") == built_file(engine, "added-git", "/b/f") == b"added"
+    assert built_file(engine, "added-git", "/a/.git/HEAD").strip()
+    files["/Dockerfile"] = f"FROM scratch\nADD --checksum={'0' * 40} {address} /a/\n".encode()
+    status, lines = build(engine, f"{remote}/Dockerfile")
+    assert "has another commit" in lines[-1]["error"]
+
+
+@needs_git
+def test_a_directory_that_leads_out_of_the_repository_is_refused(
+    engine: EngineProcess, repository: tuple[str, Path]
+) -> None:
+    address, tree = repository
+    (tree / "out").symlink_to("/etc")
+    git(tree, "add", ".")
+    git(tree, "commit", "-qm", "one")
+    for directory in ("out", "../../..", "nowhere"):
+        status, lines = build(engine, f"{address}#main:{directory}")
+        assert status == 400, lines
+        assert "there is no directory" in lines[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("remote", "found"),
+    [
+        ("https://example.test/a.git", Repository("https://example.test/a.git", "", "")),
+        ("https://example.test/a.git#b:c/d", Repository("https://example.test/a.git", "b", "c/d")),
+        ("git@example.test:a/b#:c", Repository("git@example.test:a/b", "", "c")),
+        ("github.com/a/b", Repository("https://github.com/a/b", "", "")),
+        ("https://example.test/a.tar.gz", None),
+        ("/a.git", None),
+    ],
+)
+def test_a_repository_is_told_from_an_archive_by_its_address(remote: str, found: Repository | None) -> None:
+    assert read_repository(remote) == found
+
+
+@pytest.mark.parametrize("remote", ["git://example.test/a#--upload-pack=x", "git://example.test/a b", "git@h:a\n#x"])
+def test_words_that_git_would_take_for_options_are_refused(remote: str) -> None:
+    with pytest.raises(InvalidArgument, match="no git repository"):
+        read_repository(remote)

@@ -1,0 +1,165 @@
+"""Several stages: only what is needed, side by side, and what goes from one into another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.building import build, files_of, layers_of, need_busybox, run
+from tests.engine_process import EngineProcess
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    need_busybox()
+    with EngineProcess(tmp_path_factory.mktemp("engine")) as running:
+        yield running
+
+
+def inspect(engine: EngineProcess, image: str) -> dict[str, Any]:
+    found: dict[str, Any] = engine.json("GET", f"/images/{image}/json")
+    return found
+
+
+def test_a_stage_gives_its_files_and_nothing_else(engine: EngineProcess) -> None:
+    dockerfile = """FROM busybox AS builder
+ENV ONLY=here
+RUN mkdir /out && echo built > /out/program && chmod 750 /out/program && chown 5:6 /out/program && touch /rubbish
+FROM busybox
+COPY --from=builder /out /opt
+COPY --from=0 /out/program /by-number
+"""
+    told = build(engine, {"Dockerfile": dockerfile})
+    files = files_of(engine, told.image_id)
+    assert (files["opt/program"].mode, files["opt/program"].uid, files["opt/program"].gid) == (0o750, 5, 6)
+    assert "by-number" in files
+    assert "rubbish" not in files
+    assert "ONLY" not in run(engine, told.image_id, "env")
+
+
+def test_stages_that_the_target_does_not_need_are_not_built(engine: EngineProcess) -> None:
+    dockerfile = """FROM busybox AS broken
+RUN false
+FROM busybox AS wanted
+RUN echo yes
+FROM wanted AS later
+RUN false
+"""
+    told = build(engine, {"Dockerfile": dockerfile}, target="wanted")
+    assert not told.error
+    assert "Step 1/2 : FROM busybox AS wanted" in told.text
+
+
+def test_a_stage_begins_with_another_ones_image_arguments_and_all(engine: EngineProcess) -> None:
+    dockerfile = """FROM busybox AS one
+ARG V=kept
+ENV E=env
+FROM one
+RUN echo "$V $E"
+"""
+    assert "kept env\n" in build(engine, {"Dockerfile": dockerfile}).text
+
+
+def test_independent_stages_run_side_by_side(engine: EngineProcess) -> None:
+    """Each waits for the other: one after the other they would never end."""
+    meet = "i=0; until test -e /m/{other}; do sleep 0.05; i=$((i+1)); test $i -lt 600; done"
+    mount = "--mount=type=cache,id=meeting,target=/m"
+    dockerfile = "".join(
+        f"FROM busybox AS {own}\nRUN {mount} touch /m/{own}; {meet.format(other=other)}\n"
+        for own, other in (("left", "right"), ("right", "left"))
+    )
+    dockerfile += "FROM busybox\nCOPY --from=left /bin/true /l\nCOPY --from=right /bin/true /r\n"
+    told = build(engine, {"Dockerfile": dockerfile}, nocache="1")
+    assert not told.error
+
+
+def test_the_stream_tells_stages_one_after_the_other(engine: EngineProcess) -> None:
+    dockerfile = """FROM busybox AS slow
+RUN sleep 0.3; echo slow-said
+FROM busybox AS quick
+RUN echo quick-said
+FROM busybox
+COPY --from=slow /bin/true /1
+COPY --from=quick /bin/true /2
+"""
+    told = build(engine, {"Dockerfile": dockerfile}, nocache="1")
+    assert [int(block.split("/")[0]) for block in told.text.split("Step ")[1:]] == [1, 2, 3, 4, 5, 6, 7]
+    assert told.text.index("slow-said\n ---> Removed") < told.text.index("Step 3/7")
+    assert told.text.index("Step 4/7") < told.text.index("quick-said\n ---> Removed")
+
+
+def test_a_stage_that_fails_is_heard_and_ends_the_others(engine: EngineProcess) -> None:
+    dockerfile = """FROM busybox AS endless
+RUN sleep 1000
+FROM busybox AS failing
+RUN echo why; exit 3
+FROM busybox
+COPY --from=endless /bin/true /1
+COPY --from=failing /bin/true /2
+"""
+    told = build(engine, {"Dockerfile": dockerfile}, forcerm="1", nocache="1")
+    assert told.error["code"] == 3
+    assert told.error["place"] == "Dockerfile:4"
+    assert "why\n" in told.text
+    assert engine.json("GET", "/containers/json?all=1") == []
+
+
+def test_triggers_of_the_base_are_carried_out_and_not_inherited(engine: EngineProcess) -> None:
+    build(engine, {"Dockerfile": "FROM busybox\nONBUILD COPY f /f\nONBUILD RUN echo triggered\n"}, t="trigger")
+    assert inspect(engine, "trigger")["Config"]["OnBuild"] == ["COPY f /f", "RUN echo triggered"]
+    told = build(engine, {"Dockerfile": "FROM trigger\nRUN cat /f\n", "f": "from the context\n"})
+    assert "# Executing 2 build triggers\n" in told.text
+    assert "triggered\n" in told.text
+    assert "from the context\n" in told.text
+    assert not inspect(engine, told.image_id)["Config"].get("OnBuild")
+
+
+def test_an_image_is_a_source_of_files(engine: EngineProcess) -> None:
+    build(engine, {"Dockerfile": "FROM scratch\nCOPY f /given\n", "f": "x"}, t="given")
+    told = build(engine, {"Dockerfile": "FROM busybox\nCOPY --from=given /given /taken\n"})
+    assert set(layers_of(engine, told.image_id)[-1]) == {"taken"}
+
+
+def test_arguments_before_from_choose_the_base(engine: EngineProcess) -> None:
+    dockerfile = "ARG BASE=nothing\nFROM ${BASE:-busybox}\nARG BASE\nRUN echo base=$BASE\n"
+    told = build(engine, {"Dockerfile": dockerfile}, buildargs={"BASE": "busybox"})
+    assert "base=busybox\n" in told.text
+
+
+def test_platform_arguments_are_there_when_they_are_declared(engine: EngineProcess) -> None:
+    dockerfile = "FROM busybox\nARG TARGETPLATFORM\nARG BUILDOS\nRUN echo on $TARGETPLATFORM $BUILDOS\n"
+    told = build(engine, {"Dockerfile": dockerfile})
+    architecture = json.loads(engine.request("GET", "/version")[1])["Arch"]
+    assert f"on linux/{architecture}" in told.text
+    assert "linux\n" in told.text
+
+
+def test_heredocs_are_scripts_and_files(engine: EngineProcess) -> None:
+    dockerfile = """FROM busybox
+ARG WHO=you
+RUN <<END
+echo one
+echo two > /two
+END
+RUN <<SCRIPT
+#!/bin/sh
+echo script $0
+SCRIPT
+RUN cat <<A > /a && cat <<"B" > /b
+a is $WHO
+A
+b is $WHO
+B
+COPY <<plain.txt <<"quoted.txt" /texts/
+hello $WHO
+plain.txt
+hello $WHO
+quoted.txt
+"""
+    told = build(engine, {"Dockerfile": dockerfile})
+    assert "one\n" in told.text
+    assert "script /dev/pipes/SCRIPT\n" in told.text
+    shown = run(engine, told.image_id, "cat", "/two", "/a", "/b", "/texts/plain.txt", "/texts/quoted.txt")
+    assert shown.splitlines() == ["two", "a is you", "b is $WHO", "hello you", "hello $WHO"]

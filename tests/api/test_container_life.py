@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tests.engine_process import EngineProcess
+from tests.raw_http import connect, receive_head, request
+from tests.waiting import until
+
+
+def test_a_container_runs_prints_and_exits_with_its_code(engine: EngineProcess) -> None:
+    engine.run("talker", "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert engine.wait("talker") == 7
+    assert sorted(engine.output("talker")) == ["err", "out"]
+    state = engine.inspect("talker")["State"]
+    assert (state["Status"], state["ExitCode"], state["Pid"]) == ("exited", 7, 0)
+
+
+def test_a_container_has_namespaces_and_a_hostname_of_its_own(engine: EngineProcess) -> None:
+    kinds = "cgroup ipc mnt net pid uts"
+    container_id = engine.run(
+        "apart", "sh", "-c", f"for k in {kinds}; do readlink /proc/self/ns/$k; done; cat /etc/hostname"
+    )
+    engine.wait("apart")
+    *namespaces, hostname = engine.output("apart")
+    host = [str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in kinds.split()]
+    assert len(namespaces) == len(host)
+    assert not set(namespaces) & set(host)
+    assert hostname == container_id[:12]
+
+
+def test_what_a_container_writes_is_not_on_the_host_and_stays_in_the_container(engine: EngineProcess) -> None:
+    engine.run("writer", "sh", "-c", "cat /written; echo something > /written")
+    engine.wait("writer")
+    assert not Path("/written").exists()
+    engine.json("POST", "/containers/writer/start", expect=204)
+    engine.wait("writer")
+    assert "something" in engine.output("writer")
+
+
+def test_a_program_that_is_not_there_is_named_and_the_container_stays_created(engine: EngineProcess) -> None:
+    engine.create("lost", "no-such-program")
+    answer = engine.json("POST", "/containers/lost/start", expect=400)
+    assert 'exec: "no-such-program": executable file not found in $PATH' in answer["message"]
+    assert answer["remedy"]
+    state = engine.inspect("lost")["State"]
+    assert (state["Status"], state["ExitCode"]) == ("created", 127)
+    assert "no-such-program" in state["Error"]
+
+
+def test_a_directory_is_no_program(engine: EngineProcess) -> None:
+    engine.create("directory", "/etc")
+    engine.json("POST", "/containers/directory/start", expect=400)
+    assert engine.inspect("directory")["State"]["ExitCode"] == 126
+
+
+def test_a_container_that_fails_to_start_and_is_to_be_removed_is_gone(engine: EngineProcess) -> None:
+    engine.create("fleeting", "no-such-program", host={"AutoRemove": True})
+    engine.json("POST", "/containers/fleeting/start", expect=400)
+    engine.json("GET", "/containers/fleeting/json", expect=404)
+
+
+def test_starting_and_stopping_twice_changes_nothing(engine: EngineProcess) -> None:
+    engine.run("twice", "sleep", "60")
+    engine.json("POST", "/containers/twice/start", expect=304)
+    engine.json("POST", "/containers/twice/stop?t=0", expect=204)
+    engine.json("POST", "/containers/twice/stop", expect=304)
+    assert engine.inspect("twice")["State"]["ExitCode"] == 137
+
+
+def test_stop_asks_first_and_kills_after_the_timeout(engine: EngineProcess) -> None:
+    engine.run("polite", "sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done")
+    engine.run("deaf", "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+    for name in ("polite", "deaf"):
+        engine.json("POST", f"/containers/{name}/stop?t=1", expect=204)
+    assert engine.inspect("polite")["State"]["ExitCode"] in {5, 143}
+    assert engine.inspect("deaf")["State"]["ExitCode"] == 137
+
+
+def test_kill_sends_the_signal_that_is_named(engine: EngineProcess) -> None:
+    engine.run("signalled", "sh", "-c", "trap 'echo got usr1' USR1; echo ready; while :; do sleep 0.05; done")
+    until(lambda: engine.output("signalled") == ["ready"])
+    engine.json("POST", "/containers/signalled/kill?signal=USR1", expect=204)
+    until(lambda: "got usr1" in engine.output("signalled"))
+    assert engine.json("POST", "/containers/signalled/kill?signal=NOSUCH", expect=400)["message"]
+    engine.json("POST", "/containers/signalled/kill", expect=204)
+    assert engine.inspect("signalled")["State"]["ExitCode"] == 137
+    engine.json("POST", "/containers/signalled/kill", expect=409)
+
+
+def test_a_paused_container_stands_still(engine: EngineProcess) -> None:
+    engine.run("paused", "sh", "-c", "while :; do echo tick; sleep 0.02; done")
+    engine.json("POST", "/containers/paused/pause", expect=204)
+    before = len(engine.output("paused"))
+    time.sleep(0.3)
+    assert len(engine.output("paused")) <= before + 1
+    assert engine.inspect("paused")["State"]["Status"] == "paused"
+    engine.json("POST", "/containers/paused/pause", expect=409)
+    engine.json("POST", "/containers/paused/unpause", expect=204)
+    until(lambda: len(engine.output("paused")) > before + 3)
+    engine.json("POST", "/containers/paused/unpause", expect=409)
+
+
+def test_a_name_is_taken_once_and_can_be_changed(engine: EngineProcess) -> None:
+    engine.create("taken", "true")
+    answer = engine.json("POST", "/containers/create?name=taken", {"Image": "host"}, expect=409)
+    assert 'The container name "/taken" is already in use' in answer["message"]
+    engine.json("POST", "/containers/taken/rename?name=renamed", expect=204)
+    engine.json("GET", "/containers/taken/json", expect=404)
+    assert engine.inspect("renamed")["Name"] == "/renamed"
+
+
+def test_a_running_container_is_removed_only_by_force(engine: EngineProcess) -> None:
+    container_id = engine.run("runner", "sleep", "60")
+    assert "stop the container" in engine.json("DELETE", "/containers/runner", expect=409)["message"]
+    engine.json("DELETE", "/containers/runner?force=1", expect=204)
+    engine.json("GET", "/containers/runner/json", expect=404)
+    assert not (Path(engine.data_root) / "containers" / container_id).exists()
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/sampan/{container_id}"))
+
+
+def test_wait_tells_the_next_exit_and_the_removal(engine: EngineProcess) -> None:
+    engine.create("awaited", "sh", "-c", "exit 3", host={"AutoRemove": True})
+    waiters = [connect(engine) for _ in range(2)]
+    for waiter, condition in zip(waiters, ("next-exit", "removed"), strict=True):
+        waiter.sendall(request("POST", f"/containers/awaited/wait?condition={condition}", Connection="close"))
+        assert receive_head(waiter)[0] == 200  # it waits from now on
+    engine.json("POST", "/containers/awaited/start", expect=204)
+    for waiter in waiters:
+        with waiter, waiter.makefile("rb") as answer:
+            assert b'"StatusCode":3' in answer.read()
+    engine.json("GET", "/containers/awaited/json", expect=404)
+
+
+def test_a_policy_starts_an_ended_container_again_until_it_is_stopped(engine: EngineProcess) -> None:
+    engine.run("again", "sh", "-c", "echo run; exit 1", host={"RestartPolicy": {"Name": "always"}})
+    until(lambda: len(engine.output("again")) >= 3)
+    engine.json("POST", "/containers/again/stop")
+    assert engine.inspect("again")["RestartCount"] >= 2
+    runs = len(engine.output("again"))
+    time.sleep(0.8)
+    assert len(engine.output("again")) == runs
+
+
+def test_a_policy_of_two_retries_gives_up_after_the_third_run(engine: EngineProcess) -> None:
+    policy = {"Name": "on-failure", "MaximumRetryCount": 2}
+    engine.run("trier", "sh", "-c", "echo run; exit 1", host={"RestartPolicy": policy})
+    until(lambda: engine.inspect("trier")["State"]["Status"] == "exited" and len(engine.output("trier")) == 3)
+    time.sleep(0.5)
+    assert len(engine.output("trier")) == 3

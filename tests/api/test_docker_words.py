@@ -1,0 +1,126 @@
+"""What a comparison with Docker's own output brought to light: refusals, answers and events as it has them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from tests.engine_process import EngineProcess
+from tests.raw_http import ask
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"Isolation": "hyperv"}, "Invalid isolation: \"hyperv\" - linux only supports 'default'"),
+        ({"Runtime": "kata"}, "unknown or invalid runtime name: kata"),
+        ({"Tmpfs": {"relative": ""}}, "invalid mount path: 'relative' mount path must be absolute"),
+        ({"CapAdd": ["flying"]}, 'invalid CapAdd: unknown capability: "CAP_FLYING"'),
+        ({"PidMode": "container:nobody"}, "No such container: nobody"),
+        ({"VolumesFrom": ["nobody"]}, "No such container: nobody"),
+        (
+            {"Binds": ["/x:relative"]},
+            (
+                "invalid volume specification: '/x:relative': invalid mount config for type \"bind\": "
+                "invalid mount path: 'relative' mount path must be absolute"
+            ),
+        ),
+        (
+            {"Mounts": [{"Type": "volume", "Target": "/"}]},
+            "invalid mount config for type \"volume\": invalid specification: destination can't be '/'",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_in_docker_s_words(engine: EngineProcess, body: dict[str, Any], message: str) -> None:
+    answer = ask(engine, "POST", "/containers/create", {"Image": "host", "Cmd": ["true"], "HostConfig": body})
+    assert (answer.status, answer.message) == (400, message)
+
+
+def test_an_image_of_another_platform_is_not_found(engine: EngineProcess) -> None:
+    body = {"Image": "host", "Cmd": ["true"]}
+    answer = ask(engine, "POST", "/containers/create?platform=linux/s390x", body)
+    assert (answer.status, "wanted linux/s390x, actual: linux/" in answer.message) == (404, True)
+
+
+def test_filters_that_cannot_be_are_refused(engine: EngineProcess) -> None:
+    for path, filters, message in (
+        ("/containers/json", {"health": ["well"]}, "unrecognized filter value for health: well"),
+        ("/images/json", {"dangling": ["maybe"]}, "invalid filter 'dangling=[maybe]'"),
+        (
+            "/containers/json",
+            {"exited": ["x"]},
+            "invalid filter 'exited=x': strconv.Atoi: parsing \"x\": invalid syntax",
+        ),
+    ):
+        answer = ask(engine, "GET", f"{path}?filters={urllib.parse.quote(json.dumps(filters))}")
+        assert (answer.status, answer.message) == (400, message)
+
+
+def test_an_exec_makes_no_working_directory(engine: EngineProcess) -> None:
+    engine.run("cwd", "sleep", "300")
+    exec_id = engine.json("POST", "/containers/cwd/exec", {"Cmd": ["true"], "WorkingDir": "/no/such"}, expect=201)["Id"]
+    assert ask(engine, "POST", f"/exec/{exec_id}/start", {"Detach": True}).status == 400
+    assert engine.json("GET", f"/exec/{exec_id}/json")["ExitCode"] == 126
+    assert engine.json("GET", "/containers/cwd/changes") in ([], None)
+
+
+def test_a_namespace_is_joined_by_the_id_of_who_has_it(engine: EngineProcess) -> None:
+    first = engine.run("first", "sleep", "300")
+    engine.create("second", "true", host={"PidMode": "container:first", "NetworkMode": "container:first"})
+    host = engine.inspect("second")["HostConfig"]
+    assert (host["PidMode"], host["NetworkMode"]) == (f"container:{first}", f"container:{first}")
+    engine.json("POST", "/containers/first/rename?name=renamed", expect=204)
+    engine.json("POST", "/containers/second/start", expect=204)
+    assert engine.wait("second") == 0
+
+
+def test_a_forced_removal_of_what_removes_itself_is_no_error(engine: EngineProcess) -> None:
+    for number in range(10):
+        engine.run(f"brief{number}", "sleep", "300", host={"AutoRemove": True})
+        assert ask(engine, "DELETE", f"/containers/brief{number}?force=1").status == 204
+    assert ask(engine, "DELETE", "/containers/brief0?force=1").status == 404
+
+
+def test_events_are_told_from_the_beginning_for_since_0(engine: EngineProcess) -> None:
+    engine.create("told", "true")
+    wanted = urllib.parse.quote(json.dumps({"container": ["told"]}))
+    status, content = engine.request("GET", f"/events?since=0&until=0s&filters={wanted}")
+    assert status == 200
+    assert [json.loads(line)["Action"] for line in content.splitlines()] == ["create"]
+
+
+class _Registry(BaseHTTPRequestHandler):
+    """A registry that knows one user."""
+
+    def do_GET(self) -> None:
+        known = self.headers.get("Authorization") == "Basic dXNlcjpyaWdodA=="  # user:right
+        self.send_response(200 if known else 401)
+        if not known:
+            self.send_header("WWW-Authenticate", 'Basic realm="here"')
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def registry() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), _Registry) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_login_is_judged_by_the_registry(engine: EngineProcess, registry: str) -> None:
+    given = {"username": "user", "password": "right", "serveraddress": registry}
+    assert ask(engine, "POST", "/auth", given).json == {"Status": "Login Succeeded", "IdentityToken": ""}
+    assert ask(engine, "POST", "/auth", {**given, "password": "wrong"}).status == 401

@@ -1,0 +1,70 @@
+"""Health checks, probed for real."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.engine_process import EngineProcess
+from tests.waiting import until
+
+QUICK = {"Interval": 100_000_000, "Timeout": 1_000_000_000, "Retries": 2}
+
+
+def _health(engine: EngineProcess, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = engine.inspect(name)["State"]["Health"]
+    return found
+
+
+def test_a_check_that_succeeds_makes_a_container_healthy(engine: EngineProcess) -> None:
+    engine.run("fine", "sleep", "300", Healthcheck={"Test": ["CMD-SHELL", "echo all well"], **QUICK})
+    assert _health(engine, "fine")["Status"] in {"starting", "healthy"}
+    until(lambda: _health(engine, "fine")["Status"] == "healthy")
+    assert _health(engine, "fine")["Log"][0]["Output"] == "all well\n"
+    listed = engine.json("GET", '/containers/json?filters={"health":["healthy"]}')
+    assert [entry["Names"] for entry in listed] == [["/fine"]]
+    assert listed[0]["Status"].endswith("(healthy)")
+
+
+def test_failures_in_a_row_make_it_unhealthy(engine: EngineProcess) -> None:
+    engine.run("ailing", "sleep", "300", Healthcheck={"Test": ["CMD", "false"], **QUICK})
+    until(lambda: _health(engine, "ailing")["Status"] == "unhealthy")
+    assert _health(engine, "ailing")["FailingStreak"] >= 2
+
+
+def test_failures_within_the_start_period_do_not_count(engine: EngineProcess) -> None:
+    check = {"Test": ["CMD", "false"], **QUICK, "StartPeriod": 60_000_000_000, "StartInterval": 50_000_000}
+    engine.run("booting", "sleep", "300", Healthcheck=check)
+    until(lambda: len(_health(engine, "booting")["Log"]) >= 4)
+    assert (_health(engine, "booting")["Status"], _health(engine, "booting")["FailingStreak"]) == ("starting", 0)
+
+
+def test_a_check_that_takes_too_long_is_killed_and_counts_as_a_failure(engine: EngineProcess) -> None:
+    check = {"Test": ["CMD", "sleep", "250"], **QUICK, "Timeout": 100_000_000}
+    engine.run("stuck", "sleep", "300", Healthcheck=check)
+    until(lambda: _health(engine, "stuck")["Status"] == "unhealthy")
+    assert "exceeded timeout" in _health(engine, "stuck")["Log"][0]["Output"]
+    until(lambda: "sleep 250" not in str(engine.json("GET", "/containers/stuck/top")["Processes"][:-1]))
+
+
+def test_an_unhealthy_container_is_restarted_when_that_was_asked(engine: EngineProcess) -> None:
+    engine.run(
+        "healed",
+        *("sh", "-c", "echo run; exec sleep 300"),
+        Healthcheck={"Test": ["CMD", "false"], **QUICK},
+        host={"HealthAction": "restart"},
+        StopSignal="SIGKILL",
+    )
+    until(lambda: len(engine.output("healed")) >= 2)
+
+
+def test_none_switches_the_check_off(engine: EngineProcess) -> None:
+    engine.run("unchecked", "sleep", "300", Healthcheck={"Test": ["NONE"]})
+    assert "Health" not in engine.inspect("unchecked")["State"]
+
+
+def test_a_probe_that_leaves_a_child_behind_counts_by_its_own_code(engine: EngineProcess) -> None:
+    check = {"Test": ["CMD-SHELL", "sleep 600 & echo fine"], "Interval": 10**8, "Timeout": 20 * 10**9}
+    engine.run("parent", "sleep", "600", Healthcheck=check)
+    until(lambda: engine.inspect("parent")["State"]["Health"]["Status"] == "healthy", 30)
+    log = engine.inspect("parent")["State"]["Health"]["Log"]
+    assert (log[0]["ExitCode"], log[0]["Output"]) == (0, "fine\n")

@@ -1,0 +1,149 @@
+"""The API over tcp: refused without TLS, with it judged by certificates, and closed to pages in a browser."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.engine_process import EngineProcess
+from tests.hijack import demultiplex
+from tests.raw_http import receive_head, request
+
+pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="certificates are made by openssl")
+HOST = "127.0.0.1"
+
+
+def _free_port() -> int:
+    with socket.create_server((HOST, 0)) as probe:
+        found: int = probe.getsockname()[1]
+        return found
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ca.pem, cert.pem and key.pem of this machine and of a client; other.pem and other-key.pem are a stranger's."""
+    folder: Path = tmp_path_factory.mktemp("tls")
+
+    def openssl(words: str) -> None:
+        subprocess.run(["openssl", *words.split()], cwd=folder, check=True, capture_output=True)
+
+    for name in ("ca", "other"):
+        openssl(f"req -x509 -newkey rsa:2048 -nodes -keyout {name}-key.pem -out {name}.pem -days 2 -subj /CN={name}")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
+    openssl("req -newkey rsa:2048 -nodes -keyout key.pem -out request.pem -subj /CN=sampan")
+    openssl("x509 -req -in request.pem -CA ca.pem -CAkey ca-key.pem -days 2 -extfile names -out cert.pem")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[tuple[EngineProcess, int]]:
+    port, directory = _free_port(), tmp_path_factory.mktemp("secured")
+    words = ["--tlsverify", *(f"--tls{n}={certificates}/{n.removeprefix('ca')}.pem" for n in ("cert", "key"))]
+    hosts = ["-H", f"unix://{directory}/run/sampan.sock", "-H", f"tcp://{HOST}:{port}"]
+    with EngineProcess(directory, *words, f"--tlscacert={certificates}/ca.pem", *hosts) as engine:
+        _await_listener(port)
+        yield engine, port
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EngineProcess, int]]:
+    port, directory = _free_port(), tmp_path_factory.mktemp("plain")
+    hosts = ["-H", f"unix://{directory}/run/sampan.sock", "-H", f"tcp://{HOST}:{port}"]
+    with EngineProcess(directory, "--allow-plain-tcp", *hosts) as engine:
+        _await_listener(port)
+        yield engine, port
+
+
+def _await_listener(port: int) -> None:
+    """Sockets are opened one after another: an engine that answers on its first may not listen on the next yet."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection((HOST, port), timeout=10).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _context(certificates: Path, certificate: str = "cert.pem", key: str = "key.pem") -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if certificate:
+        context.load_cert_chain(certificates / certificate, certificates / key)
+    return context
+
+
+def _ask(port: int, content: bytes, context: ssl.SSLContext | None = None) -> int:
+    with socket.create_connection((HOST, port), timeout=10) as bare:
+        if context is None:
+            bare.sendall(content)
+            return receive_head(bare)[0]
+        with context.wrap_socket(bare, server_hostname=HOST) as connection:
+            connection.sendall(content)
+            return receive_head(connection)[0]
+
+
+def test_tcp_without_tls_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    engine = EngineProcess(tmp_path, "-H", f"tcp://{HOST}:{_free_port()}")
+    with pytest.raises(RuntimeError) as raised:
+        engine.start()
+    assert "without TLS: whoever reaches it is root on this machine" in str(raised.value)
+    assert "--tlsverify" in str(raised.value)
+
+
+def test_a_client_with_a_certificate_is_served(secured: tuple[EngineProcess, int], certificates: Path) -> None:
+    assert _ask(secured[1], request("GET", "/version"), _context(certificates)) == 200
+
+
+@pytest.mark.parametrize(("certificate", "key"), [("", ""), ("other.pem", "other-key.pem")])
+def test_a_client_without_a_certificate_of_the_authority_is_not(
+    secured: tuple[EngineProcess, int], certificates: Path, certificate: str, key: str
+) -> None:
+    with pytest.raises((OSError, AssertionError)):
+        _ask(secured[1], request("GET", "/version"), _context(certificates, certificate, key))
+    with pytest.raises((OSError, AssertionError)):
+        _ask(secured[1], request("GET", "/version"))
+
+
+def test_an_attached_stream_goes_through_tls(secured: tuple[EngineProcess, int], certificates: Path) -> None:
+    engine, port = secured
+    engine.create("crypt", "sh", "-c", "read line; seq 1 50000; echo $line", OpenStdin=True, StdinOnce=True)
+    bare = socket.create_connection((HOST, port), timeout=20)
+    with _context(certificates).wrap_socket(bare, server_hostname=HOST) as connection:
+        path = "/containers/crypt/attach?stream=1&stdin=1&stdout=1"
+        connection.sendall(request("POST", path, Connection="Upgrade", Upgrade="tcp"))
+        status, _, received = receive_head(connection)
+        assert status == 101
+        engine.json("POST", "/containers/crypt/start", expect=204)
+        connection.sendall(b"over TLS\n")
+        while piece := connection.recv(1 << 16):
+            received += piece
+    lines = demultiplex(received)[1].splitlines()
+    assert (len(lines), lines[-1]) == (50001, b"over TLS")
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("127.0.0.1", "", 200),
+        ("[::1]:2375", "", 200),
+        ("localhost", "", 200),
+        ("rebound.example.com", "", 403),
+        ("127.0.0.1", "http://evil.example.com", 403),
+        ("rebound.example.com", "http://rebound.example.com", 403),
+        ("127.0.0.1", "null", 403),
+    ],
+)
+def test_what_a_page_in_a_browser_can_send_is_refused(
+    plain: tuple[EngineProcess, int], host: str, origin: str, status: int
+) -> None:
+    lines = ["GET /version HTTP/1.1", f"Host: {host}", *([f"Origin: {origin}"] if origin else []), "", ""]
+    assert _ask(plain[1], "\r\n".join(lines).encode()) == status

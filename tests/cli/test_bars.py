@@ -1,0 +1,96 @@
+"""Progress on a terminal: bars where rich is installed, lines where it is not or where there is no terminal."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pty
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.cli.conftest import PROGRAM
+
+if TYPE_CHECKING:
+    import socket
+
+    from tests.cli.conftest import Command, FakeDaemon, Request
+
+MESSAGES = (
+    b'{"status":"Pulling from library/app","id":"v1"}\n'
+    b'{"status":"Pulling fs layer","progressDetail":{},"id":"aaaaaaaaaaaa"}\n'
+    b'{"status":"Downloading","progressDetail":{"current":500000,"total":2000000},"id":"aaaaaaaaaaaa"}\n'
+    b'{"status":"Already exists","progressDetail":{},"id":"bbbbbbbbbbbb"}\n'
+    b'{"status":"Pull complete","progressDetail":{"current":2000000,"total":2000000},"id":"aaaaaaaaaaaa"}\n'
+)
+LAST = b'{"status":"Digest: sha256:1"}\n{"status":"Status: Downloaded newer image for [bold]app:v1"}\n'
+WITHOUT_RICH = f"import sys; sys.modules['rich'] = None; {PROGRAM.removeprefix('import sys; ')}"
+LINES = [
+    "v1: Pulling from library/app",
+    "aaaaaaaaaaaa: Pulling fs layer",
+    "aaaaaaaaaaaa: Downloading",
+    "bbbbbbbbbbbb: Already exists",
+    "aaaaaaaaaaaa: Pull complete",
+]
+
+
+def script(fake_daemon: FakeDaemon, last: bytes = LAST) -> None:
+    def handle(_: Request, client: socket.socket) -> None:
+        body = MESSAGES + last
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    fake_daemon.on("POST", "/images/create", handle)
+
+
+def on_terminal(sampan: Command, program: str, *words: str) -> tuple[int, str]:
+    """The exit code, and what was written to the terminal."""
+    master, slave = pty.openpty()
+    environment = {**sampan.environment(), "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    argv = [sys.executable, "-I", "-S", "-c", program, *words]
+    with subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=environment) as process:
+        os.close(slave)
+        written = b""
+        try:
+            while data := os.read(master, 4096):
+                written += data
+        except OSError:  # EIO: nobody has the other side open any more
+            pass
+        code = process.wait(60)
+    os.close(master)
+    return code, written.decode()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("rich") is None, reason="rich draws the bars")
+def test_a_pull_on_a_terminal_shows_a_bar_for_each_layer(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    script(fake_daemon)
+    code, written = on_terminal(sampan, PROGRAM, "pull", "app:v1")
+    assert code == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written)
+    frame = text[text.rindex("aaaaaaaaaaaa") :]
+    assert re.search(r"aaaaaaaaaaaa Pull complete +━+ 2\.0/2\.0 MB", frame), text
+    assert re.search(r"bbbbbbbbbbbb Already exists +━+ *\r?\n", frame), text
+    assert "v1: Pulling from library/app\r\n" in text
+    assert "Status: Downloaded newer image for [bold]app:v1\r\n" in text
+    assert "\x1b[?25h" in written, "the cursor is hidden"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("rich") is None, reason="rich draws the bars")
+def test_a_failure_is_told_below_the_bars(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    script(fake_daemon, b'{"errorDetail":{"message":"no space"},"error":"no space"}\n')
+    code, written = on_terminal(sampan, PROGRAM, "pull", "app:v1")
+    assert code != 0
+    assert written.index("\x1b[?25h") < written.index("sampan: no space"), "the cursor was still hidden"
+
+
+def test_without_rich_a_terminal_gets_lines(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    script(fake_daemon)
+    code, written = on_terminal(sampan, WITHOUT_RICH, "pull", "app:v1")
+    assert (code, written.splitlines()[:5]) == (0, LINES)
+
+
+def test_without_a_terminal_there_are_lines(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    script(fake_daemon)
+    done = sampan("pull", "app:v1")
+    assert (done.returncode, done.stdout.decode().splitlines()[:5]) == (0, LINES)

@@ -1,0 +1,118 @@
+"""Help, the reference page and completion are made from the tables, and are whole."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from sampan.cli.__main__ import OPTIONS, load
+from sampan.cli.catalogue import command_names
+from sampan.cli.commands import ALIASES, COMMON, GROUPS, TOP_LEVEL
+from sampan.cli.completion_scripts import bash, fish, zsh
+from sampan.cli.grammar import REPEATED
+from sampan.cli.help import help_text
+from sampan.cli.reference import reference
+
+ROOT = Path(__file__).resolve().parents[2]
+KINDS = {"bool", "string", "int", "uint", "uint16", "bytes", "decimal", "duration", "alias", *REPEATED}
+
+
+def modules() -> Iterator[tuple[str, ModuleType]]:
+    for name in sorted({module for _, module in command_names()}):
+        yield name, load(name)
+
+
+@pytest.mark.parametrize(("name", "module"), list(modules()))
+def test_a_command_describes_itself(name: str, module: ModuleType) -> None:
+    assert module.SUMMARY
+    assert not module.SUMMARY.endswith(".")
+    assert module.USAGE
+    least, most = module.WORDS
+    assert most == -1 or least <= most
+    assert callable(module.run)
+
+
+@pytest.mark.parametrize(("name", "module"), [("", None), *modules()])
+def test_every_option_has_one_name_a_kind_and_a_description(name: str, module: ModuleType | None) -> None:
+    rows = OPTIONS if module is None else module.OPTIONS
+    longs = [row[0] for row in rows]
+    shorts = [row[1] for row in rows if row[1]]
+
+    assert len(set(longs)) == len(longs)
+    assert len(set(shorts)) == len(shorts)
+    for long, short, kind, default, summary in rows:
+        assert kind in KINDS, long
+        assert len(short) <= 1
+        assert summary, long
+        assert not summary.endswith("."), long
+        assert kind != "alias" or default in longs
+
+
+@pytest.mark.parametrize("name", [name for name, _ in command_names()], ids=" ".join)
+def test_help_shows_every_option_within_the_width(name: list[str]) -> None:
+    text = help_text(name, width=80)
+    module = load(TOP_LEVEL[name[0]] if len(name) == 1 else GROUPS[name[0]][1][name[1]])
+
+    assert f"Usage:  sampan {' '.join(name)}" in text
+    for row in module.OPTIONS:
+        assert (f"--{row[0]} " in text or f"--{row[0]}\n" in text) == (row[2] != "alias"), row
+    assert all(len(line) <= 100 for line in text.splitlines())
+
+
+def test_the_overview_names_every_command_and_group() -> None:
+    text = help_text([])
+
+    for name in [*TOP_LEVEL, *GROUPS]:
+        assert f"  {name} " in text, name
+    assert set(COMMON) <= set(TOP_LEVEL)
+    for alias, name in ALIASES.items():
+        group, command = name.split(" ")
+        assert command in GROUPS[group][1], alias
+
+
+def test_the_reference_page_is_the_one_that_is_made() -> None:
+    page = ROOT / "docs/reference/cli.md"
+
+    assert page.read_text() == reference() + "\n", "run python -m sampan.cli.reference > docs/reference/cli.md"
+
+
+def test_the_options_beyond_dockers_are_described_where_the_api_is() -> None:
+    page = (ROOT / "docs/reference/api-extensions.md").read_text()
+
+    for field in ("TimeOffsets", "ResourceView", "HealthAction", "UidMappings", "remedy"):
+        assert field in page, field
+
+
+@pytest.mark.parametrize(("shell", "script"), [("bash", bash), ("zsh", zsh), ("fish", fish)])
+def test_a_completion_script_is_one_that_its_shell_reads(shell: str, script: object) -> None:
+    text = script()  # type: ignore[operator]
+    for name in TOP_LEVEL:
+        assert name in text
+    if shutil.which(shell):
+        done = subprocess.run([shell, "-n"], input=text.encode(), capture_output=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="completes in bash, which is not installed")
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["st"], {"start", "stats", "stop"}),
+        (["container", "st"], {"start", "stats", "stop"}),
+        (["-H", "unix:///x", "run", "--na"], {"--name"}),
+        (["run", "--tmp"], {"--tmpfs"}),
+        (["container", "run", "--sig"], {"--sig-proxy"}),
+    ],
+)
+def test_bash_completes_commands_and_options(words: list[str], found: set[str]) -> None:
+    quoted = " ".join(f"'{word}'" for word in ["sampan", *words])
+    program = f"{bash()}\nCOMP_WORDS=({quoted}); COMP_CWORD={len(words)}; _sampan; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+
+    done = subprocess.run(["bash", "--norc", "-c", program], capture_output=True, timeout=60, check=True)
+
+    assert set(done.stdout.decode().split()) == found

@@ -1,0 +1,2 @@
+FROM corpus/busybox
+COPY tools/composer /usr/bin/composer

@@ -1,0 +1,2 @@
+FROM corpus/debian
+COPY tools/dotnet /usr/local/bin/

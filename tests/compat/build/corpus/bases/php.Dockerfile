@@ -1,0 +1,3 @@
+FROM corpus/debian
+COPY tools/docker-php-ext-install /usr/local/bin/
+WORKDIR /var/www/html

@@ -1,0 +1,4 @@
+FROM corpus/busybox
+CMD ["from", "here"]
+ENTRYPOINT ["echo", "entry"]
+#> prints entry from here

@@ -1,0 +1,2 @@
+module example.test/hello
+go 1.23

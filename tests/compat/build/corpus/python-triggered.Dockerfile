@@ -1,0 +1,3 @@
+FROM corpus/python-onbuild
+CMD [ "python", "./main.py" ]
+#> prints hello from python

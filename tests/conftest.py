@@ -1,0 +1,99 @@
+"""What holds for every test: who may run which, and that nothing is left behind on the host.
+
+Folders that need the real kernel need root. With --leaks (as `./dev test` runs it) the whole session fails when a
+mount, a link, a cgroup, a network namespace or a table of nftables is there afterwards that was not there before;
+without it, several sessions may run beside each other.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# an example that takes long on a busy machine is no failure
+settings.register_profile("patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
+ROOT_FOLDERS = frozenset({"kernel", "runtime", "api", "cli", "compat", "chaos", "security"})
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--leaks", action="store_true", help="fail when anything is left behind on the host")
+    parser.addoption("--race-seconds", default="3", help="how long each race of tests/security/engine is run")
+    parser.addoption("--kills", default="8", help="how often tests/chaos kills the daemon at random points")
+    parser.addoption("--soak-seconds", default="0", help="how long tests/chaos/test_soak plays; 0: a few short games")
+    parser.addoption("--soak-seed", default="1", help="the number of the first game of tests/chaos/test_soak")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.geteuid() == 0:
+        return
+    needs_root = pytest.mark.skip(reason="needs root: it makes namespaces, mounts and cgroups")
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).parts[0] in ROOT_FOLDERS:
+            item.add_marker(needs_root)
+
+
+def _cgroups() -> set[str]:
+    """Every directory of ours in any hierarchy, by name: those of tests and those of engines."""
+    found = set()
+    for root in (*Path("/sys/fs/cgroup").glob("*"), Path("/sys/fs/cgroup")):
+        for path in (*root.glob("sampan-test*"), *root.glob("sampan/*")):
+            if path.is_dir():
+                found.add(str(path))
+    return found
+
+
+def _mounts() -> set[str]:
+    return {line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+
+
+def _links() -> set[str]:
+    return set(os.listdir("/sys/class/net"))
+
+
+def _namespaces() -> set[str]:
+    return set(os.listdir("/run/netns")) if os.path.isdir("/run/netns") else set()
+
+
+def _tables() -> set[str]:
+    """Those of ours; other programs have theirs."""
+    if shutil.which("nft") is None:
+        return set()
+    told = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True)
+    return {line for line in told.stdout.splitlines() if "sampan" in line}
+
+
+_INVENTORIES = {
+    "mounts": _mounts,
+    "cgroups": _cgroups,
+    "links": _links,
+    "network namespaces": _namespaces,
+    "nftables": _tables,
+}
+_BEFORE = pytest.StashKey[dict[str, set[str]]]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Look before anything runs; of several processes (pytest-xdist) only the one that leads them does."""
+    if session.config.getoption("--leaks") and not hasattr(session.config, "workerinput"):
+        session.config.stash[_BEFORE] = {name: look() for name, look in _INVENTORIES.items()}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Look again when everything has run."""
+    before = session.config.stash.get(_BEFORE, None)
+    if before is None:
+        return
+    left = {name: sorted(look() - before[name]) for name, look in _INVENTORIES.items()}
+    for name, what in left.items():
+        if what:
+            sys.stderr.write(f"\nthe tests left these {name} behind: {', '.join(what)}\n")
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED

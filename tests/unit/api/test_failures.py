@@ -1,0 +1,171 @@
+"""Handlers that raise what nobody foresaw: what the client is told, and what the daemon's log has."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import logging
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, Self, cast
+
+import pytest
+from aiohttp import web
+from tests.engine_process import UnixConnection
+
+from sampan.api import routes
+from sampan.api.call import Call
+from sampan.api.dispatch import make_handler
+from sampan.api.server import hijack, make_server, upgrade_head
+from sampan.api.services import Services
+from sampan.errors import Conflict
+
+Raise = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+class Served:
+    """The API with one handler, a test's own, behind every path, in a thread of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+
+    def request(self, path: str = "/_ping") -> tuple[int, dict[str, str], bytes]:
+        connection = UnixConnection(self.path)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, dict(response.getheaders()), response.read()
+        finally:
+            connection.close()
+
+    def send(self, content: bytes) -> bytes:
+        connection = UnixConnection(self.path)
+        connection.connect()
+        with connection.sock as plain:
+            plain.sendall(content)
+            received = b""
+            while piece := plain.recv(65536):
+                received += piece
+            return received
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        asyncio.run_coroutine_threadsafe(self._open(), self.loop).result(30)
+        return self
+
+    async def _open(self) -> None:
+        self.server = make_server(make_handler(cast("Services", None)))
+        self.listening = await self.loop.create_unix_server(self.server, self.path)
+
+    async def _close(self) -> None:
+        self.listening.close()
+        await self.server.shutdown(1.0)
+        await self.listening.wait_closed()
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self.loop).result(30)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(30)
+        self.loop.close()
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    def with_handler(handler: Raise) -> Served:
+        async def handle(call: Call, services: Services) -> web.StreamResponse:
+            del services
+            return await handler(call)
+
+        monkeypatch.setattr(routes, "find", lambda _method, _path: (handle, {}))
+        return Served(tmp_path / "s")
+
+    return with_handler
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("nothing of that name"),
+        BrokenPipeError("a monitor that left"),
+        ConnectionResetError("a monitor that died"),
+        TimeoutError(),
+        asyncio.CancelledError(),
+        ZeroDivisionError("one by none"),
+        OSError(5, "Input/output error", "/a/\udcff/path"),
+        web.HTTPBadRequest(),
+    ],
+)
+def test_whatever_a_handler_raises_is_told_in_dockers_shape_and_logged_whole(
+    serve: Any, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    async def fail(call: Call) -> web.StreamResponse:
+        del call
+        raise error
+
+    with caplog.at_level(logging.ERROR), serve(fail) as served:
+        status, headers, body = served.request()
+    document = json.loads(body)
+    assert (status, headers["Content-Type"]) == (500, "application/json"), body
+    assert headers["Api-Version"]
+    assert document["message"].startswith(f"internal error: {type(error).__name__}")
+    assert "log" in document["remedy"]
+    record = next(record for record in caplog.records if record.exc_info)
+    assert record.exc_info
+    assert record.exc_info[1] is error
+    assert record.exc_info[2] is not None
+
+
+def test_an_error_that_names_a_path_of_any_bytes_is_told(serve: Any) -> None:
+    async def fail(call: Call) -> web.StreamResponse:
+        del call
+        raise Conflict("there is /a/\udcff already", remedy="remove /a/\udcff")
+
+    with serve(fail) as served:
+        status, _, body = served.request()
+    assert (status, json.loads(body)["message"]) == (409, "there is /a/\\udcff already")
+
+
+def test_an_answer_that_has_begun_is_broken_off_and_no_second_one_follows(
+    serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one\n"
+        raise ZeroDivisionError("in the middle")
+
+    async def fail(call: Call) -> web.StreamResponse:
+        return await call.stream(pieces())
+
+    broken = pytest.raises((http.client.IncompleteRead, ConnectionResetError))
+    with caplog.at_level(logging.ERROR), serve(fail) as served, broken:
+        served.request()
+    assert any("in the middle" in str(record.exc_info) for record in caplog.records)
+
+
+def test_a_connection_that_has_left_http_gets_no_answer_of_http(serve: Any) -> None:
+    async def fail(call: Call) -> web.StreamResponse:
+        client, _ = await hijack(call.request, upgrade_head(call.request, "application/octet-stream"))
+        with client:
+            client.send(b"bytes")
+        raise ZeroDivisionError("behind the upgrade")
+
+    with serve(fail) as served:
+        received = b""
+        with contextlib.suppress(ConnectionResetError):
+            received = served.send(b"POST /x HTTP/1.1\r\nHost: x\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n")
+    assert b"internal error" not in received
+    assert received.count(b"HTTP/1.1") <= 1
+
+
+def test_what_is_no_http_is_refused_in_dockers_shape(serve: Any) -> None:
+    async def fail(call: Call) -> web.StreamResponse:
+        raise AssertionError(call)
+
+    with serve(fail) as served:
+        head, body = served.send(b"G@T / HTTQ/1.1\r\n\r\n").split(b"\r\n\r\n", 1)
+    assert head.split()[1] == b"400"
+    assert json.loads(body)["message"]

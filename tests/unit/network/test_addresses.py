@@ -1,0 +1,99 @@
+"""What is allotted: pools, addresses, fixed ones, MAC addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sampan.errors import Conflict, Forbidden, InvalidArgument
+from sampan.network import addresses
+from sampan.network.definitions import Subnet
+
+
+def number(text: str) -> int:
+    return int(ipaddress.ip_address(text))
+
+
+def test_the_first_pool_that_nothing_overlaps_is_taken() -> None:
+    assert addresses.free_subnet([]) == Subnet("172.17.0.0/16", "172.17.0.1", chosen=True)
+    assert addresses.free_subnet(["172.17.9.0/24", "172.16.0.0/15", "fd00::/8"]).subnet == "172.18.0.0/16"
+    assert addresses.free_subnet(["172.16.0.0/12"]).subnet == "192.168.0.0/20"
+    with pytest.raises(Conflict, match="non-overlapping"):
+        addresses.free_subnet(["172.16.0.0/12", "192.168.0.0/16"])
+
+
+def test_unique_local_subnets_follow_from_their_seed() -> None:
+    first, second, *rest = list(addresses.unique_local_subnets("seed"))
+    assert [first, second] == list(islice(addresses.unique_local_subnets("seed"), 2))
+    assert first not in addresses.unique_local_subnets("other")
+    assert first.subnet_of(ipaddress.IPv6Network("fd00::/8"))
+    assert len({first, second, *rest}) == 1 << 16
+    assert {one.supernet(new_prefix=48) for one in (first, second, *rest)} == {first.supernet(new_prefix=48)}
+
+
+def test_addresses_come_back_as_late_as_can_be() -> None:
+    subnet = Subnet("10.0.0.0/29", "10.0.0.1")
+    given_out = []
+    after = 0
+    for _ in range(6):
+        found = addresses.next_address(subnet, {number("10.0.0.4")}, after)
+        after = number(found)
+        given_out.append(found)
+    assert given_out == ["10.0.0.2", "10.0.0.3", "10.0.0.5", "10.0.0.6", "10.0.0.2", "10.0.0.3"]
+
+
+def test_a_full_range_is_told() -> None:
+    subnet = Subnet("10.0.0.0/30", "10.0.0.1")
+    with pytest.raises(Conflict, match="no available IPv4 addresses"):
+        addresses.next_address(subnet, {number("10.0.0.2")})
+
+
+@given(st.integers(16, 30), st.integers(0, 2**32 - 1), st.sets(st.integers(0, 200), max_size=50))
+def test_an_address_is_free_inside_and_no_gateway(prefix: int, base: int, offsets: set[int]) -> None:
+    network = ipaddress.IPv4Network((base, prefix), strict=False)
+    subnet = Subnet(str(network), str(network[1]))
+    used = {int(network[0]) + offset for offset in offsets}
+    try:
+        found = ipaddress.ip_address(addresses.next_address(subnet, used))
+    except Conflict:
+        assert all(int(host) in used | {int(network[1])} for host in network.hosts())
+        return
+    assert found in network
+    assert int(found) not in used
+    assert found not in {network[0], network[1], network[-1]}
+
+
+def test_a_user_s_subnet_is_completed_and_checked() -> None:
+    assert addresses.complete(Subnet("10.1.0.0/24")).gateway == "10.1.0.1"
+    assert addresses.complete(Subnet("2001:db8::/64")).gateway == "2001:db8::1"
+    for wrong in (
+        Subnet("10.1.0.7/24"),
+        Subnet("nonsense"),
+        Subnet("10.1.0.0/24", gateway="10.2.0.1"),
+        Subnet("10.1.0.0/24", ip_range="10.2.0.0/25"),
+        Subnet("10.1.0.0/24", ip_range="10.1.0.0/16"),
+        Subnet("10.1.0.0/24", auxiliary={"a": "10.2.0.1"}),
+    ):
+        with pytest.raises(InvalidArgument):
+            addresses.complete(wrong)
+
+
+def test_fixed_addresses_are_for_subnets_of_users() -> None:
+    users = Subnet("10.1.0.0/24", "10.1.0.1")
+    assert addresses.check_fixed("10.1.0.9", [users], set()) == "10.1.0.9"
+    for taken in ("10.1.0.1", "10.1.0.5"):
+        with pytest.raises(Forbidden, match="already in use"):
+            addresses.check_fixed(taken, [users], {number("10.1.0.5")})
+    with pytest.raises(InvalidArgument, match="user configured subnets"):
+        addresses.check_fixed("172.17.0.9", [addresses.free_subnet([])], set())
+    with pytest.raises(InvalidArgument, match="no configured subnet"):
+        addresses.check_fixed("10.9.0.9", [users], set())
+
+
+def test_mac_addresses_follow_from_addresses() -> None:
+    assert addresses.mac_of("172.17.0.2", "") == "02:42:ac:11:00:02"
+    assert addresses.mac_of("", "seed") == addresses.mac_of("", "seed") != addresses.mac_of("", "other")
