@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sampan.cgroup import hierarchies, open_cgroup
 from sampan.cgroup.limits import Limits
 from sampan.linux import process
-from sampan.monitor import monitor
+from sampan.monitor import monitor, rehearsal
 from sampan.monitor.oci import OciRuntime
 from sampan.monitor.protocol import Failed, Message
 from sampan.monitor.rehearsal import rehearse
@@ -86,8 +86,12 @@ def test_a_cgroup_that_a_killed_rehearsal_left_alone_is_removed_too(boat: Boat, 
             cgroup.close()
 
 
-def test_a_cgroup_with_somebody_in_it_is_left_as_it_is(boat: Boat, tmp_path: Path) -> None:
-    name = f"sampan-rehearsal-{ended_pid()}"  # as that of a launcher in another pid namespace looks from here
+def test_a_cgroup_with_somebody_in_it_is_left_as_it_is(
+    boat: Boat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a prefix that the launchers of other tests do not sweep: they could come between its making and its first process
+    monkeypatch.setattr(rehearsal, "_PREFIX", prefix := f"sampan-test-rehearsal-{os.getpid()}-")
+    name = f"{prefix}{ended_pid()}"  # as that of a launcher in another pid namespace looks from here
     plan = boat.plan("exec sleep 600", cgroup=CgroupPlan(f"/{name}", Limits()))
 
     def check() -> tuple[bool, bool]:
