@@ -167,7 +167,7 @@ def test_top_without_a_terminal_shows_all_once(fake_daemon: FakeDaemon, sampan: 
     text = sampan("top").stdout.decode()
 
     assert "1 running, 100% of a processor, 2MiB of memory" in text
-    assert "abababababab  c1" in text
+    assert "abababababab   c1" in text
 
 
 def test_top_of_a_container_shows_its_processes(fake_daemon: FakeDaemon, sampan: Command) -> None:

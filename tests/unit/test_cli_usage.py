@@ -59,9 +59,16 @@ def test_a_table_on_a_terminal_is_no_wider_than_that_and_keeps_names_processors_
     assert "MEM USAGE" in text
 
 
+def test_a_column_that_is_kept_stays_on_a_narrow_terminal() -> None:
+    known = usage_columns() | drawn_columns()
+    assert "NET I/O" not in fitted(_usages(3), known, 24, 80)
+    assert "NET I/O" in fitted(_usages(3), known, 24, 80, kept="NetIO")
+
+
 def test_a_table_on_a_terminal_is_no_higher_than_that_and_says_what_is_left_out() -> None:
     known = usage_columns() | drawn_columns()
     assert len(fitted(_usages(8), known, 10, 0).splitlines()) == 9
     assert fitted(_usages(9), known, 10, 0).splitlines()[-1] == "and 2 more"
     assert len(fitted(_usages(9), known, 10, 0).splitlines()) == 9
     assert len(fitted(_usages(9), known, 0, 0).splitlines()) == 10
+    assert fitted(_usages(2), known, 3, 0).splitlines()[-1] == "and 1 more"

@@ -119,16 +119,19 @@ def drawn_columns() -> dict[str, Column]:
     }
 
 
-def fitted(usages: Sequence[Usage], known: Mapping[str, Column], height: int, width: int) -> str:
-    """The table of a terminal, as many columns and lines of it as there is room for; 0 is any room."""
-    left = max(0, len(usages) + 2 - height) if height else 0  # a line for headings, one for the cursor
-    if left:
+def fitted(usages: Sequence[Usage], known: Mapping[str, Column], height: int, width: int, kept: str = "") -> str:
+    """The table of a terminal, as many columns and lines of it as there is room for; 0 is any room.
+
+    `kept` is a column that stays however narrow it gets.
+    """
+    count = len(usages)
+    if height and count + 2 > height:  # a line for headings, one for the cursor
         usages = usages[: max(1, height - 3)]
-        left = left + 1
+    left = count - len(usages)
     shown: tuple[str, ...] = TERMINAL
     text = ""
     for unwanted in ("", *_LEAST_WANTED):
-        shown = tuple(name for name in shown if name != unwanted)
+        shown = tuple(name for name in shown if name != unwanted or name == kept)
         lines = [[known[name][0] for name in shown]]
         lines += [[str(known[name][1](usage)) for name in shown] for usage in usages]
         text = columns(lines)

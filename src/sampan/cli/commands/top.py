@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 import sys
 
-from sampan.cli.formats.written import binary_size, size
+from sampan.cli.formats.written import binary_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,13 +25,12 @@ INTERSPERSED = False
 OPTIONS = ()
 INTERVAL_MS = 1000
 ORDERS = {
-    "c": ("processor", lambda usage: usage.cpu),
-    "m": ("memory", lambda usage: usage.memory),
-    "n": ("network", lambda usage: usage.received + usage.sent),
-    "d": ("disk", lambda usage: usage.read + usage.written),
-    "p": ("processes", lambda usage: usage.processes),
+    "c": ("processor", "CPUPerc", lambda usage: usage.cpu),
+    "m": ("memory", "MemUsage", lambda usage: usage.memory),
+    "n": ("network", "NetIO", lambda usage: usage.received + usage.sent),
+    "d": ("disk", "BlockIO", lambda usage: usage.read + usage.written),
+    "p": ("processes", "PIDs", lambda usage: usage.processes),
 }
-_WIDTHS = (14, 22, 26, 26, 20, 20, 6)
 
 
 def run(arguments: Arguments, session: Session) -> int:
@@ -44,7 +43,7 @@ def run(arguments: Arguments, session: Session) -> int:
         from sampan.cli.commands.stats import Meter, all_containers
 
         usages = Meter(session).once(all_containers(session))
-        sys.stdout.write(screen(usages, "c", rows=len(usages) + 3, columns=200) + "\n")
+        sys.stdout.write(screen(usages, "c", rows=0, columns=0))
         return 0
     return _watch(session)
 
@@ -85,37 +84,14 @@ def _watch(session: Session) -> int:
         sys.stdout.flush()
 
 
-def bar(share: float, width: int) -> str:
-    """A bar of `width` cells of which `share` per cent are full."""
-    eighths = round(min(max(share, 0.0), 100.0) / 100 * width * 8)
-    full, rest = divmod(eighths, 8)
-    return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(width)
-
-
 def screen(usages: Sequence[Usage], order: str, *, rows: int, columns: int) -> str:
-    """The whole picture as lines of at most `columns` characters."""
-    heading, key = ORDERS[order]
+    """The sums of all, and the table of `sampan stats` in that order: as much as there is room for; 0 is any room."""
+    from sampan.cli.usage import drawn_columns, fitted, usage_columns
+
+    heading, column, key = ORDERS[order]
     ordered = sorted(usages, key=key, reverse=True)
     total = sum(usage.cpu for usage in usages)
-    memory = sum(usage.memory for usage in usages)
-    sums = f"{len(usages)} running, {total:.0f}% of a processor, {binary_size(memory)} of memory"
-    lines = [f"{sums}, by {heading} (cmndp, q)"]
-    lines.append(_line("ID", "NAME", "PROCESSOR", "MEMORY", "NETWORK in/out", "DISK read/write", "PIDS"))
-    lines += [_usage_line(usage) for usage in ordered[: max(rows - len(lines) - 1, 0)]]
-    return "\n".join(line.rstrip()[:columns] for line in lines)
-
-
-def _usage_line(usage: Usage) -> str:
-    return _line(
-        usage.id[:12],
-        usage.name[:20],
-        f"{bar(usage.cpu, 14)} {usage.cpu:7.1f}%",
-        f"{bar(usage.memory_share, 14)} {binary_size(usage.memory):>9}",
-        f"{size(usage.received)}/{size(usage.sent)}",
-        f"{size(usage.read)}/{size(usage.written)}",
-        str(usage.processes),
-    )
-
-
-def _line(*cells: str) -> str:
-    return "".join(cell.ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True))
+    memory = binary_size(sum(usage.memory for usage in usages))
+    sums = f"{len(usages)} running, {total:.0f}% of a processor, {memory} of memory, by {heading} (cmndp, q)"
+    table = fitted(ordered, usage_columns() | drawn_columns(), max(rows - 1, 0), columns, kept=column)
+    return f"{sums[: columns or None]}\n{table}"
