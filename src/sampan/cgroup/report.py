@@ -6,6 +6,7 @@ group's own, where they say anything.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ class LimitLine:
     """One limit. `value` is the kernel's text, None for no limit; `use` and `refused` are None where none is counted.
 
     `unit` tells what value and use count: "bytes", "tasks", "us" of processor time in a period, or "". `refusal` says
-    what was refused, in words.
+    what was refused, in words. A value of several lines has one for each device.
     """
 
     name: str
@@ -42,6 +43,8 @@ class _Known:
     refused: Callable[[Group], int | None] = lambda _: None
     refusal: str = ""
     own_only: bool = False  # of a group above it means nothing to the ones below
+    no_limit: str = ""  # what the file says, beside the usual words, when nothing is limited
+    part: Callable[[str], str] = str.strip  # of the file's text, where it holds several limits
 
 
 def _number(file: str) -> Callable[[Group], int | None]:
@@ -50,6 +53,17 @@ def _number(file: str) -> Callable[[Group], int | None]:
 
 def _key(file: str, key: str) -> Callable[[Group], int | None]:
     return lambda group: group.numbers(file).get(key)
+
+
+def _of_all_devices(text: str) -> str:
+    """Of a file of weights the one for devices that are not named."""
+    lines = [line for line in text.splitlines() if ":" not in line]
+    return " ".join(lines).removeprefix("default ").strip()
+
+
+def _by_device(text: str) -> str:
+    """Of a file of weights those of named devices, a line each."""
+    return "\n".join(line for line in text.splitlines() if ":" in line)
 
 
 _OVER = "times the limit was hit"
@@ -76,7 +90,8 @@ _V1 = (
         _number("memory.memsw.failcnt"),
         _OVER,
     ),
-    _Known("memory reservation", "memory", "memory.soft_limit_in_bytes", "bytes"),
+    _Known("memory reservation", "memory", "memory.soft_limit_in_bytes", "bytes", no_limit="0"),
+    _Known("memory swappiness", "memory", "memory.swappiness", own_only=True),
     _Known(
         "kernel memory of tcp",
         "memory",
@@ -106,11 +121,16 @@ _V1 = (
         _THROTTLED,
     ),
     _Known("cpu period", "cpu", "cpu.cfs_period_us", "us", own_only=True),
+    _Known("cpu burst", "cpu", "cpu.cfs_burst_us", "us", own_only=True, no_limit="0"),
     _Known("cpu shares", "cpu", "cpu.shares", own_only=True),
+    _Known("cpu idle", "cpu", "cpu.idle", own_only=True, no_limit="0"),
+    _Known("real-time runtime", "cpu", "cpu.rt_runtime_us", "us"),
+    _Known("real-time period", "cpu", "cpu.rt_period_us", "us", own_only=True),
     _Known("cpus", "cpuset", "cpuset.cpus", own_only=True),
     _Known("memory nodes", "cpuset", "cpuset.mems", own_only=True),
     _PIDS,
     _Known("block io weight", "blkio", "blkio.bfq.weight", own_only=True),
+    _Known("block io weight of devices", "blkio", "blkio.bfq.weight_device", own_only=True, part=_by_device),
     _Known("read bytes a second", "blkio", "blkio.throttle.read_bps_device"),
     _Known("written bytes a second", "blkio", "blkio.throttle.write_bps_device"),
     _Known("reads a second", "blkio", "blkio.throttle.read_iops_device"),
@@ -144,7 +164,7 @@ _V2 = (
         _key("memory.swap.events", "max"),
         _OVER,
     ),
-    _Known("memory reservation", "memory", "memory.low", "bytes"),
+    _Known("memory reservation", "memory", "memory.low", "bytes", no_limit="0"),
     _Known(
         "out of memory",
         "memory",
@@ -156,16 +176,21 @@ _V2 = (
         own_only=True,
     ),
     _Known("cpu quota", "cpu", "cpu.max", "us", refused=_key("cpu.stat", "nr_throttled"), refusal=_THROTTLED),
+    _Known("cpu burst", "cpu", "cpu.max.burst", "us", own_only=True, no_limit="0"),
     _Known("cpu weight", "cpu", "cpu.weight", own_only=True),
+    _Known("cpu idle", "cpu", "cpu.idle", own_only=True, no_limit="0"),
     _Known("cpus", "cpuset", "cpuset.cpus", own_only=True),
     _Known("memory nodes", "cpuset", "cpuset.mems", own_only=True),
     _PIDS,
-    _Known("block io weight", "io", "io.bfq.weight", own_only=True),
-    _Known("block io weight", "io", "io.weight", own_only=True),
+    _Known("block io weight", "io", "io.bfq.weight", own_only=True, part=_of_all_devices),
+    _Known("block io weight", "io", "io.weight", own_only=True, part=_of_all_devices),
+    _Known("block io weight of devices", "io", "io.bfq.weight", own_only=True, part=_by_device),
+    _Known("block io weight of devices", "io", "io.weight", own_only=True, part=_by_device),
     _Known("block io rates", "io", "io.max"),
 )
 # Files whose content is no limit by itself.
 _NO_VALUE = frozenset({"memory.oom_control", "memory.events"})
+_NO_LIMIT_BYTES = 1 << 62
 
 
 def limits_of(path: str, host: Host) -> list[LimitLine]:
@@ -186,7 +211,7 @@ def limits_of(path: str, host: Host) -> list[LimitLine]:
 def _known(place: Membership, host: Host) -> Iterator[tuple[_Known, tuple[Group, ...]]]:
     seen = set()
     for version, table in ((1, _V1), (2, _V2)):
-        for known in table:
+        for known in (*table, *_huge_pages(version, place)):
             hierarchy = host.of(known.controller)
             chain = place.chain(known.controller)
             if hierarchy is None or hierarchy.version != version or not chain or known.name in seen:
@@ -194,6 +219,25 @@ def _known(place: Membership, host: Host) -> Iterator[tuple[_Known, tuple[Group,
             if chain[0].text(known.file) is not None:
                 seen.add(known.name)
                 yield known, chain
+
+
+def _huge_pages(version: int, place: Membership) -> Iterator[_Known]:
+    """One for each size of huge pages that the kernel has ("2MB"); what is reserved is no limit of ours."""
+    start, end = "hugetlb.", ".limit_in_bytes" if version == 1 else ".max"
+    for group in place.chain("hugetlb")[:1]:
+        try:
+            files = sorted(os.listdir(group.directory))
+        except OSError:  # it has ended
+            return
+        for file in files:
+            size = file.removeprefix(start).removesuffix(end)
+            if file != f"{start}{size}{end}" or "." in size:
+                continue
+            if version == 1:
+                use, refused = _number(f"{start}{size}.usage_in_bytes"), _number(f"{start}{size}.failcnt")
+            else:
+                use, refused = _number(f"{start}{size}.current"), _key(f"{start}{size}.events", "max")
+            yield _Known(f"huge pages of {size}", "hugetlb", file, "bytes", use, refused, _OVER)
 
 
 def _line(known: _Known, group: Group) -> LimitLine:
@@ -206,9 +250,8 @@ def _line(known: _Known, group: Group) -> LimitLine:
 def _value(known: _Known, group: Group) -> str | None:
     if known.file in _NO_VALUE:
         return None
-    text = (group.text(known.file) or "").strip()
-    if known.unit == "bytes" and group.number(known.file) is None:
+    text = known.part(group.text(known.file) or "").strip()
+    if text in ("", "-1", "max", known.no_limit) or text.startswith("max "):
         return None
-    if text == "0" and known.unit == "bytes":
-        return text if known.name == "swap" else None
-    return None if text in ("", "-1", "max") or text.startswith("max ") else text
+    # What v1 writes for no limit is rounded to the size of a page, of a huge one where it counts these.
+    return None if known.unit == "bytes" and text.isdigit() and int(text) >= _NO_LIMIT_BYTES else text

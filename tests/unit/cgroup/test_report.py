@@ -68,3 +68,54 @@ def test_a_limit_of_a_group_above_comes_last_and_one_without_value_not_at_all(tm
     found = limits_of("/s/a", host)
     assert [(line.name, line.value) for line in found] == [("memory", None), ("processes", "20"), ("processes", "50")]
     assert found[-1].file == f"{tmp_path}/s/pids.max"
+
+
+def test_v1_tells_of_burst_real_time_huge_pages_and_weights_of_devices(tmp_path: Path) -> None:
+    cpu = {"cpu.cfs_burst_us": "5000\n", "cpu.rt_runtime_us": "0\n", "cpu.rt_period_us": "1000000\n", "cpu.idle": "0\n"}
+    _write(tmp_path / "cpu/a", cpu)
+    huge = {
+        "hugetlb.2MB.limit_in_bytes": "4194304\n",
+        "hugetlb.2MB.usage_in_bytes": "2097152\n",
+        "hugetlb.2MB.failcnt": "3\n",
+        "hugetlb.2MB.rsvd.limit_in_bytes": "9223372036852678656\n",
+        "hugetlb.1GB.limit_in_bytes": "9223372036854771712\n",
+        "hugetlb.64KB.limit_in_bytes": "0\n",
+    }
+    _write(tmp_path / "hugetlb/a", huge)
+    _write(tmp_path / "blkio/a", {"blkio.bfq.weight": "100\n", "blkio.bfq.weight_device": "default 100\n8:0 300\n"})
+    _write(tmp_path / "memory/a", {"memory.swappiness": "0\n", "memory.limit_in_bytes": "0\n"})
+    names = ("cpu", "hugetlb", "blkio", "memory")
+    host = Host(tuple(Hierarchy(name, 1, f"{tmp_path}/{name}", frozenset({name})) for name in names))
+    found = _by_name(limits_of("/a", host))
+    assert (found["cpu burst"].value, found["cpu burst"].unit) == ("5000", "us")
+    assert (found["real-time runtime"].value, found["real-time period"].value) == ("0", "1000000")
+    assert found["cpu idle"].value is None
+    pages = found["huge pages of 2MB"]
+    assert (pages.value, pages.use, pages.refused) == ("4194304", 2097152, 3)
+    assert pages.file == f"{tmp_path}/hugetlb/a/hugetlb.2MB.limit_in_bytes"
+    assert (found["huge pages of 1GB"].value, found["huge pages of 64KB"].value) == (None, "0")
+    assert len([name for name in found if name.startswith("huge")]) == 3
+    assert (found["block io weight"].value, found["block io weight of devices"].value) == ("100", "8:0 300")
+    assert (found["memory swappiness"].value, found["memory"].value) == ("0", "0")
+
+
+def test_v2_tells_of_burst_huge_pages_and_weights_of_devices(tmp_path: Path) -> None:
+    files = {
+        "cpu.max.burst": "5000\n",
+        "cpu.idle": "1\n",
+        "io.weight": "default 200\n8:0 300\n8:16 50\n",
+        "hugetlb.2MB.max": "0\n",
+        "hugetlb.2MB.rsvd.max": "max\n",
+        "hugetlb.2MB.current": "0\n",
+        "hugetlb.2MB.events": "max 2\n",
+        "hugetlb.1GB.max": "max\n",
+    }
+    _write(tmp_path / "a", files)
+    host = Host((Hierarchy("", 2, str(tmp_path), frozenset({"cpu", "io", "hugetlb"})),))
+    found = _by_name(limits_of("/a", host))
+    assert (found["cpu burst"].value, found["cpu idle"].value) == ("5000", "1")
+    assert (found["block io weight"].value, found["block io weight of devices"].value) == ("200", "8:0 300\n8:16 50")
+    pages = found["huge pages of 2MB"]
+    assert (pages.value, pages.use, pages.refused) == ("0", 0, 2)
+    assert found["huge pages of 1GB"].value is None
+    assert len([name for name in found if name.startswith("huge")]) == 2
