@@ -6,6 +6,7 @@ import io
 import json
 import os
 import tarfile
+from typing import Any
 
 from tests.engine_process import EngineProcess, UnixConnection
 
@@ -28,7 +29,14 @@ def test_a_load_tells_the_end_of_a_layer(engine: EngineProcess) -> None:
     assert counts[-1] == total > 64 << 20
 
 
-def _post(engine: EngineProcess, path: str, content: bytes) -> list[dict[str, dict[str, int]]]:
+def test_a_load_of_what_is_no_archive_says_so_and_what_to_do(engine: EngineProcess) -> None:
+    (told,) = _post(engine, "/images/load", b"root:x:0:0:root:/root:/bin/bash\n" * 32)
+
+    assert "no tar archive" in told["errorDetail"]["message"]
+    assert "take it from its source again" in told["errorDetail"]["remedy"]
+
+
+def _post(engine: EngineProcess, path: str, content: bytes) -> list[dict[str, Any]]:
     connection = UnixConnection(engine.socket)
     try:
         connection.request("POST", path, content, {"Content-Type": "application/x-tar"})

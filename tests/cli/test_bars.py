@@ -78,9 +78,10 @@ def test_a_pull_on_a_terminal_shows_a_bar_for_each_layer(fake_daemon: FakeDaemon
 
 @pytest.mark.skipif(importlib.util.find_spec("rich") is None, reason="rich draws the bars")
 def test_a_failure_is_told_below_the_bars(fake_daemon: FakeDaemon, sampan: Command) -> None:
-    script(fake_daemon, b'{"errorDetail":{"message":"no space"},"error":"no space"}\n')
+    script(fake_daemon, b'{"errorDetail":{"message":"no space","remedy":"make some"},"error":"no space"}\n')
     code, written = on_terminal(sampan, PROGRAM, "pull", "app:v1")
     assert code != 0
+    assert "try: make some" in written
     assert written.index("\x1b[?25h") < written.index("sampan: no space"), "the cursor was still hidden"
 
 

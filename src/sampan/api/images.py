@@ -92,7 +92,8 @@ async def load(call: Call, services: Services) -> web.StreamResponse:
                         detail = {"current": done, "total": total}
                         yield encode({"status": "Loading layer", "progressDetail": detail, "id": layer[-12:]})
         except SampanError as error:
-            yield encode({"errorDetail": {"message": str(error)}, "error": str(error)})
+            said = {"message": str(error), "remedy": error.remedy}
+            yield encode({"errorDetail": said, "error": str(error)})
 
     return await call.stream(pieces())
 

@@ -135,8 +135,8 @@ async def _stream(call: Call, lines: AsyncGenerator[bytes]) -> web.StreamRespons
     except SampanError as error:
         if not response.prepared:
             raise
-        detail: dict[str, Any] = {"errorDetail": {"message": str(error)}, "error": str(error)}
-        await response.write(encode(detail))
+        detail = {"message": str(error), "remedy": error.remedy}
+        await response.write(encode({"errorDetail": detail, "error": str(error)}))
     if not response.prepared:
         await response.prepare(call.request)
     await response.write_eof()

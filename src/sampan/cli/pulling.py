@@ -67,7 +67,8 @@ def checked(messages: Iterable[dict[str, Any]], *, code: int = 1) -> Iterator[di
     for message in messages:
         if message.get("error") or message.get("errorDetail"):
             detail = message.get("errorDetail") or {}
-            raise Failure(str(message.get("error") or detail.get("message")), code=code)
+            sentence = str(message.get("error") or detail.get("message"))
+            raise Failure(sentence, remedy=detail.get("remedy") or "", code=code)
         yield message
 
 

@@ -153,7 +153,8 @@ class Pusher:
                 except (Unavailable, aiohttp.ClientError, ConnectionError, TimeoutError) as error:
                     failures += 1
                     if failures >= _TRIES:
-                        raise Unavailable(f"cannot push layer {diff_id}: {error}", remedy="push again") from error
+                        remedy = getattr(error, "remedy", "") or "push again"
+                        raise Unavailable(f"cannot push layer {diff_id}: {error}", remedy=remedy) from error
                     progress(PushProgress(short_digest(diff_id), "Retrying"))
                     await self.pause(2.0 ** (failures - 1))
 
