@@ -88,11 +88,15 @@ def parse_number(raw: bytes, what: str) -> int:
     if not digits:
         return 0
     if not digits.isdigit():
-        raise refuse(f"a header's {what} is {raw!r}, which is no octal number")
+        raise _no_number(raw, what)
     try:
         return int(digits, 8)
     except ValueError:
-        raise refuse(f"a header's {what} is {raw!r}, which is no octal number") from None
+        raise _no_number(raw, what) from None
+
+
+def _no_number(raw: bytes, what: str) -> InvalidArgument:
+    return refuse(f"this is no tar archive, or it is damaged: a header's {what} is {raw!r}, which is no octal number")
 
 
 def text_of(raw: bytes) -> bytes:

@@ -261,6 +261,7 @@ FILE = Entry(b"f", Kind.FILE)
         (changed(FILE, 156, b"Z") + END, "type"),
         (changed(FILE, 156, b"M") + END, "type"),
         (changed(FILE, 108, b"00000x0") + END, "octal"),
+        (b"root:x:0:0:root:/root:/bin/bash\n" * 32, "no tar archive"),
         (changed(FILE, 108, b"\xff" * 8) + END, "ids"),
         (changed(FILE, 108, b"\x80\0\0\0\xff\xff\xff\xff") + END, "ids"),
         (changed(FILE, 124, b"\xff" * 12) + END, "size"),
