@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,8 +33,11 @@ class HostImage:
     shelf: MaskShelf = field(default_factory=MaskShelf)
 
     def create(self, records: ImageRecords) -> Image:
-        """The image's record, made when it is not there. The same machine gives the same id until it is upgraded."""
-        return records.add(encode(host_config()), size=0, base=Base.HOST)
+        """The image's record, made when it is not there. The same machine gives the same id until it is upgraded.
+
+        Lists show when it came to be here: the files of a machine made from an image may all say 1970.
+        """
+        return records.add(encode(host_config()), size=0, base=Base.HOST, made_s=time.time())
 
     def share(self, used: Callable[[], Iterable[str]] = tuple) -> str:
         """The name on the shelf of a mask that hides what is to be hidden now; `used` tells those that have to stay."""
