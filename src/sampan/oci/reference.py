@@ -22,6 +22,7 @@ DEFAULT_TAG = "latest"
 _OFFICIAL = "library/"
 _OLD_DEFAULT_DOMAIN = "index.docker.io"
 _MAX_NAME = 255
+_REMEDY = "write it as [host[:port]/]name[:tag], the name in small letters, digits, dots, dashes and underscores"
 
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?")
@@ -86,17 +87,20 @@ def parse_reference(text: str) -> Reference:
     a name.
     """
     if _IDENTIFIER.fullmatch(text):
-        raise InvalidArgument(f"invalid repository name ({text}), cannot specify 64-byte hexadecimal strings")
+        sentence = f"invalid repository name ({text}), cannot specify 64-byte hexadecimal strings"
+        raise InvalidArgument(sentence, remedy=_REMEDY)
     written = _WRITTEN.fullmatch(text)
     if not written or not written["name"]:
         raise _invalid(text)
     domain, path = _split_domain(written["name"])
     if path != path.lower():
-        raise InvalidArgument(f"invalid reference format: repository name ({path}) must be lowercase")
+        sentence = f"invalid reference format: repository name ({path}) must be lowercase"
+        raise InvalidArgument(sentence, remedy=_REMEDY)
     if not _DOMAIN.fullmatch(domain) or not _PATH.fullmatch(path):
         raise _invalid(text)
     if len(path) > _MAX_NAME:
-        raise InvalidArgument(f"invalid reference format: repository name must not be more than {_MAX_NAME} characters")
+        sentence = f"invalid reference format: repository name must not be more than {_MAX_NAME} characters"
+        raise InvalidArgument(sentence, remedy="choose a shorter name")
     tag = "" if written["tag"] is None else _checked_tag(written["tag"], text)
     digest = None if written["digest"] is None else _checked_digest(written["digest"], text)
     return Reference(domain, path, tag, digest)
@@ -118,7 +122,7 @@ def _split_domain(name: str) -> tuple[str, str]:
 
 def _checked_tag(tag: str, text: str | None = None) -> str:
     if not _TAG.fullmatch(tag):
-        raise InvalidArgument(f"invalid tag format: {tag!r}") if text is None else _invalid(text)
+        raise InvalidArgument(f"invalid tag format: {tag!r}", remedy=_REMEDY) if text is None else _invalid(text)
     return tag
 
 
@@ -130,4 +134,5 @@ def _checked_digest(digest: str, text: str) -> Digest:
 
 
 def _invalid(text: str) -> InvalidArgument:
-    return InvalidArgument("invalid reference format" if text else "invalid reference format: the name is empty")
+    sentence = "invalid reference format" if text else "invalid reference format: the name is empty"
+    return InvalidArgument(sentence, remedy=_REMEDY)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 class TemplateError(Exception):
     """A template that cannot be read, or does not fit the document."""
 
-    remedy = "see `sampan inspect` for the names that there are; --format json prints everything"
+    remedy = "write a field as in '{{.ID}}'; --format json prints all that there are"
 
 
 # What Docker's typed documents hold where the daemon leaves a field out or writes null: scripts ask for these by name.
