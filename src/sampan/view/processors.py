@@ -7,6 +7,8 @@ smaller of the cpuset and the quota rounded up. Their busy time is the container
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Mapping
 
 from sampan.cgroup.load import running_tasks
 from sampan.cgroup.membership import format_list
@@ -16,16 +18,47 @@ _NS = 1_000_000_000
 
 
 def cpuinfo(reader: Reader) -> str:
-    """/proc/cpuinfo: the paragraphs of the CPUs that are shown."""
-    shown = {str(cpu) for cpu in reader.processors().shown}
+    """/proc/cpuinfo (proc_cpuinfo(5)): the paragraphs of the CPUs that are shown, counting no others."""
     with open("/proc/cpuinfo", encoding="utf-8", errors="surrogateescape") as file:
-        paragraphs = file.read().split("\n\n")
+        return shown_cpuinfo(file.read(), reader.processors().shown)
+
+
+def shown_cpuinfo(text: str, shown: tuple[int, ...]) -> str:
+    """The machine's cpuinfo with these CPUs alone; `siblings` and `cpu cores` count those of them in one package."""
     kept = []
-    for paragraph in paragraphs:
-        name, _, value = paragraph.partition("\n")[0].partition(":")
-        if name.strip() != "processor" or value.strip() in shown:
-            kept.append(paragraph)
-    return "\n\n".join(kept)
+    for paragraph in text.split("\n\n"):
+        fields = _fields(paragraph)
+        if "processor" not in fields or fields["processor"] in map(str, shown):
+            kept.append((paragraph, fields))
+    siblings: Counter[str] = Counter()
+    cores: dict[str, set[str]] = {}
+    for _, fields in kept:
+        if "processor" in fields:
+            siblings[_package(fields)] += 1
+            cores.setdefault(_package(fields), set()).add(fields.get("core id", ""))
+    return "\n\n".join(
+        _counting(paragraph, siblings[_package(fields)], len(cores.get(_package(fields), ())))
+        for paragraph, fields in kept
+    )
+
+
+def _package(fields: Mapping[str, str]) -> str:
+    return fields.get("physical id", "")
+
+
+def _fields(paragraph: str) -> dict[str, str]:
+    pairs = (line.partition(":") for line in paragraph.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _counting(paragraph: str, siblings: int, cores: int) -> str:
+    """A CPU's paragraph with these numbers in the lines that count others beside it (x86 has them)."""
+    counts = {"siblings": siblings, "cpu cores": cores}
+    lines = []
+    for line in paragraph.split("\n"):
+        name, colon, _ = line.partition(":")
+        lines.append(f"{name}: {counts[name.strip()]}" if colon and name.strip() in counts else line)
+    return "\n".join(lines)
 
 
 def cpu_list(reader: Reader) -> str:
