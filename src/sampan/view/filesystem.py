@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import stat
+import sys
 from collections.abc import Callable
 
 from sampan.linux import fuse
@@ -35,6 +36,9 @@ class FileSystem:
             content = self._do(request)
         except OSError as error:
             fuse.answer(connection, request, error=error.errno or errno.EIO)
+        except Exception:  # noqa: BLE001 -- one file that cannot be written ends nobody else's
+            sys.excepthook(*sys.exc_info())
+            fuse.answer(connection, request, error=errno.EIO)
         else:
             fuse.answer(connection, request, content)
 

@@ -42,6 +42,8 @@ def _system(written: list[tuple[str, int]]) -> FileSystem:
         written.append((path, pid))
         if pid == 13:
             raise FileNotFoundError(errno.ENOENT, "gone")
+        if pid == 14:
+            raise ValueError("a kernel that says what nobody expects")
         return f"{path} for {pid}, {len(written)}\n".encode()
 
     return FileSystem(("proc/meminfo", "proc/pressure/cpu"), content)
@@ -99,6 +101,15 @@ def test_what_cannot_be_written_is_an_error_and_the_server_goes_on(pipe: Pipe) -
     system.answer(pipe.writing, Request(9, 1, node, 7, b""))
     assert pipe.answer()[0] == errno.ENOSYS
     assert _look(system, pipe, "proc", "meminfo") == node
+
+
+def test_a_mistake_in_one_file_is_told_and_ends_nobody_elses(pipe: Pipe, capsys: pytest.CaptureFixture[str]) -> None:
+    system = _system([])
+    node = _look(system, pipe, "proc", "meminfo")
+    system.answer(pipe.writing, Request(Operation.READ, 1, node, 14, struct.pack("=QQII", 5, 0, 10, 0)))
+    assert pipe.answer()[0] == errno.EIO
+    assert "a kernel that says what nobody expects" in capsys.readouterr().err
+    assert b"for 7" in _read(system, pipe, node, 6, 0, 4096)
 
 
 def test_a_directory_lists_its_entries_once(pipe: Pipe) -> None:
