@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 from tests.waiting import until
 
 CONFIG = """version: 0.1
@@ -18,13 +19,6 @@ http: {{addr: "127.0.0.1:{port}"{http}}}
 log: {{level: error}}
 {more}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -39,11 +33,12 @@ def registry_process(directory: Path, *, http: str = "", more: str = "") -> Iter
         process = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=log, stderr=log)
 
     def is_up() -> bool:
+        assert process.poll() is None, (directory / "registry.log").read_text()
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
     try:
-        until(is_up, 30)
+        until(is_up)
         yield f"127.0.0.1:{port}"
     finally:
         process.terminate()

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 import pytest
 from tests.engine_process import EngineProcess
+from tests.ports import free_port
 from tests.waiting import until
 
 from sampan.build.repositories import Repository, read_repository
@@ -75,9 +76,7 @@ def repository(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     tree = tmp_path / "repositories" / "one.git"
     tree.mkdir(parents=True)
     git(tree, "init", "-q", "-b", "main")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [
             *(GIT_DAEMON, "--listen=127.0.0.1", f"--port={port}", "--export-all", "--reuseaddr"),
@@ -92,11 +91,11 @@ def repository(tmp_path: Path) -> Iterator[tuple[str, Path]]:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
     try:
-        until(answers, timeout_s=30)
+        until(answers)
         yield f"git://127.0.0.1:{port}/one.git", tree
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def build(engine: EngineProcess, remote: str, **query: str) -> tuple[int, list[dict[str, Any]]]:

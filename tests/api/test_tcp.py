@@ -13,16 +13,11 @@ from pathlib import Path
 import pytest
 from tests.engine_process import EngineProcess
 from tests.hijack import demultiplex
+from tests.ports import free_port
 from tests.raw_http import receive_head, request
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="certificates are made by openssl")
 HOST = "127.0.0.1"
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as probe:
-        found: int = probe.getsockname()[1]
-        return found
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +38,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[tuple[EngineProcess, int]]:
-    port, directory = _free_port(), tmp_path_factory.mktemp("secured")
+    port, directory = free_port(), tmp_path_factory.mktemp("secured")
     words = ["--tlsverify", *(f"--tls{n}={certificates}/{n.removeprefix('ca')}.pem" for n in ("cert", "key"))]
     hosts = ["-H", f"unix://{directory}/run/sampan.sock", "-H", f"tcp://{HOST}:{port}"]
     with EngineProcess(directory, *words, f"--tlscacert={certificates}/ca.pem", *hosts) as engine:
@@ -53,7 +48,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Ite
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EngineProcess, int]]:
-    port, directory = _free_port(), tmp_path_factory.mktemp("plain")
+    port, directory = free_port(), tmp_path_factory.mktemp("plain")
     hosts = ["-H", f"unix://{directory}/run/sampan.sock", "-H", f"tcp://{HOST}:{port}"]
     with EngineProcess(directory, "--allow-plain-tcp", *hosts) as engine:
         _await_listener(port)
@@ -82,7 +77,7 @@ def _context(certificates: Path, certificate: str = "cert.pem", key: str = "key.
 
 
 def _ask(port: int, content: bytes, context: ssl.SSLContext | None = None) -> int:
-    with socket.create_connection((HOST, port), timeout=10) as bare:
+    with socket.create_connection((HOST, port), timeout=60) as bare:
         if context is None:
             bare.sendall(content)
             return receive_head(bare)[0]
@@ -92,7 +87,7 @@ def _ask(port: int, content: bytes, context: ssl.SSLContext | None = None) -> in
 
 
 def test_tcp_without_tls_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    engine = EngineProcess(tmp_path, "-H", f"tcp://{HOST}:{_free_port()}")
+    engine = EngineProcess(tmp_path, "-H", f"tcp://{HOST}:{free_port()}")
     with pytest.raises(RuntimeError) as raised:
         engine.start()
     assert "without TLS: whoever reaches it is root on this machine" in str(raised.value)
@@ -116,7 +111,7 @@ def test_a_client_without_a_certificate_of_the_authority_is_not(
 def test_an_attached_stream_goes_through_tls(secured: tuple[EngineProcess, int], certificates: Path) -> None:
     engine, port = secured
     engine.create("crypt", "sh", "-c", "read line; seq 1 50000; echo $line", OpenStdin=True, StdinOnce=True)
-    bare = socket.create_connection((HOST, port), timeout=20)
+    bare = socket.create_connection((HOST, port), timeout=60)
     with _context(certificates).wrap_socket(bare, server_hostname=HOST) as connection:
         path = "/containers/crypt/attach?stream=1&stdin=1&stdout=1"
         connection.sendall(request("POST", path, Connection="Upgrade", Upgrade="tcp"))
