@@ -11,15 +11,19 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 # an example that takes long on a busy machine is no failure
-settings.register_profile("patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("anew", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# the same examples each time, so that a run judges the change and not its luck; --hypothesis-profile=anew looks further
+settings.register_profile("patient", settings.get_profile("anew"), derandomize=True)
 settings.load_profile("patient")
 
+LEAVING_S = 15.0  # for what was told to end and is on its way
 ROOT_FOLDERS = frozenset({"kernel", "runtime", "api", "cli", "compat", "chaos", "security"})
 
 
@@ -87,12 +91,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         session.config.stash[_BEFORE] = {name: look() for name, look in _INVENTORIES.items()}
 
 
+def _left(before: dict[str, set[str]]) -> dict[str, list[str]]:
+    return {name: sorted(look() - before[name]) for name, look in _INVENTORIES.items()}
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Look again when everything has run."""
     before = session.config.stash.get(_BEFORE, None)
     if before is None:
         return
-    left = {name: sorted(look() - before[name]) for name, look in _INVENTORIES.items()}
+    deadline = time.monotonic() + LEAVING_S
+    while any((left := _left(before)).values()) and time.monotonic() < deadline:
+        time.sleep(0.1)
     for name, what in left.items():
         if what:
             sys.stderr.write(f"\nthe tests left these {name} behind: {', '.join(what)}\n")
