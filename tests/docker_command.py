@@ -34,7 +34,7 @@ class DockerCli:
             capture_output=True,
             text=True,
             env=self.environment,
-            timeout=60,
+            timeout=110,
             check=False,
         )
         self.errors = done.stderr

@@ -99,7 +99,7 @@ class EngineProcess:
         """End the daemon in order; its containers go on."""
         if self._process is not None:
             self._process.terminate()
-            assert self._process.wait(30) == 0, self.log.read_text()[-4000:]
+            assert self._process.wait(90) == 0, self.log.read_text()[-4000:]
             self._process = None
 
     def close(self) -> None:

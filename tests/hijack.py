@@ -19,7 +19,7 @@ class Hijacked:
         self, engine: EngineProcess, path: str, body: Any = None, *, behind: bytes = b"", upgrade: bool = True
     ) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(30)
+        self.socket.settimeout(60)
         self.socket.connect(engine.socket)
         content = b"" if body is None else json.dumps(body).encode()
         lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(content)}"]

@@ -37,7 +37,7 @@ class Place:
         """A socket there, with a timeout."""
         with inside(self.netns_fd):
             made = socket.socket(family, kind, protocol)
-        made.settimeout(5)
+        made.settimeout(30)
         return made
 
     def run(self, *words: str, check: bool = True) -> str:
@@ -46,7 +46,7 @@ class Place:
             ["nsenter", f"--net=/proc/{os.getpid()}/fd/{self.netns_fd}", *words],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
         assert not check or done.returncode == 0, (words, done.stderr)
@@ -57,10 +57,10 @@ class Place:
         with Netlink(self.netns_fd) as netlink:
             return {link.name for link in links(netlink)}
 
-    def ask(self, address: str, port: int, kind: int = socket.SOCK_STREAM) -> str:
+    def ask(self, address: str, port: int, kind: int = socket.SOCK_STREAM, *, timeout_s: float = 30) -> str:
         """What a server says to us; see `serving`. Raises OSError when it cannot be reached."""
         with self.open_socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as client:
-            client.settimeout(2)
+            client.settimeout(timeout_s)
             client.connect((address, port))
             client.send(b"?")
             return client.recv(1000).decode()
@@ -91,7 +91,7 @@ def _serve(server: socket.socket, kind: int, end: threading.Event) -> None:
             if kind == socket.SOCK_STREAM:
                 client, address = server.accept()
                 with client:
-                    client.settimeout(5)
+                    client.settimeout(30)
                     client.recv(1)
                     client.sendall(address[0].encode())
             else:

@@ -30,7 +30,7 @@ class Answer:
 
 def connect(engine: EngineProcess) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(20)
+    connection.settimeout(60)
     connection.connect(engine.socket)
     return connection
 

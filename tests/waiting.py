@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def until(is_so: Callable[[], bool], timeout_s: float = 15.0) -> None:
+def until(is_so: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Return when `is_so` says yes; fail after the timeout."""
     end = time.monotonic() + timeout_s
     while not is_so():

@@ -46,7 +46,7 @@ def test_what_goes_into_cat_comes_out_of_it(
     for piece in _bytes(later):
         session.send(piece)
     session.end_input()
-    reading.join(30)
+    reading.join(110)
     shown = demultiplex(said[0]).get(1, b"")
     assert (len(shown), shown == early + b"".join(_bytes(later))) == (len(early) + sum(size for size, _ in later), True)
 

@@ -109,7 +109,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     folder = tmp_path_factory.mktemp("engine")
     (folder / "plugins").mkdir()
-    with EngineProcess(folder, "--plugin-dir", f"{folder}/plugins", "--plugin-timeout", "2") as running:
+    with EngineProcess(folder, "--plugin-dir", f"{folder}/plugins", "--plugin-timeout", "60") as running:
         yield running
 
 
@@ -276,12 +276,16 @@ def test_a_crash_during_a_start_leaves_nothing_mounted(engine: EngineProcess, pl
     assert engine.inspect("starting")["State"]["Status"] == "created"
 
 
-def test_a_slow_plugin_is_given_up(engine: EngineProcess, plugin: Plugin) -> None:
+def test_a_slow_plugin_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "plugins").mkdir()
+    plugin = Plugin(tmp_path / "plugins" / "shelf.sock", tmp_path)
     release = threading.Event()
-    plugin.answers["VolumeDriver.Create"] = lambda _: release.wait(60) and {"Err": ""}
-    answer = create(engine, "slow", 503)
-    release.set()
-    assert answer["message"] == "create slow: volume plugin shelf did not answer VolumeDriver.Create within 2 s"
+    plugin.answers["VolumeDriver.Create"] = lambda _: release.wait(100) and {"Err": ""}
+    with EngineProcess(tmp_path, "--plugin-dir", f"{tmp_path}/plugins", "--plugin-timeout", "5") as engine:
+        answer = create(engine, "slow", 503)
+        release.set()
+        assert answer["message"] == "create slow: volume plugin shelf did not answer VolumeDriver.Create within 5 s"
+    plugin.stop()
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,10 @@ from tests.waiting import until
 SERVER = ("127.0.0.11", 53)
 
 
-def ask(place: Place, name: str, kind: str = "A", *, stream: bool = False) -> DNSRecord:
+def ask(place: Place, name: str, kind: str = "A", *, stream: bool = False, timeout_s: float = 30) -> DNSRecord:
     question = DNSRecord.question(name, kind).pack()
     with place.open_socket(kind=socket.SOCK_STREAM if stream else socket.SOCK_DGRAM) as client:
+        client.settimeout(timeout_s)
         client.connect(SERVER)
         if stream:
             client.sendall(len(question).to_bytes(2, "big") + question)
@@ -31,8 +32,8 @@ def ask(place: Place, name: str, kind: str = "A", *, stream: bool = False) -> DN
         return DNSRecord.parse(client.recv(4096))
 
 
-def addresses(place: Place, name: str, kind: str = "A", *, stream: bool = False) -> set[str]:
-    return {str(record.rdata) for record in ask(place, name, kind, stream=stream).rr}
+def addresses(place: Place, name: str, kind: str = "A", *, stream: bool = False, timeout_s: float = 30) -> set[str]:
+    return {str(record.rdata) for record in ask(place, name, kind, stream=stream, timeout_s=timeout_s).rr}
 
 
 @contextmanager
@@ -152,7 +153,7 @@ def test_a_killed_names_process_is_replaced(
 
     def answers() -> bool:
         try:
-            return addresses(one, "one") == {ip_in(engine, "one", "app")}
+            return addresses(one, "one", timeout_s=1) == {ip_in(engine, "one", "app")}
         except OSError:
             return False
 

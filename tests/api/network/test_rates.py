@@ -10,6 +10,7 @@ from tests.engine_process import EngineProcess
 from tests.network_containers import Containers, Networks, address_of
 from tests.packets import capturing
 from tests.private_network import OUTSIDE4, Place, PrivateNetwork
+from tests.waiting import until
 
 SLOW = {"In": 8000, "Out": 16000}  # a hundred seconds for what `flood` sends at once
 PACKETS = 400
@@ -37,8 +38,9 @@ def test_what_is_too_much_waits_and_is_dropped_in_both_directions(
     with capturing(network.outside) as wire, capturing(place) as within:
         flood(place, OUTSIDE4, 7400)
         flood(network, address_of(engine, "slow"), 7401)
-        assert 0 < len(wire.packets(7400)) < PACKETS
-        assert 0 < len(within.packets(7401)) < PACKETS
+        until(lambda: bool(wire.packets(7400)) and bool(within.packets(7401)))
+        assert len(wire.packets(7400)) < PACKETS
+        assert len(within.packets(7401)) < PACKETS
     counted = stats(engine, "slow")["eth0"]
     assert (counted["in"]["rate"], counted["out"]["rate"]) == (SLOW["In"], SLOW["Out"])
     for direction in ("in", "out"):

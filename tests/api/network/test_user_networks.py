@@ -192,7 +192,7 @@ def test_a_network_in_use_is_not_removed_and_an_unused_one_leaves_nothing(
     rules = network.run("nft", "list table inet sampan")
     engine.json("DELETE", "/networks/brief", expect=204)
     assert "br-" in rules
-    assert "br-" not in network.run("nft", "list table inet sampan")
+    assert "br-" not in network.run("nft", "list table inet sampan", check=False)  # it may have gone with it
     until(lambda: not network.links() - before)
 
 

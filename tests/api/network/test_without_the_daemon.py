@@ -103,7 +103,7 @@ def test_names_are_there_again_when_both_the_daemon_and_their_server_were_killed
 
     def answers() -> bool:
         with contextlib.suppress(OSError):
-            return addresses(one, "two") == {there}
+            return addresses(one, "two", timeout_s=1) == {there}
         return False
 
-    until(answers, 30)
+    until(answers)
