@@ -16,6 +16,7 @@ from urllib.parse import quote
 import pytest
 from tests.engine_process import EngineProcess, UnixConnection
 from tests.mount_table import mounts_seen_from
+from tests.waiting import until
 
 GO_DIRECTORY, GO_LINK = 1 << 31, 1 << 27
 
@@ -234,9 +235,8 @@ def test_nothing_is_mounted_on_the_host_and_no_descriptor_stays_open(engine: Eng
         get(engine, box, "/data")
         put(engine, box, "/data", tar(("again", b"")))
         call(engine, "HEAD", f"/containers/{box}/archive?path=/nothing")
-    after = mounts_seen_from(engine.data_root, engine.exec_root), len(os.listdir(f"/proc/{engine.pid}/fd"))
-    assert before[0] == after[0]
-    assert after[1] <= before[1] + 2
+    assert mounts_seen_from(engine.data_root, engine.exec_root) == before[0]
+    until(lambda: len(os.listdir(f"/proc/{engine.pid}/fd")) <= before[1] + 2)  # the last connections end
 
 
 def test_a_client_that_leaves_in_the_middle_leaves_the_container_free(engine: EngineProcess) -> None:
@@ -248,7 +248,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_the_container_free(engine: En
         if method == "PUT":
             connection.putheader("Content-Length", "100000")
         connection.endheaders(body)
-        connection.sock.settimeout(5)
+        connection.sock.settimeout(60)
         if method == "GET":
             assert connection.sock.recv(1000)
         else:
@@ -298,7 +298,7 @@ def test_changes_are_what_the_container_changed(engine: EngineProcess) -> None:
 
 
 def test_export_is_the_root_without_its_volumes(engine: EngineProcess) -> None:
-    script = "echo kept > /kept; echo lost > /vol/lost; rm /bin/vi; sleep 300"
+    script = "echo kept > /kept; rm /bin/vi; echo lost > /vol/lost; sleep 300"
     host = {"Binds": ["exported:/vol"], "Tmpfs": {"/mem": ""}}
     engine.create("exported", "sh", "-c", script, image="busybox", host=host)
     engine.json("POST", "/containers/exported/start", expect=204)

@@ -262,6 +262,7 @@ def test_a_body_that_is_no_json_is_refused(engine: EngineProcess) -> None:
 
 def test_a_client_that_leaves_ends_the_work_for_it(engine: EngineProcess) -> None:
     engine.run("long", "sleep", "300")
+    until(lambda: ask(engine, "GET", "/info").json["NEventsListener"] == 0)  # those of earlier tests have left
     before = ask(engine, "GET", "/info").json
     paths = ("/events", "/containers/long/logs?follow=1&stdout=1", "/containers/long/stats", "/events?until=9999999999")
     connections = [connect(engine) for _ in range(5) for _ in paths]

@@ -175,6 +175,7 @@ def test_a_life_is_told_in_docker_s_events(engine: EngineProcess) -> None:
     engine.json("POST", "/containers/told/start", expect=204)
     exec_id = _exec(engine, "told", "echo", "hi", "there")
     Hijacked(engine, f"/exec/{exec_id}/start", {"Detach": False}).read_all()
+    until(lambda: bool(_events(engine, since, container=["told"], event=["exec_die"])))
     engine.json("POST", "/containers/told/kill?signal=TERM", expect=204)
     engine.json("POST", "/containers/told/stop?t=0", expect=204)
     engine.json("DELETE", "/containers/told", expect=204)

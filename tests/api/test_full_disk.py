@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -77,9 +78,16 @@ def send(engine: EngineProcess, path: str, body: bytes) -> str:
 def fill(disk: Path, leave: int = 0) -> None:
     """Let a ballast take all room but so many bytes."""
     with (disk / "ballast").open("wb") as file:
-        room = os.statvfs(disk)
-        left = room.f_bavail * room.f_bsize - leave
-        os.posix_fallocate(file.fileno(), 0, max(left - left % 4096, 4096))
+        for _ in range(100):
+            room = os.statvfs(disk)
+            left = room.f_bavail * room.f_bsize - leave
+            try:
+                os.posix_fallocate(file.fileno(), 0, max(left - left % 4096, 4096))
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                continue  # the engine wrote a line of its log meanwhile
+            return
 
 
 def state(engine: EngineProcess) -> tuple[list[str], list[str]]:

@@ -131,7 +131,7 @@ def test_all_problems_of_a_request_are_told_together(engine: EngineProcess) -> N
 
 
 def test_whom_the_kernel_killed_is_told_with_the_memory_at_that_moment(engine: EngineProcess) -> None:
-    script = f"python3 -c {shlex.quote(HOG)}; exec sleep 300"
+    script = f"[ -e /been ] || {{ touch /been; python3 -c {shlex.quote(HOG)}; }}; exec sleep 300"
     engine.run("survivor", "bash", "-c", script, host={"Memory": 64 * MEGABYTE, "MemorySwap": 64 * MEGABYTE})
     until(lambda: "MemoryKills" in engine.inspect("survivor")["State"], 30)
     (kill,) = engine.inspect("survivor")["State"]["MemoryKills"]

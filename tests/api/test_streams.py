@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -148,8 +149,11 @@ def test_an_exec_in_a_container_that_does_not_run_is_refused(engine: EngineProce
     assert "is not running" in answer["message"]
 
 
-def test_logs_are_cut_by_tail_time_and_stream(engine: EngineProcess) -> None:
-    engine.run("logged", "sh", "-c", "echo one; echo two >&2; sleep 0.05; echo three")
+def test_logs_are_cut_by_tail_time_and_stream(engine: EngineProcess, tmp_path: Path) -> None:
+    script = "echo one; echo two >&2; until [ -e /gate/open ]; do sleep 0.02; done; echo three"
+    engine.run("logged", "sh", "-c", script, host={"Binds": [f"{tmp_path}:/gate"]})
+    until(lambda: sorted(engine.output("logged")) == ["one", "two"])  # their time is when they were read
+    (tmp_path / "open").touch()
     engine.wait("logged")
     path = "/containers/logged/logs?stdout=1&stderr=1"
     assert demultiplex(engine.request("GET", path)[1]) == {1: b"one\nthree\n", 2: b"two\n"}
@@ -176,7 +180,7 @@ def test_a_websocket_carries_both_directions(engine: EngineProcess) -> None:
         path = "http://localhost/containers/socketed/attach/ws?stream=1&stdin=1&stdout=1"
         async with aiohttp.ClientSession(connector=connector) as session, session.ws_connect(path) as connection:
             await connection.send_bytes(b"over a websocket\n")
-            message = await connection.receive(10)
+            message = await connection.receive(60)
             assert isinstance(message.data, bytes)
             return message.data
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 import tarfile
@@ -108,6 +109,7 @@ def test_a_client_that_stalls_does_not_keep_a_daemon_from_ending(engine: EngineP
 
         until(is_begun, 30)
         engine.stop()
-        assert client.recv(1000) == b""
+        with contextlib.suppress(ConnectionResetError):  # by what it had not read yet
+            assert client.recv(1000) == b""
     engine.start()
     assert engine.json("GET", f"/containers/{box}/json")["State"]["Status"] == "created"
