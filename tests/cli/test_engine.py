@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.cli.conftest import PrivateDocker
@@ -224,6 +225,9 @@ def test_a_namespace_of_a_container_is_entered_with_the_hosts_tools(engine: Engi
     hostname = engine.sampan("exec", "n1", "hostname")
     assert engine.sampan("nsenter", "n1", "-u", "hostname") == hostname
     engine.sampan("nsenter", "n1", "-p", "sh", "-c", "exit 3", code=3)
+    assert engine.sampan("nsenter", "n1", "--mount", "cat", "/etc/hostname") == hostname
+    assert engine.sampan("nsenter", "--all", "n1", "hostname") == hostname
+    engine.sampan("nsenter", "n1", "--mount", "no-such-program", code=127)
     engine.sampan("rm", "-f", "n1")
 
 
@@ -237,8 +241,8 @@ def test_a_shell_in_a_real_terminal(engine: Engine) -> None:
         tmux.type("stty size")
         tmux.expect("30 100")
         tmux.command("resize-window", "-t", "s", "-x", "120", "-y", "40")
-        tmux.type("sleep 0.3; stty size; sleep 1000")
-        tmux.expect("40 120")
+        tmux.type("until [ \"$(stty size)\" = '40 120' ]; do sleep 0.1; done; stty size; sleep 1000")
+        tmux.expect("\n40 120")
         tmux.keys("C-c")
         tmux.type("echo interrupted=$?")
         tmux.expect("interrupted=130")
@@ -252,9 +256,7 @@ def test_a_shell_in_a_real_terminal(engine: Engine) -> None:
         tmux.type("echo code=$?; stty -a | tr ' ' '\\n' | grep icanon")
         tmux.expect("code=5")
         tmux.expect("\nicanon")
-    deadline = time.monotonic() + 30
-    while engine.sampan("ps", "-aq"):  # --rm is carried out when the process has ended, which is all that attach sees
-        assert time.monotonic() < deadline
+    until(lambda: not engine.sampan("ps", "-aq"))  # --rm is carried out when the process has ended, as attach sees
 
 
 class Tmux:
@@ -299,7 +301,7 @@ class Tmux:
             self.command("send-keys", "-t", "s", name)
 
     def expect(self, text: str) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while text not in (screen := self.command("capture-pane", "-t", "s", "-p", "-J")):
             assert time.monotonic() < deadline, f"{text!r} never came:\n{screen}"
             time.sleep(0.05)

@@ -52,15 +52,18 @@ def run(arguments: Arguments, session: Session) -> int:
     if not pid:
         raise Failure(f"container {name} does not run", remedy=f"start it with `sampan start {name}`")
     chosen = list(KINDS) if "all" in given else [option for option in KINDS if option in given] or list(USUAL)
-    return enter(pid, chosen, command or [_shell()])
+    return enter(pid, chosen, command or ["/bin/sh" if "mount" in chosen else _shell()])
 
 
 def _shell() -> str:
+    """The caller's, which a container's files need not have."""
     return posix.environ.get(b"SHELL", b"/bin/sh").decode("utf-8", "surrogateescape")
 
 
 def enter(pid: int, chosen: list[str], command: list[str]) -> int:
     """Run `command` in these namespaces of the process; gives its exit code if a child had to be made."""
+    import warnings  # noqa: F401 - os.execvp imports it, and in the container's files it would not be found
+
     from sampan.linux.namespace import KINDS as FLAGS
     from sampan.linux.namespace import open_namespace, setns
 
