@@ -56,9 +56,10 @@ def test_a_diet_is_given_as_json_and_as_a_page(fake_daemon: FakeDaemon, sampan: 
     fake_daemon.on("GET", "/images/app/diet", fake_daemon.reply(200, FOUND))
     assert json.loads(sampan("image", "diet", "--json", "app").stdout) == FOUND
     fake_daemon.on("GET", "/images/app/diet", raw(b"<!doctype html>"))
-    done = sampan("image", "diet", "--html", str(tmp_path / "page.html"), "app")
-    assert (done.returncode, done.stdout) == (0, b"")
-    assert (tmp_path / "page.html").read_bytes() == b"<!doctype html>"
+    page = tmp_path / "page.html"
+    done = sampan("image", "diet", "--html", str(page), "app")
+    assert (done.returncode, done.stdout.decode()) == (0, f"written to {page}\n")
+    assert page.read_bytes() == b"<!doctype html>"
     assert fake_daemon.requests[-1].query == {"format": "html"}
 
 

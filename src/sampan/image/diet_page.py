@@ -20,13 +20,14 @@ _WASTE = "#e15759"
 _MOST_ROWS = 40
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8888; }
+:root { color-scheme: light dark; --line: #8884; --soft: #888; }
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.35rem; margin: 0 0 .2rem; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
 .figures { display: flex; gap: 2.5rem; margin: 1rem 0 1.4rem; flex-wrap: wrap; }
 .figures b { display: block; font-size: 1.7rem; font-weight: 600; } .figures span { color: var(--soft); }
 .waste b { color: #e15759; }
-svg { width: 100%; height: auto; border-radius: 6px; } svg text { font: 11px system-ui, sans-serif; fill: #fff; }
+svg { width: 100%; height: auto; border-radius: 6px; } svg text { font: 11px system-ui, sans-serif;
+  fill: #fff; stroke: #0008; stroke-width: 2px; paint-order: stroke; }
 table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 500; color: var(--soft); }
 td, th { padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }

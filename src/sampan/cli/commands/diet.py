@@ -44,6 +44,8 @@ def run(arguments: Arguments, session: Session) -> int:
     path = f"/images/{quote(image)}/diet"
     if page := arguments.text("html"):
         write_archive(session, path, {"format": "html"}, page)
+        if not arguments.flag("json"):
+            sys.stdout.write(f"written to {page}\n")
     if arguments.flag("json"):
         import json
 
