@@ -5,6 +5,7 @@ Nothing outlives a call: the child kills and reaps all that it leaves behind, an
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
@@ -18,7 +19,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from sampan.linux import process
+from sampan.linux import namespace, process
 
 _LENGTH = struct.Struct("=Q")
 
@@ -27,10 +28,7 @@ def run_in_child[T](function: Callable[[], T]) -> T:
     """Call `function` in a forked child and return or raise what it did; whatever it started is killed."""
     read_end, write_end = os.pipe()
     parent = os.getpid()
-    sys.stdout.flush()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # a test runner's own threads do not matter to the child
-        pid = os.fork()
+    pid = _fork()
     if pid == 0:
         _be_child(function, write_end, parent)
     os.close(write_end)
@@ -55,6 +53,42 @@ def run_in_child[T](function: Callable[[], T]) -> T:
         raise value
     result: T = value
     return result
+
+
+def clone_into(cgroup_fd: int = -1) -> tuple[int, int]:
+    """clone3(2) into a cgroup, as `namespace.clone3` has it, in a test runner with threads of its own.
+
+    Their locks would stay held in a plain clone, the interpreter's own among them. A fork has one thread and locks that
+    were made anew; the child is cloned there, and becomes one of ours (CLONE_PARENT).
+    """
+    read_end, write_end = os.pipe()
+    if _fork() == 0:
+        try:
+            pid, _ = namespace.clone3(namespace.CloneFlag.PARENT, cgroup_fd=cgroup_fd)
+        except OSError as error:
+            pid = -(error.errno or errno.EIO)
+        if pid == 0:
+            os.close(read_end)
+            os.close(write_end)
+            return 0, -1
+        os.write(write_end, f"{os.getpid()} {pid}".encode())
+        os._exit(0)
+    try:
+        between, pid = (int(word) for word in os.read(read_end, 100).split())
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+    process.wait_pid(between)
+    if pid < 0:
+        raise OSError(-pid, os.strerror(-pid), "clone3")
+    return pid, os.pidfd_open(pid)
+
+
+def _fork() -> int:
+    sys.stdout.flush()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # a test runner's own threads do not matter to the child
+        return os.fork()
 
 
 def _be_child(function: Callable[[], Any], write_end: int, parent: int) -> NoReturn:

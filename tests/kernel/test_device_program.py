@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.child import clone_into
 
 from sampan.cgroup import hierarchies
 from sampan.errors import InvalidArgument
-from sampan.linux import bpf, namespace, process
+from sampan.linux import bpf, process
 from sampan.linux.bpf import DeviceRule, attached, by_id, compile_devices, load, set_devices
 
 DENY_ALL = DeviceRule(allow=False)
@@ -34,7 +35,7 @@ class Group:
 
     def run(self, function: Callable[[], None]) -> int:
         """The errno that `function` met in a process of the group, 0 when it met none."""
-        pid, pidfd = namespace.clone3(0, cgroup_fd=self.descriptor)
+        pid, pidfd = clone_into(self.descriptor)
         if pid == 0:
             code = 255
             try:

@@ -255,9 +255,11 @@ def test_maps_that_the_kernel_refuses_are_an_error_that_shows_them(
 
 
 @pytest.mark.parametrize("line", [(0, 1 << 32, 1), (1 << 32, 0, 1), (-1, 0, 1), (0, 0, 0), (0, 0, (1 << 32) + 1)])
-def test_an_id_map_that_the_kernel_would_cut_to_32_bits_is_refused(line: tuple[int, int, int]) -> None:
+def test_an_id_map_that_the_kernel_would_cut_to_32_bits_is_refused(
+    host: PrivateHost, line: tuple[int, int, int]
+) -> None:
     with pytest.raises(OSError, match=f"not an id map: {line[0]} {line[1]} {line[2]}") as caught:
-        namespace.make_user_namespace([line], MAP)
+        host.run(lambda: namespace.make_user_namespace([line], MAP))
     assert caught.value.errno == errno.EINVAL
 
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.child import clone_into
 
 from sampan.cgroup import Cgroup, hierarchies, open_cgroup
-from sampan.linux import capability, namespace, process
+from sampan.linux import capability, process
 
 _NUMBERS = itertools.count()
 
@@ -24,12 +25,12 @@ class Member:
 
     def __init__(self, group: Cgroup, function: Callable[[], int | None], *, beside: int = 0) -> None:
         with group.entry(beside=beside) as entry:
-            self.pid, self.pidfd = namespace.clone3(0, cgroup_fd=entry.clone_fd)
+            self.pid, self.pidfd = clone_into(entry.clone_fd)
             if self.pid == 0:
                 _become(entry.task_fds, function)
         self._status: int | None = None
 
-    def wait(self, timeout_s: float = 30) -> int:
+    def wait(self, timeout_s: float = 60) -> int:
         """The exit code, or minus the signal, as subprocess has it."""
         if self._status is None:
             readable, _, _ = select.select([self.pidfd], [], [], timeout_s)
@@ -92,7 +93,7 @@ class Groups:
         with contextlib.ExitStack() as undo:
             for group in self.groups:
                 undo.callback(group.close)
-                undo.callback(group.remove)
+                undo.callback(group.remove, timeout_s=60)
             for member in self.members:
                 undo.callback(member.close)
             for group in self.groups:
@@ -165,7 +166,7 @@ def sleep() -> None:
         time.sleep(3600)
 
 
-def until(condition: Callable[[], bool], timeout_s: float = 10) -> bool:
+def until(condition: Callable[[], bool], timeout_s: float = 60) -> bool:
     """Whether `condition` came true in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():

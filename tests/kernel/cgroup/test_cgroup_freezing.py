@@ -28,7 +28,7 @@ def cpu_time(pid: int) -> int:
 
 def advances(pid: int) -> bool:
     start = cpu_time(pid)
-    return until(lambda: cpu_time(pid) > start, timeout_s=5)
+    return until(lambda: cpu_time(pid) > start)
 
 
 def stands(pid: int) -> bool:

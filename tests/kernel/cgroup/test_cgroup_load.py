@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sampan.cgroup import Cgroup
 
 MB = 1 << 20
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 _POOL = Path("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages")
 
 

@@ -35,7 +35,7 @@ def test_a_watch_becomes_readable_when_memory_runs_out(groups: Groups, group: Cg
     watch = watch_of(group)
     assert not readable(watch, 0)
     member = groups.start(group, lambda: fill(64 * MB))
-    assert readable(watch, 20)
+    assert readable(watch, 60)
     assert member.wait() == -signal.SIGKILL
     assert group.oom_kills() == 1
     watch.drain()

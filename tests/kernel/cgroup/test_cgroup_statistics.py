@@ -98,7 +98,7 @@ def test_processes_are_counted(groups: Groups, group: Cgroup) -> None:
 
 
 def test_written_bytes_are_counted_by_device(groups: Groups, group: Cgroup) -> None:
-    path = "/var/tmp/sampan-test-block-io"
+    path = f"/var/tmp/sampan-test-block-io-{os.getpid()}"
     device = os.stat("/var/tmp").st_dev
     if os.major(device) == 0:
         pytest.skip("needs /var/tmp on a disk")
