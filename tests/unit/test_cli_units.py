@@ -10,7 +10,7 @@ from sampan.cli.formats.written import ago, binary_size, duration, ellipsis, quo
 from sampan.cli.grammar import UsageError
 from sampan.cli.moments import read_moment
 from sampan.cli.units import read_decimal, read_duration, read_number
-from sampan.client.sizes import read_size
+from sampan.sizes import read_size
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ Sizes are read as docker reads them (1024 to the k, whatever follows it), durati
 
 from __future__ import annotations
 
-from sampan.client.sizes import read_size
+from sampan.sizes import read_size
 
 _DURATIONS_NS = {
     "ns": 1,

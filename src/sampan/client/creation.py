@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sampan.client.documents import CreateOptions, UpdateOptions
-from sampan.client.sizes import read_size
+from sampan.sizes import read_size
 
 CONFIG = {
     "domainname": "Domainname",

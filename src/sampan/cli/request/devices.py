@@ -6,7 +6,7 @@ import sys
 
 from sampan.cli.grammar import UsageError
 from sampan.cli.request.mounts import split_words
-from sampan.client.sizes import read_size
+from sampan.sizes import read_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

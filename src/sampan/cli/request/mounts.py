@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 from sampan.cli.grammar import UsageError
-from sampan.client.sizes import read_size
+from sampan.sizes import read_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
