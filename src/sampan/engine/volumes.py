@@ -138,7 +138,7 @@ class EngineVolumes:
         except OSError as error:
             raise SystemFailure(
                 f"cannot copy {point.destination} of the image into volume {point.name}: {error}",
-                remedy="make room where the data root is, or use the option nocopy",
+                remedy="make room where the data root is, give the volume a larger size, or use the option nocopy",
             ) from error
 
     def remove_anonymous(self, name: str) -> None:
@@ -282,7 +282,7 @@ class EngineVolumes:
 
     async def size(self, volume: Volume) -> int:
         """The bytes that a volume's content takes on disk, -1 when it is on a file system of its own."""
-        if volume.options or volume.driver != DRIVER:
+        if source_of(volume.options) or volume.driver != DRIVER:
             return -1
         try:
             return await asyncio.to_thread(_content_size, self.volumes.data(volume.name))

@@ -23,11 +23,12 @@ from sampan.image.host import HOST_ROOT, HostImage
 from sampan.image.layers import LayerStore
 from sampan.image.records import Base, ImageRecords
 from sampan.image.root_records import Root, RootRecords
-from sampan.image.root_size import bound, check_quota, size_of, unbound
+from sampan.image.root_size import bound, check_quota, size_of
 from sampan.image.stubs import StubShelf
 from sampan.image.tree import disk_failure, remove_tree
 from sampan.linux.mount import MountAttr
 from sampan.linux.overlay import mount_overlay
+from sampan.linux.quota import unbound
 from sampan.runtime.launch_plan import OverlayPlan, RootPlan
 
 type OverlayOptions = tuple[tuple[str, str | None], ...]

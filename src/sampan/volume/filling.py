@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Callable
 
+from sampan.linux.quota import bound_as, held_to_limits
 from sampan.volume.copying import copy_tree
 
 DATA = "_data"
@@ -25,13 +26,20 @@ def fill(volume: str, source_fd: int, throw_away: Callable[[str], None]) -> bool
     """Copy the directory `source_fd` into the volume at the path `volume`, unless something is in it already.
 
     Owner and mode of the directory become the volume's. Returns whether it was filled. `throw_away` removes a path.
+    Raises OSError; the volume is as it was then.
     """
     if os.listdir(f"{volume}/{DATA}"):
         return False
     settle(volume, throw_away)
     staging = f"{volume}/{_FILLING}"
     os.mkdir(staging, 0o700)
-    copy_into(source_fd, staging)
+    try:
+        bound_as(staging, f"{volume}/{DATA}")
+        with held_to_limits():
+            copy_into(source_fd, staging)
+    except OSError:
+        throw_away(staging)
+        raise
     os.rename(staging, f"{volume}/{_FILLED}")
     settle(volume, throw_away)
     return True

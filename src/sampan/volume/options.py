@@ -1,14 +1,15 @@
-"""The options of the driver `local`, as Docker has them: type, device and o, which are mount(8)'s words.
+"""The options of the driver `local`, as Docker has them: type, device and o, which are mount(8)'s words, or size.
 
-Without them a volume is a directory of its own. With them it is whatever mount(2) makes of them, mounted in the
-containers alone, never on the host. Pure.
+Without the first three a volume is a directory of its own, of `size` bytes at most. With them it is whatever mount(2)
+makes of them, mounted in the containers alone, never on the host. Pure.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sampan.errors import InvalidArgument, NotImplementedHere
+from sampan.errors import InvalidArgument
+from sampan.sizes import read_size
 
 _KNOWN = ("type", "device", "o", "size")
 
@@ -31,15 +32,15 @@ def source_of(options: dict[str, str]) -> Source | None:
     """What the options say; None when they say nothing. Raises InvalidArgument in Docker's words."""
     for key, value in options.items():
         if key not in _KNOWN:
-            raise InvalidArgument(f'invalid option: "{key}"', remedy="the driver local knows type, device and o")
+            raise InvalidArgument(f'invalid option: "{key}"', remedy="the driver local knows type, device, o and size")
         if key != "o" and not value:
             raise InvalidArgument(f"invalid option: {key!r} has no value", remedy=f"as in --opt {key}=VALUE")
-    if "size" in options:
-        raise NotImplementedHere(
-            "quota size requested but no quota support",
-            remedy="use --opt type=tmpfs --opt device=tmpfs --opt o=size=BYTES, or a file system of the wanted size",
+    if size_of(options) and len(options) > 1:
+        raise InvalidArgument(
+            f"size={options['size']} is of a volume that is a directory of the engine's own, not of a mount",
+            remedy="for a tmpfs give --opt o=size=BYTES; what else is mounted has the size that it has",
         )
-    if not options:
+    if not options.keys() - {"size"}:
         return None
     for needed, other in (("device", "type"), ("type", "device")):
         if needed not in options:
@@ -50,3 +51,11 @@ def source_of(options: dict[str, str]) -> Source | None:
     if any("\0" in text for text in (source.fstype, source.device, *source.words)):
         raise InvalidArgument("an option of the volume has a NUL byte in it")
     return source
+
+
+def size_of(options: dict[str, str]) -> int:
+    """How many bytes the volume may take; 0 is any number. Raises InvalidArgument."""
+    try:
+        return read_size(options.get("size", "0"))
+    except ValueError as error:
+        raise InvalidArgument(f"invalid size: {options['size']!r}: {error}", remedy="write it as 10G or 500m") from None

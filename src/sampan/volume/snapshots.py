@@ -17,7 +17,9 @@ from dataclasses import dataclass
 
 from sampan.errors import Conflict, InvalidArgument, NotFound
 from sampan.linux.filesystem import exchange, syncfs
+from sampan.linux.quota import unbound
 from sampan.volume.filling import DATA, copy_into
+from sampan.volume.room import bound_alike
 
 _SNAPSHOTS = "snapshots"
 _TAKING = "snapshotting"
@@ -87,8 +89,10 @@ def restore(volume: str, name: str, throw_away: Callable[[str], None]) -> None:
     snapshot = find_snapshot(volume, name)
     staging = f"{volume}/{_RESTORING}"
     os.mkdir(staging, 0o700)
+    bound_alike(staging, f"{volume}/{DATA}")
     copy_directory(snapshot.path, staging)
     exchange(staging, f"{volume}/{DATA}")
+    unbound(staging)
     throw_away(staging)
 
 
@@ -101,6 +105,7 @@ def forget(volume: str, name: str, throw_away: Callable[[str], None]) -> None:
 def settle_snapshots(volume: str, throw_away: Callable[[str], None]) -> None:
     """Throw away what a crash, or a full disk, left half-way."""
     throw_away(f"{volume}/{_TAKING}")
+    unbound(f"{volume}/{_RESTORING}")
     throw_away(f"{volume}/{_RESTORING}")
 
 

@@ -11,6 +11,7 @@ are made from the event loop's thread; copies are for threads.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import re
 import secrets
@@ -19,11 +20,23 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sampan.errors import Conflict, InvalidArgument, NotFound, NotImplementedHere, SystemFailure
+from sampan.errors import (
+    Conflict,
+    InvalidArgument,
+    NotFound,
+    NotImplementedHere,
+    SampanError,
+    SystemFailure,
+    of_kind,
+)
+from sampan.linux.quota import bound_of, unbound
 from sampan.volume.filling import DATA, settle
-from sampan.volume.options import source_of
+from sampan.volume.options import size_of, source_of
 from sampan.volume.records import State, Volume, VolumeRecords
+from sampan.volume.room import check_room, make_with_room
 from sampan.volume.snapshots import settle_snapshots
+
+log = logging.getLogger("sampan.volume")
 
 DRIVER = "local"
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
@@ -71,12 +84,14 @@ class Volumes:
         """A volume, and whether it is new: with a name that is taken it is the one that is there, as Docker has it.
 
         Without a name it is anonymous. With the state FILLING a name that is taken is refused, and the volume shows
-        after `finish` only. Raises InvalidArgument for name or options, Conflict, SystemFailure for the disk.
+        after `finish` only. Raises InvalidArgument for name or options, Conflict, SystemFailure for the disk,
+        NotImplementedHere for a size where there are no project quotas.
         """
         try:
             source_of(options or {})
-        except InvalidArgument as error:
-            raise InvalidArgument(f"create {name}: {error}" if name else str(error), remedy=error.remedy) from error
+            check_room(self.path, size_of(options or {}))
+        except SampanError as error:
+            raise of_kind(error.kind, f"create {name}: {error}" if name else str(error), remedy=error.remedy) from error
         if name:
             check_name(name)
             known = self.records.get(name)
@@ -88,8 +103,10 @@ class Volumes:
         volume = Volume(name or secrets.token_hex(32), time.time_ns(), not name, dict(options or {}), labels, state)
         self.records.save(volume)
         try:
-            self._make(volume.name)
+            self._make(volume)
         except OSError as error:
+            with suppress(OSError):
+                self.throw_away(self.directory(volume.name))
             self.records.remove(volume.name)
             raise SystemFailure(
                 f"create {volume.name}: {error.strerror}: {error.filename}", remedy="make room where the data root is"
@@ -144,7 +161,11 @@ class Volumes:
         rubbish = f"{self.path}/{_REMOVED}{secrets.token_hex(8)}"
         with suppress(FileNotFoundError):
             os.rename(path, rubbish)
-            self.dispose(rubbish)
+            self._dispose(rubbish)
+
+    def _dispose(self, rubbish: str) -> None:
+        unbound(f"{rubbish}/{DATA}")
+        self.dispose(rubbish)
 
     def recover(self) -> None:
         """Make folder and records agree: end what a crash cut off, and know volumes whose record was lost."""
@@ -152,7 +173,7 @@ class Volumes:
         found = set(os.listdir(self.path))
         for name in found:
             if name.startswith(_REMOVED):
-                self.dispose(f"{self.path}/{name}")
+                self._dispose(f"{self.path}/{name}")
             elif name.startswith(_RENAMING):
                 self._settle_renaming(name)
         for volume in self.records.all():
@@ -161,7 +182,7 @@ class Volumes:
                 continue
             if volume.driver != DRIVER:
                 continue
-            self._make(volume.name)
+            self._make(volume)
             settle(self.directory(volume.name), self.throw_away)
             settle_snapshots(self.directory(volume.name), self.throw_away)
         for name in found:
@@ -182,14 +203,19 @@ class Volumes:
         if not os.listdir(self.data(name)):
             self.throw_away(self.directory(name))
             return
-        self.records.save(Volume(name, os.stat(self.directory(name)).st_mtime_ns))
+        size = bound_of(self.data(name))
+        options = {"size": str(size)} if size else {}
+        self.records.save(Volume(name, os.stat(self.directory(name)).st_mtime_ns, options=options))
 
-    def _make(self, name: str) -> None:
-        directory = self.directory(name)
-        if not os.path.isdir(f"{directory}/{DATA}"):
-            os.makedirs(directory, 0o701, exist_ok=True)
-            os.mkdir(f"{directory}/{DATA}", 0o755)
-            os.chmod(f"{directory}/{DATA}", 0o755)
+    def _make(self, volume: Volume) -> None:
+        directory, data = self.directory(volume.name), self.data(volume.name)
+        size = size_of(volume.options)
+        if os.path.isdir(data):
+            if size and not bound_of(data):
+                log.warning("%s has no limit on its file system any more, of the volume's size %d", data, size)
+            return
+        os.makedirs(directory, 0o701, exist_ok=True)
+        make_with_room(data, size, self.throw_away)
 
 
 def check_name(name: str) -> None:

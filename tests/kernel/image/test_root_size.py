@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.project_quota import quota_disk, write
 from tests.unit.image.conftest import make_archive
 
 from sampan.errors import InvalidArgument
@@ -28,34 +27,8 @@ from sampan.oci.image_spec import ImageConfig, RootFs, encode
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small ext4 with project quotas."""
-    if shutil.which("mkfs.ext4") is None:
-        pytest.skip("needs mkfs.ext4: apt-get install e2fsprogs")
-    image, path = tmp_path / "image", tmp_path / "disk"
-    path.mkdir()
-    with image.open("wb") as file:
-        file.truncate(200 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-O", "quota,project", str(image)], check=True, capture_output=True)
-    mounted = subprocess.run(
-        ["mount", "-o", "loop,prjquota", str(image), str(path)], check=False, capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"this kernel has no project quotas for ext4: {mounted.stderr.strip()}")
-    try:
+    with quota_disk(tmp_path) as path:
         yield path
-    finally:
-        subprocess.run(["umount", "-l", str(path)], check=True)
-
-
-def write(path: Path, size: int) -> int:
-    """Write so many bytes in pieces; the errno that stopped it, else 0."""
-    try:
-        with path.open("wb", buffering=0) as file:
-            for _ in range(size // 100_000):
-                file.write(bytes(100_000))
-    except OSError as error:
-        return error.errno or -1
-    return 0
 
 
 def limit(fd: int, path: str) -> tuple[int, int]:
