@@ -43,6 +43,7 @@ from sampan.engine.store import ContainerStore
 from sampan.engine.threads import to_its_end
 from sampan.engine.tracing import Trace
 from sampan.engine.views import View, Views
+from sampan.engine.volume_addresses import with_addresses
 from sampan.engine.waiting import EarlyClients, Locks, Waits
 from sampan.errors import Conflict, Kind, NotModified, SampanError, SystemFailure
 from sampan.monitor import protocol
@@ -127,7 +128,7 @@ class Lifecycle:
             mark("find its view of resources")
             view = await self.views.of(record)
             mark("prepare root, files and plan")
-            monitor = self._launch(record, place, view, traced=trace is not None)
+            monitor = self._launch(await with_addresses(record), place, view, traced=trace is not None)
             mark("wait for the container")
             undo.push_async_callback(self._abandon, monitor)
             ready = await monitor.ready

@@ -24,6 +24,7 @@ from sampan.engine.spec import mount_plan
 from sampan.engine.spec_sources import known_sources
 from sampan.engine.store import ContainerStore
 from sampan.engine.threads import to_its_end
+from sampan.engine.volume_addresses import with_addresses
 from sampan.engine.volumes import EngineVolumes
 from sampan.engine.waiting import Locks
 from sampan.errors import Conflict, NotFound, NotImplementedHere, SampanError
@@ -123,8 +124,8 @@ class LiveMounts:
         self.announcer.volumes(dataclasses.replace(record, mounts=new), "mount")
 
     async def _attach(self, record: ContainerRecord, running: Running, point: MountPoint) -> None:
-        one = dataclasses.replace(record, mounts=(point,))
-        plan = mount_plan(point, known_sources(one, self.store, self.trees))
+        one = await with_addresses(dataclasses.replace(record, mounts=(point,)))
+        plan = mount_plan(one.mounts[0], known_sources(one, self.store, self.trees))
         await to_its_end(inner_mounts.attach, running, plan)
 
     async def _ensure(self, record: ContainerRecord, running: Running, point: MountPoint) -> None:

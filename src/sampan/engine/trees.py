@@ -13,19 +13,22 @@ import stat
 from collections.abc import Iterable
 
 from sampan.engine.container import ContainerRecord, MountPoint, Running
-from sampan.errors import Conflict
+from sampan.engine.spec import mount_plan
+from sampan.engine.spec_sources import Known
+from sampan.engine.volume_addresses import with_address
+from sampan.errors import Conflict, SystemFailure
 from sampan.linux.apart import in_mounts_of, in_private_mounts
 from sampan.linux.mount import (
     AT_FDCWD,
     MountAttr,
     MountFlag,
     Propagation,
-    make_filesystem,
     mount_setattr,
     move_mount,
     open_tree,
 )
 from sampan.linux.openat import make_directories_in_root, make_file_in_root
+from sampan.runtime.filesystems import make_mount
 from sampan.runtime.launch_plan import MountPlan
 from sampan.runtime.sources import open_source
 
@@ -98,9 +101,13 @@ def _mount_of(point: MountPoint) -> int:
     if point.kind in {"tmpfs", "secret", "config", "image"} or point.fstype in {"tmpfs", "ramfs"}:
         return -1
     if point.fstype not in {"", "none"}:
-        words = [word.partition("=") for word in point.options.split(",") if word]
-        options = [(key, value if equals else None) for key, equals, value in words]
-        return make_filesystem(point.fstype, [("source", point.device), *options])
+        try:
+            return make_mount(mount_plan(with_address(point), Known()))
+        except OSError as error:
+            raise SystemFailure(
+                f"cannot mount volume {point.name} at {point.destination}: {error}",
+                remedy="see that the options of the volume name what can be mounted now",
+            ) from error
     source = point.device if point.fstype else point.source
     if not source:
         return -1  # a plugin's, which is somewhere only while the container runs

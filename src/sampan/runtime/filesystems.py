@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 
+from sampan.errors import NotImplementedHere
 from sampan.linux.mount import MountAttr, MountFlag, attributes_of, make_filesystem, mount_setattr, open_tree
 from sampan.runtime.launch_plan import IdMap, LaunchPlan, MountPlan
 
@@ -27,7 +28,8 @@ _PSEUDO = frozenset({"proc", "sysfs", "tmpfs", "mqueue", "devpts", "cgroup", "cg
 def make_mount(mount: MountPlan) -> int:
     """A detached mount of the file system, made in the caller's namespaces.
 
-    A read-only tmpfs is still writable: it becomes read-only when all that lies below it is mounted.
+    A read-only tmpfs is still writable: it becomes read-only when all that lies below it is mounted. Raises OSError,
+    and NotImplementedHere for a type that the kernel does not have.
     """
     options: list[tuple[str, str | None]] = [("source", mount.source or mount.fstype), *mount.data]
     options += [(word, None) for flag, word in _SUPERBLOCK_WORDS if mount.flags & flag]
@@ -37,12 +39,33 @@ def make_mount(mount: MountPlan) -> int:
     elif flags & _RDONLY and mount.fstype not in _PSEUDO:
         options.append(("ro", None))
     bits, _ = attributes_of(flags)
-    fd = make_filesystem(mount.fstype, options, bits)
+    try:
+        fd = make_filesystem(mount.fstype, options, bits)
+    except OSError as error:
+        if error.errno != errno.ENODEV or error.filename != mount.fstype:
+            raise
+        raise NotImplementedHere(
+            f"no such device: this kernel has no file system of type {mount.fstype!r}, wanted at /{mount.target}",
+            remedy=f"load its module on the host (`modprobe {mount.fstype}`), or name another type",
+        ) from None
     if mount.propagation:
         mount_setattr(fd, propagation=mount.propagation & ~_REC, recursive=bool(mount.propagation & _REC))
     if mount.attributes_set or mount.attributes_clear:
         mount_setattr(fd, set=mount.attributes_set, clear=mount.attributes_clear, recursive=True)
     return fd
+
+
+def renew(fd: int) -> int:
+    """The same detached mount, and what is attached to it, with new mount ids, in a new descriptor.
+
+    Before Linux 6.15, which cannot clone what is detached, its old ids stay.
+    """
+    try:
+        return open_tree(fd, "", clone=True, recursive=True)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return os.dup(fd)
 
 
 def copy_of_file(mount: MountPlan, plan: LaunchPlan | None = None) -> int:
