@@ -143,6 +143,28 @@ def test_a_template_that_does_not_fit_is_refused_with_help(fake_daemon: FakeDaem
     assert done.stderr.startswith(b"sampan: there is no field 'Nope' here\n  try: ")
 
 
+def test_a_container_that_nothing_was_killed_in_has_an_empty_list_of_kills(
+    fake_daemon: FakeDaemon, sampan: Command
+) -> None:
+    fake_daemon.on("GET", "/containers/c1/json", fake_daemon.reply(200, {"State": {"OOMKilled": False}}))
+    assert sampan("container", "inspect", "-f", "{{json .State.MemoryKills}}", "c1").stdout == b"[]\n"
+
+
+@pytest.mark.parametrize("kind", ["secret", "config"])
+def test_secrets_are_listed_with_how_long_ago_they_were_made(
+    fake_daemon: FakeDaemon, sampan: Command, kind: str
+) -> None:
+    made = {"CreatedAt": "2006-01-02T15:04:05.123456789Z", "UpdatedAt": "2006-01-02T15:04:05.123456789Z"}
+    found = {"ID": "gatjn0arxq7d", "Spec": {"Name": "password"}, **made}
+    fake_daemon.on("GET", f"/{kind}s", fake_daemon.reply(200, [found]))
+
+    heading, line = sampan(kind, "ls").stdout.decode().splitlines()
+
+    assert heading.split() == ["ID", "NAME", "CREATED", "UPDATED"]
+    assert line.split()[:2] == ["gatjn0arxq7d", "password"]
+    assert line.split()[3:5] == ["years", "ago"]
+
+
 def test_import_sends_the_archive_in_pieces(fake_daemon: FakeDaemon, sampan: Command, tmp_path: Path) -> None:
     archive = tmp_path / "root.tar"
     archive.write_bytes(b"tar" * 500_000)
@@ -318,7 +340,7 @@ def test_output_to_a_full_disk_is_an_error(fake_daemon: FakeDaemon, sampan: Comm
     fake_daemon.on("GET", "/containers/json", fake_daemon.reply(200, []))
     with Path("/dev/full").open("wb") as full, sampan.start("ps", stdout=full, stderr=-1) as process:
         assert process.stderr is not None
-        assert process.wait(20) == 1
+        assert process.wait(60) == 1
         assert b"no space left" in process.stderr.read()
 
 

@@ -46,16 +46,26 @@ def list_all(arguments: Arguments, session: Session, kind: str) -> int:
     from sampan.cli.formats.listing import show
 
     columns: dict[str, Column] = {
-        "CreatedAt": ("CREATED", lambda one: one["CreatedAt"]),
+        "CreatedAt": ("CREATED", lambda one: _ago(one["CreatedAt"])),
         "ID": ("ID", lambda one: one["ID"]),
         "Labels": ("LABELS", lambda one: labels_text(one["Spec"].get("Labels"))),
         "Name": ("NAME", lambda one: one["Spec"]["Name"]),
-        "UpdatedAt": ("UPDATED", lambda one: one["UpdatedAt"]),
+        "UpdatedAt": ("UPDATED", lambda one: _ago(one["UpdatedAt"])),
     }
     found = session.call("GET", f"/{kind}s", filters_query(arguments))
     quiet = "ID" if arguments.flag("quiet") else ""
     show(found, columns, ("ID", "Name", "CreatedAt", "UpdatedAt"), arguments.text("format"), quiet=quiet)
     return 0
+
+
+def _ago(written: str) -> str:
+    """How long ago a point in time of the daemon's is, which it writes as RFC 3339 in UTC."""
+    from calendar import timegm
+    from time import strptime
+
+    from sampan.cli.formats.written import ago
+
+    return ago(timegm(strptime(written[:19], "%Y-%m-%dT%H:%M:%S")))
 
 
 def read_file_mount(option: str, text: str) -> dict[str, Any]:

@@ -36,6 +36,7 @@ ABSENT: dict[str, object] = {
     "Init": None,
     "Links": [],
     "MaskedPaths": [],
+    "MemoryKills": [],
     "Mounts": [],
     "OnBuild": [],
     "ReadonlyPaths": [],
