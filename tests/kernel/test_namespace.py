@@ -236,6 +236,22 @@ def test_a_user_namespace_is_made_with_its_maps_and_no_process(host: PrivateHost
     assert quiet
 
 
+def test_a_child_that_waits_for_another_thread_s_lock_does_not_keep_a_user_namespace_from_being_made(
+    host: PrivateHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait_for_ever(*_: int) -> None:
+        time.sleep(3600)
+
+    def check() -> bool:
+        monkeypatch.setattr(os, "read", wait_for_ever)
+        os.close(namespace.make_user_namespace(MAP, MAP))
+        with pytest.raises(ChildProcessError):
+            process.wait_any()
+        return True
+
+    assert host.run(check)
+
+
 @pytest.mark.parametrize("maps", [[], [(0, 100000, 10), (5, 200000, 10)], [(0, 1, 1)] * 341])
 def test_maps_that_the_kernel_refuses_are_an_error_that_shows_them(
     host: PrivateHost, maps: list[tuple[int, int, int]]

@@ -140,7 +140,8 @@ def write_time_offsets(pid: int | str, offsets: Sequence[tuple[str, int, int]]) 
 def make_user_namespace(uid_maps: Sequence[tuple[int, int, int]], gid_maps: Sequence[tuple[int, int, int]]) -> int:
     """Open a new user namespace with these maps that no process is in, as mount_setattr(2) wants for idmapped mounts.
 
-    A short-lived child makes it; it is waited for, sends no SIGCHLD, and ends by itself when the caller dies.
+    A short-lived child makes it; it is killed and waited for, sends no SIGCHLD, and ends by itself when the caller
+    dies. Other threads may run: the child, which waits for ever if one holds a lock, need not get to do anything.
     """
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     try:
@@ -156,14 +157,12 @@ def make_user_namespace(uid_maps: Sequence[tuple[int, int, int]], gid_maps: Sequ
             write_id_map(pid, "gid", gid_maps)
             return open_namespace(pid, "user")
         finally:
-            os.close(write_end)
-            write_end = -1
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             wait_pidfd(pidfd)
             os.close(pidfd)
     finally:
         os.close(read_end)
-        if write_end >= 0:
-            os.close(write_end)
+        os.close(write_end)
 
 
 def _write_at_once(path: str, text: str) -> None:
