@@ -208,13 +208,6 @@ class ImageRecords:
         """The diff-ids that any image has."""
         return {row[0] for row in self.connection.execute("SELECT DISTINCT diff_id FROM image_layers")}
 
-    def layer_users(self, diff_id: str) -> int:
-        """How many images have this layer."""
-        (count,) = self.connection.execute(
-            "SELECT COUNT(DISTINCT image_id) FROM image_layers WHERE diff_id = ?", (diff_id,)
-        ).fetchone()
-        return int(count)
-
     def documents_of(self, image_id: str) -> list[str]:
         """The digests of the blobs that live as long as the image."""
         rows = self.connection.execute("SELECT digest FROM image_documents WHERE image_id = ?", (image_id,))

@@ -104,15 +104,6 @@ class Registry:
         media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
         return FetchedManifest(content, "" if media_type == "application/json" else media_type, digest)
 
-    async def manifest_digest(self, name: str, reference: str) -> str:
-        """The digest that a tag points to, without the manifest if the registry says it."""
-        headers = {"Accept": _ACCEPT}
-        async with self._connection.open(
-            "HEAD", f"{name}/manifests/{reference}", scope=_pull(name), headers=headers
-        ) as answer:
-            digest = answer.headers.get("Docker-Content-Digest", "")
-        return digest or (await self.manifest(name, reference)).digest
-
     async def tags(self, name: str) -> list[str]:
         """All tags of a repository."""
         found: list[str] = []

@@ -1,4 +1,4 @@
-"""Reading config.json, process.json and resources, and the state document, of the OCI runtime specification.
+"""Reading config.json, process.json and resources of the OCI runtime specification.
 
 The way from bytes to the structs of `runtime_spec`; a document of the wrong shape is refused here with the place of
 the fault, a value that cannot be is refused later by `runtime.plan`.
@@ -11,27 +11,6 @@ import msgspec
 from sampan.errors import InvalidArgument
 from sampan.oci.runtime_resources import Resources
 from sampan.oci.runtime_spec import Process, RuntimeSpec
-
-
-class State(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """The state of a container (runtime.md, State); `status` is "creating", "created", "running" or "stopped"."""
-
-    oci_version: str
-    id: str
-    status: str
-    pid: int = 0
-    bundle: str
-    annotations: dict[str, str] = {}
-
-
-class ContainerProcessState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What goes to seccomp's listener beside the descriptors named in `fds` (config-linux.md)."""
-
-    oci_version: str
-    fds: tuple[str, ...]
-    pid: int
-    metadata: str = ""
-    state: State
 
 
 def decode_spec(content: bytes, name: str = "config.json") -> RuntimeSpec:

@@ -1,9 +1,9 @@
-"""The OCI runtime specification 1.2 for Linux as frozen structs: config.json, the state, the features document.
+"""The OCI runtime specification 1.2 for Linux as frozen structs: config.json.
 
 A struct per object of the specification, its fields in the specification's order under Python's names; what is absent
 there is None or empty here, and unknown fields are ignored as the specification demands. Nothing here judges a value
-beyond its type: that is `runtime.plan`'s matter. The resources of a cgroup are in `runtime_resources`, what is read
-and written around config.json (state, features) in `runtime_documents`.
+beyond its type: that is `runtime.plan`'s matter. The resources of a cgroup are in `runtime_resources`, the way from
+bytes to all of this in `runtime_documents`.
 """
 
 from __future__ import annotations

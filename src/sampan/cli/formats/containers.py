@@ -120,10 +120,6 @@ def ports_text(ports: list[Document]) -> str:
     return ", ".join(singles + texts)
 
 
-def _port_order(port: Document) -> tuple[int, str, int, str]:
-    return port["PrivatePort"], port.get("IP") or "", port.get("PublicPort") or 0, port["Type"]
-
-
 def bracketed(address: str) -> str:
     """An address as it stands before a port."""
     return f"[{address}]" if ":" in address else address
