@@ -41,7 +41,7 @@ def create(arguments: Arguments, session: Session, kind: str) -> int:
 
 def list_all(arguments: Arguments, session: Session, kind: str) -> int:
     """Print those that there are, by name."""
-    from sampan.cli.commands.container_prune import filters_query
+    from sampan.cli.filters import filters_query
     from sampan.cli.formats.containers import labels_text
     from sampan.cli.formats.listing import show
 

@@ -25,7 +25,7 @@ OPTIONS = (
 
 def run(arguments: Arguments, session: Session) -> int:
     """Ask, remove, and say what is gone."""
-    from sampan.cli.commands.container_prune import filters_query
+    from sampan.cli.filters import filters_query
 
     if not arguments.flag("force") and not confirmed(
         "This removes what steps made and caches hold, but for builds that go on."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from sampan.cli.confirm import confirmed
+from sampan.cli.filters import filters_query
 from sampan.cli.formats.written import size
 
 TYPE_CHECKING = False
@@ -28,16 +29,6 @@ def run(arguments: Arguments, session: Session) -> int:
     reclaimed = prune_containers(session, filters_query(arguments))
     sys.stdout.write(f"Total reclaimed space: {size(reclaimed, 4)}\n")
     return 0
-
-
-def filters_query(arguments: Arguments, *more: str) -> Query | None:
-    """The query of a prune."""
-    filters = [*arguments.items("filter"), *more]
-    if not filters:
-        return None
-    from sampan.cli.filters import filters_text
-
-    return {"filters": filters_text(filters)}
 
 
 def prune_containers(session: Session, query: Query | None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.cli.commands.container_prune import filters_query
+from sampan.cli.filters import filters_query
 from sampan.cli.formats.containers import labels_text
 from sampan.cli.formats.listing import show
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from sampan.cli.commands.container_prune import filters_query
 from sampan.cli.confirm import confirmed
+from sampan.cli.filters import filters_query
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

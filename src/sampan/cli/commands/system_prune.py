@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from sampan.cli.commands.container_prune import filters_query, prune_containers
+from sampan.cli.commands.container_prune import prune_containers
 from sampan.cli.commands.image_prune import prune_images
 from sampan.cli.confirm import confirmed
+from sampan.cli.filters import filters_query
 from sampan.cli.formats.written import size
 
 TYPE_CHECKING = False

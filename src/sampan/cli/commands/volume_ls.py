@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from sampan.cli.commands.container_prune import filters_query
+from sampan.cli.filters import filters_query
 from sampan.cli.formats.containers import labels_text
 from sampan.cli.formats.listing import show
 from sampan.cli.formats.written import size
