@@ -116,7 +116,10 @@ def _of_restart(host: HostConfig) -> Iterator[SampanError]:
     if policy.maximum_retries < 0:
         yield InvalidArgument("invalid restart policy: maximum retry count cannot be negative")
     elif policy.maximum_retries and policy.name != "on-failure":
-        yield InvalidArgument("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+        yield InvalidArgument(
+            "invalid restart policy: maximum retry count can only be used with 'on-failure'",
+            remedy="use --restart on-failure:COUNT, or leave the count out",
+        )
     if host.auto_remove and policy.name not in {"", "no"}:
         yield InvalidArgument("can't create 'AutoRemove' container with restart policy", remedy="drop one of the two")
 
@@ -175,7 +178,8 @@ def _of_cpu(asked: Resources) -> Iterator[SampanError]:
         yield InvalidArgument(
             "Conflicting options: Nano CPUs and CPU Period cannot both be set"
             if asked.cpu_period_us
-            else "Conflicting options: Nano CPUs and CPU Quota cannot both be set"
+            else "Conflicting options: Nano CPUs and CPU Quota cannot both be set",
+            remedy="leave --cpus out, or --cpu-period and --cpu-quota",
         )
     if asked.nano_cpus and not 0.01 * _NANO <= asked.nano_cpus <= cpus * _NANO:
         yield InvalidArgument(
@@ -226,11 +230,19 @@ def _of_memory(asked: Resources) -> Iterator[SampanError]:
     if memory < 0:
         yield InvalidArgument(f"invalid memory limit {memory}", remedy="leave -m away for no limit")
     if memory and 0 < swap < memory:
-        yield InvalidArgument("Minimum memoryswap limit should be larger than memory limit, see usage")
+        yield InvalidArgument(
+            "Minimum memoryswap limit should be larger than memory limit, see usage",
+            remedy="--memory-swap counts memory and swap together: as much as -m for no swap, or -1 for any amount",
+        )
     if swap > 0 and not memory:
-        yield InvalidArgument("You should always set the Memory limit when using Memoryswap limit, see usage")
+        yield InvalidArgument(
+            "You should always set the Memory limit when using Memoryswap limit, see usage", remedy="add -m"
+        )
     if reservation and memory and memory < reservation:
-        yield InvalidArgument("Minimum memory limit can not be less than memory reservation limit, see usage")
+        yield InvalidArgument(
+            "Minimum memory limit can not be less than memory reservation limit, see usage",
+            remedy="ask for a --memory-reservation of at most -m",
+        )
     if asked.memory_swappiness is not None and not -1 <= asked.memory_swappiness <= 100:
         yield InvalidArgument(
             f"Invalid value: {asked.memory_swappiness}, valid memory swappiness range is 0-100", remedy="choose 0-100"
