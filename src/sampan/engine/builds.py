@@ -34,6 +34,7 @@ from sampan.errors import Conflict, NotFound
 from sampan.image.auth import ANONYMOUS, Credentials
 from sampan.image.images import Removal
 from sampan.image.records import Image
+from sampan.image.tree import place_apart
 from sampan.oci.reference import Reference, parse_reference
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class Builds:
     def recover(self) -> None:
         """Remove what builds of a daemon that died have left; their containers are `recovery`'s."""
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        place_apart(self.directory)
         for name in os.listdir(self.directory):
             self._throw_away(os.path.join(self.directory, name))
         for name in os.listdir(self.layout.exec_root):

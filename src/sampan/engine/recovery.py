@@ -38,6 +38,7 @@ from sampan.engine.restarts import Aftermath
 from sampan.engine.run_ends import LOST_CODE, lost_exit
 from sampan.engine.spec import cgroup_path
 from sampan.errors import SampanError
+from sampan.image.tree import place_apart
 from sampan.monitor.protocol import Status
 
 ADOPT_TIMEOUT_S = 60.0  # for a monitor that lives: what does not answer then is ended
@@ -58,6 +59,7 @@ class Recovery:
 
     async def recover(self) -> None:
         """All of it; called once, before the first request is served."""
+        place_apart(self.lifecycle.layout.containers)
         self._remove_strays()
         await self.lifecycle.networks.recover()
         records = self.lifecycle.store.all()

@@ -32,7 +32,7 @@ from sampan.image.inflow import Arrived, Reading, flow_in
 from sampan.image.recipe import RecipeWriter, replay
 from sampan.image.settling import Settler, boot_id, mark, marked_boot
 from sampan.image.tar_read import DEFAULT_LIMITS, ArchiveLimits
-from sampan.image.tree import disk_failure, remove_tree
+from sampan.image.tree import disk_failure, place_apart, remove_tree
 from sampan.image.unpack import unpack
 from sampan.image.unpack_terms import Unpacked
 from sampan.linux.overlay import is_opaque
@@ -74,6 +74,7 @@ class LayerStore:
         """Make the directory, closed to all but root, and remove what a crash left half made, or half on the disk."""
         os.makedirs(self.path, mode=0o700, exist_ok=True)
         os.chmod(self.path, 0o700)
+        place_apart(self.path)
         if self.durable:
             self._settler.open(self.path)
         for name in os.listdir(self.path):
@@ -168,10 +169,7 @@ class LayerStore:
             remove_tree(new)
 
     def begin(self, prefix: str = _NEW) -> str:
-        """The path of a directory for a layer that is made in place (`adopt`): to be kept or disposed of.
-
-        What a crash leaves of it goes in `prepare`.
-        """
+        """A directory for a layer made in place (`adopt`): to be kept or disposed of, after a crash by `prepare`."""
         new = os.path.join(self.path, prefix + secrets.token_hex(8))
         os.mkdir(new, 0o700)
         return new

@@ -1,4 +1,4 @@
-"""Whole file systems, what of them the os module leaves out: durable data, room for it, exchanged names, shared blocks.
+"""Whole file systems, what of them the os module leaves out: durable data, room and places for it, names exchanged.
 
 Mounting is `mount`.
 """
@@ -8,10 +8,13 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import struct
 
 from sampan.linux.libc import c_string, syscall
 
 _FICLONE = 0x40049409
+_GETFLAGS, _SETFLAGS = 0x80086601, 0x40086602
+_TOPDIR = 0x00020000
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE
@@ -53,3 +56,17 @@ def clone_file(source: int, target: int) -> None:
     OSError (EOPNOTSUPP, EXDEV, EINVAL, …) where the file systems cannot.
     """
     fcntl.ioctl(target, _FICLONE, source)
+
+
+def spread_below(path: str) -> None:
+    """ioctl_iflags(2), FS_TOPDIR_FL: directories made right below this one get places apart on the disk, as unrelated.
+
+    OSError (ENOTTY, EOPNOTSUPP, EINVAL, EPERM) where the file system does not know of it; ext4 does.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        (flags,) = struct.unpack("i", fcntl.ioctl(fd, _GETFLAGS, bytes(4)))
+        if not flags & _TOPDIR:
+            fcntl.ioctl(fd, _SETFLAGS, struct.pack("i", flags | _TOPDIR))
+    finally:
+        os.close(fd)
