@@ -1,11 +1,8 @@
-"""What `sampan secret` and `sampan config` have in common, and the options of `run` that mount them."""
+"""What `sampan secret` and `sampan config` have in common; what mounts them is in `request.mounts`."""
 
 from __future__ import annotations
 
 import sys
-
-from sampan.cli.grammar import UsageError
-from sampan.cli.request.mounts import split_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +17,6 @@ LIST_OPTIONS = (
     ("format", "", "string", "", "How to print: table, json, a Go template, or `table` and a template"),
     ("quiet", "q", "bool", "", "Print only the ids"),
 )
-_FORM = "write NAME, or NAME,target=/path,mode=0400,uid=1000,gid=1000"
 
 
 def create(arguments: Arguments, session: Session, kind: str) -> int:
@@ -66,28 +62,3 @@ def _ago(written: str) -> str:
     from sampan.cli.formats.written import ago
 
     return ago(timegm(strptime(written[:19], "%Y-%m-%dT%H:%M:%S")))
-
-
-def read_file_mount(option: str, text: str) -> dict[str, Any]:
-    """One --secret or --config of `run` as the API takes it."""
-    mount: dict[str, Any] = {"Source": "", "Target": "", "UID": 0, "GID": 0, "Mode": 0o444}
-    for index, word in enumerate(split_words(text)):
-        key, mark, value = word.partition("=")
-        if not mark and index == 0:
-            mount["Source"] = word
-            continue
-        name = {"source": "Source", "src": "Source", "target": "Target", "dst": "Target"}.get(key)
-        try:
-            if name:
-                mount[name] = value
-            elif key in {"uid", "gid"}:
-                mount[key.upper()] = int(value)
-            elif key == "mode":
-                mount["Mode"] = int(value, 8)
-            else:
-                raise UsageError(f"--{option} {text!r} has no use for {word!r}", remedy=_FORM)
-        except ValueError:
-            raise UsageError(f"--{option} {text!r}: {key} cannot be {value!r}", remedy=_FORM) from None
-    if not mount["Source"]:
-        raise UsageError(f"--{option} {text!r} names no {option}", remedy=_FORM)
-    return mount

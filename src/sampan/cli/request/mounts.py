@@ -1,4 +1,4 @@
-"""--volume, --mount and --tmpfs."""
+"""--volume, --mount, --tmpfs, --secret and --config."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 _VOLUME_FORM = "write /host/path:/path, name:/path or /path, with :ro or other options behind"
 _MOUNT_FORM = "write type=bind,source=/host/path,target=/path or type=volume,source=name,target=/path"
+_FILE_FORM = "write NAME, or NAME,target=/path,mode=0400,uid=1000,gid=1000"
 _TRUE = frozenset({"", "1", "true"})
 
 
 def apply(arguments: Arguments, request: CreateRequest) -> None:
-    """Fill in Binds, Volumes, Tmpfs and Mounts."""
+    """Fill in Binds, Volumes, Tmpfs, Mounts, Secrets and Configs."""
     binds: list[str] = []
     for text in arguments.items("volume"):
         bind, anonymous = read_volume(text)
@@ -37,8 +38,6 @@ def apply(arguments: Arguments, request: CreateRequest) -> None:
         request.host["Tmpfs"] = {path: options for path, _, options in pairs}
     for option, field in (("secret", "Secrets"), ("config", "Configs")):
         if arguments.items(option):
-            from sampan.cli.secrets import read_file_mount
-
             request.host[field] = [read_file_mount(option, text) for text in arguments.items(option)]
     if arguments.items("mount"):
         request.host["Mounts"] = [read_mount(text) for text in arguments.items("mount")]
@@ -88,6 +87,31 @@ def split_words(text: str) -> list[str]:
     if quoted:
         raise UsageError(f"{text!r} has a quote that does not end")
     return [*words, word]
+
+
+def read_file_mount(option: str, text: str) -> Mount:
+    """One --secret or --config of `run` as the API takes it."""
+    mount: Mount = {"Source": "", "Target": "", "UID": 0, "GID": 0, "Mode": 0o444}
+    for index, word in enumerate(split_words(text)):
+        key, mark, value = word.partition("=")
+        if not mark and index == 0:
+            mount["Source"] = word
+            continue
+        name = {"source": "Source", "src": "Source", "target": "Target", "dst": "Target"}.get(key)
+        try:
+            if name:
+                mount[name] = value
+            elif key in {"uid", "gid"}:
+                mount[key.upper()] = int(value)
+            elif key == "mode":
+                mount["Mode"] = int(value, 8)
+            else:
+                raise UsageError(f"--{option} {text!r} has no use for {word!r}", remedy=_FILE_FORM)
+        except ValueError:
+            raise UsageError(f"--{option} {text!r}: {key} cannot be {value!r}", remedy=_FILE_FORM) from None
+    if not mount["Source"]:
+        raise UsageError(f"--{option} {text!r} names no {option}", remedy=_FILE_FORM)
+    return mount
 
 
 def read_mount(text: str) -> Mount:
