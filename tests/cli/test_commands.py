@@ -313,8 +313,11 @@ def test_info_prints_what_the_engine_tells(fake_daemon: FakeDaemon, sampan: Comm
     ("words", "code", "said"),
     [
         (["nonsense"], 1, "there is no command 'nonsense'"),
-        (["container", "nonsense"], 1, "there is no command 'container' 'nonsense'"),
+        (["container", "nonsense"], 1, "there is no command 'container nonsense'"),
         (["rnu"], 1, "did you mean `run`?"),
+        (["container", "rnu"], 1, "did you mean `run`?"),
+        (["compose", "up"], 1, "docker compose"),
+        (["swarm", "init"], 1, "there is no swarm here"),
         (["ps", "word"], 1, "takes no arguments, not 1"),
         (["run"], 1, "takes at least 1 argument, not 0"),
         (["exec", "c1"], 1, "takes at least 2 arguments, not 1"),

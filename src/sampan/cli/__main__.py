@@ -103,13 +103,17 @@ def find_command(words: Sequence[str]) -> tuple[ModuleType, list[str], list[str]
     if first in TOP_LEVEL and first not in GROUPS:
         return load(TOP_LEVEL[first]), [first], list(words[1:])
     if first not in GROUPS:
-        raise UsageError(f"there is no command {first!r}", remedy=_similar(first, TOP_LEVEL | GROUPS), code=1)
+        from sampan.cli.unknown import unknown_command
+
+        raise unknown_command((first,), [*TOP_LEVEL, *GROUPS])
     if len(words) == 1 or words[1].startswith("-"):
         raise HelpWanted
     second = ALIASES.get(f"{first} {words[1]}", f"{first} {words[1]}").partition(" ")[2]
     commands = GROUPS[first][1]
     if second not in commands:
-        raise UsageError(f"there is no command {first!r} {words[1]!r}", remedy=_similar(second, commands), code=1)
+        from sampan.cli.unknown import unknown_command
+
+        raise unknown_command((first, second), commands)
     return load(commands[second]), [first, second], list(words[2:])
 
 
@@ -159,13 +163,6 @@ def _given_name(argv: Sequence[str]) -> list[str]:
     if words and words[0] in GROUPS:
         return words[:2] if words[1:2] and words[1] in GROUPS[words[0]][1] else words[:1]
     return words[:1] if words and words[0] in TOP_LEVEL else []
-
-
-def _similar(word: str, names: object) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(word, list(names), n=1)  # type: ignore[call-overload]
-    return f"did you mean `{close[0]}`? `sampan --help` lists all" if close else "`sampan --help` lists the commands"
 
 
 def _end_by_signal(number: int) -> NoReturn:

@@ -1,0 +1,35 @@
+"""What is said of a command that there is not: what it may have been meant for, or how docker's own is done here."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from sampan.cli.grammar import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_ALL = "`sampan --help` lists the commands"
+_DOCKER = "docker's own does it with this engine: DOCKER_HOST=unix:///run/sampan/sampan.sock docker {}"
+_ONE_MACHINE = "there is no swarm here, one machine is looked after"
+_DOCKERS = {
+    "buildx": "use `sampan build`, which takes its options",
+    "compose": _DOCKER.format("compose"),
+    "context": "`docker context` makes them, `sampan --context NAME` takes them",
+    "manifest": _DOCKER.format("manifest"),
+    "node": _ONE_MACHINE,
+    "plugin": "a volume plugin is used when its socket is in one of the daemon's --plugin-dir",
+    "service": _ONE_MACHINE,
+    "stack": "docker's own does it as a project of compose: docker compose, with DOCKER_HOST set to this engine",
+    "swarm": _ONE_MACHINE,
+}
+
+
+def unknown_command(words: tuple[str, ...], names: Iterable[str]) -> UsageError:
+    """The error for these words, the last of which is none of `names`."""
+    remedy = _DOCKERS.get(words[0]) if len(words) == 1 else None
+    if remedy is None:
+        close = get_close_matches(words[-1], list(names), n=1)
+        remedy = f"did you mean `{close[0]}`? `sampan --help` lists all" if close else _ALL
+    return UsageError(f"there is no command {' '.join(words)!r}", remedy=remedy, code=1)
