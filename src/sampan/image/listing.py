@@ -125,9 +125,13 @@ def prune(images: Images, wanted: ImageFilter, *, unused: bool) -> Removal:
 
 
 def disk_usage(images: Images) -> DiskUsage:
-    """What images take of the disk. Looks at every layer's description once."""
-    everything = images.records.all()
-    users = Counter(diff_id for image in everything for diff_id in set(image.diff_ids))
+    """What images take of the disk. Looks at every layer's description once.
+
+    As Docker counts them: without those that are only a step on another's way, so that what an image shares with its own
+    steps is its own.
+    """
+    listed = select(images, ImageFilter(intermediate=False))
+    users = Counter(diff_id for image in listed for diff_id in set(image.diff_ids))
     sizes = {diff_id: images.layers.get(diff_id).bytes for diff_id in images.layers.list()}
     usage = tuple(
         ImageUsage(
@@ -135,7 +139,7 @@ def disk_usage(images: Images) -> DiskUsage:
             image.size,
             sum(sizes.get(diff_id, 0) for diff_id in set(image.diff_ids) if users[diff_id] > 1),
         )
-        for image in everything
+        for image in listed
     )
     return DiskUsage(sum(sizes.values()), usage)
 

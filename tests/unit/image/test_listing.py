@@ -155,3 +155,11 @@ def test_shared_layers_are_counted_once(images: Images, make: Maker) -> None:
     usage = disk_usage(images)
     assert usage.layers == 2 + 1 + 4
     assert {(each.image.id, each.size, each.shared) for each in usage.images} == {(one.id, 3, 2), (two.id, 6, 2)}
+
+
+def test_an_image_shares_nothing_with_the_steps_that_led_to_it(images: Images, make: Maker) -> None:
+    step = make(layers=("aa",))
+    image = make("image", layers=("aa", "b"), parent=step.id)
+    usage = disk_usage(images)
+    assert usage.layers == 2 + 1
+    assert [(each.image.id, each.size, each.shared) for each in usage.images] == [(image.id, 3, 0)]
