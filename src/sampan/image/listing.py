@@ -127,8 +127,8 @@ def prune(images: Images, wanted: ImageFilter, *, unused: bool) -> Removal:
 def disk_usage(images: Images) -> DiskUsage:
     """What images take of the disk. Looks at every layer's description once.
 
-    As Docker counts them: without those that are only a step on another's way, so that what an image shares with its own
-    steps is its own.
+    As Docker counts them: without those that are only a step on another's way; what an image shares with its own steps
+    is its own.
     """
     listed = select(images, ImageFilter(intermediate=False))
     users = Counter(diff_id for image in listed for diff_id in set(image.diff_ids))
