@@ -112,6 +112,18 @@ def test_attach_carries_input_and_output_and_gives_the_exit_code(fake_daemon: Fa
     assert (done.returncode, done.stdout) == (4, b"typed\n")
 
 
+def test_attaching_to_a_terminal_from_none_says_how_to_do_without(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    document = {**container_document(), "Config": {"Tty": True, "OpenStdin": True}}
+    fake_daemon.on("GET", "/containers/c1/json", fake_daemon.reply(200, document))
+
+    done = sampan("attach", "c1")
+
+    assert (done.returncode, done.stderr) == (
+        1,
+        b"sampan: the input is no terminal\n  try: attach from a terminal, or with --no-stdin\n",
+    )
+
+
 def test_start_attached_follows_the_order_of_run(fake_daemon: FakeDaemon, sampan: Command) -> None:
     fake_daemon.script_a_run()
     fake_daemon.on("GET", "/containers/c1/json", fake_daemon.reply(200, container_document(Running=False)))

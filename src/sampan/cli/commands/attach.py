@@ -32,7 +32,7 @@ def run(arguments: Arguments, session: Session) -> int:
     config = container["Config"]
     tty = bool(config["Tty"])
     stdin = bool(config["OpenStdin"]) and not arguments.flag("no-stdin")
-    check_terminal(stdin=stdin, tty=tty)
+    check_terminal(stdin=stdin, tty=tty, remedy="attach from a terminal, or with --no-stdin")
     keys = detach_keys(arguments)
     streams = {"stdin": stdin, "stdout": True, "stderr": True}
     waiting = session.request("POST", f"/containers/{container['Id']}/wait")

@@ -98,10 +98,13 @@ def run_attached(arguments: Arguments, session: Session, id: str, config: dict[s
     return code
 
 
-def check_terminal(*, stdin: bool, tty: bool) -> None:
+_WITHOUT_TERMINAL = "leave -t out where input comes from a pipe or a file"
+
+
+def check_terminal(*, stdin: bool, tty: bool, remedy: str = _WITHOUT_TERMINAL) -> None:
     """Refuse a terminal for the process when what is typed does not come from one."""
     if stdin and tty and not posix.isatty(0):
-        raise Failure("the input is no terminal", remedy="leave -t out where input comes from a pipe or a file")
+        raise Failure("the input is no terminal", remedy=remedy)
 
 
 def detach_keys(arguments: Arguments) -> str:

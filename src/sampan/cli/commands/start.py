@@ -51,7 +51,7 @@ def _start_attached(arguments: Arguments, session: Session) -> int:
     tty = bool(config["Tty"])
     attached = arguments.flag("attach")
     stdin = arguments.flag("interactive") and bool(config["OpenStdin"])
-    check_terminal(stdin=stdin, tty=tty)
+    check_terminal(stdin=stdin, tty=tty, remedy="leave -i out where input comes from a pipe or a file")
     keys = detach_keys(arguments)
     streams = {"stdin": stdin, "stdout": True, "stderr": True}
     stream = attach(session, container["Id"], streams, keys)
