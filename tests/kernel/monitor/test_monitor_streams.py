@@ -118,7 +118,7 @@ def test_a_client_gets_the_streams_that_it_asked_for(harbour: Harbour) -> None:
     assert unframed(read_to_end(err)) == {1: b"", 2: b"err\n"}
 
 
-@pytest.mark.parametrize("harbour", [("SPOOL_LIMIT_BYTES=300000", "STUCK_S=0.5")], indirect=True)
+@pytest.mark.parametrize("harbour", [("SPOOL_LIMIT_BYTES=300000", "STUCK_S=10")], indirect=True)
 def test_behind_a_full_spool_the_container_waits_for_a_client_that_goes_on_reading(harbour: Harbour) -> None:
     session = harbour.launch("seq", "600000", driver="none")
     client = session.attach(RAW)

@@ -109,7 +109,7 @@ def test_a_terminal_that_nobody_has_open_for_a_while_is_not_at_its_end(harbour: 
     assert session.exited().code == 137
 
 
-@pytest.mark.parametrize("harbour", [("QUIET_S=0.2",)], indirect=True)
+@pytest.mark.parametrize("harbour", [("QUIET_S=3",)], indirect=True)
 def test_a_sequence_that_was_never_finished_is_typed_when_the_client_half_closes(harbour: Harbour) -> None:
     script = "stty raw -echo; echo ready; head -c 2 | od -An -c"
     session = harbour.launch("sh", "-c", script, terminal=True, open_stdin=True)
@@ -121,7 +121,7 @@ def test_a_sequence_that_was_never_finished_is_typed_when_the_client_half_closes
     assert b"a 020" in read_to_end(client)
 
 
-@pytest.mark.parametrize("harbour", [("QUIET_S=0.2",)], indirect=True)
+@pytest.mark.parametrize("harbour", [("QUIET_S=3",)], indirect=True)
 def test_a_client_that_half_closes_is_let_go_and_the_terminal_stays(harbour: Harbour) -> None:
     session = harbour.launch("cat", terminal=True, open_stdin=True, stdin_once=True)
     client = session.attach(TERMINAL)
