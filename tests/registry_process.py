@@ -14,7 +14,7 @@ from tests.ports import free_port
 from tests.waiting import until
 
 CONFIG = """version: 0.1
-storage: {{filesystem: {{rootdirectory: {root}}}}}
+storage: {{filesystem: {{rootdirectory: {root}}}, delete: {{enabled: true}}}}
 http: {{addr: "127.0.0.1:{port}"{http}}}
 log: {{level: error}}
 {more}

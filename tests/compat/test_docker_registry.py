@@ -4,52 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.docker_command import DockerCli
-
-CONFIG = """version: 0.1
-storage: {{filesystem: {{rootdirectory: {root}}}}}
-http: {{addr: "127.0.0.1:{port}"}}
-log: {{level: error}}
-"""
+from tests.registry_process import registry_process
 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A registry's domain."""
-    if shutil.which("docker-registry") is None:
-        pytest.skip("needs docker-registry: apt-get install docker-registry")
-    directory = tmp_path_factory.mktemp("registry")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = directory / "config.yml"
-    config.write_text(CONFIG.format(root=directory / "data", port=port))
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=log, stderr=log)
-    try:
-        _wait_for(port)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_for(port: int) -> None:
-    for _ in range(200):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/"):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError("the registry did not come up")
+    with registry_process(tmp_path_factory.mktemp("registry")) as domain:
+        yield domain
 
 
 def test_an_image_goes_to_a_registry_and_comes_back_the_same(docker: DockerCli, registry: str, tmp_path: Path) -> None:

@@ -6,10 +6,8 @@ import asyncio
 import hashlib
 import random
 import shutil
-import socket
 import sqlite3
 import subprocess
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from tests.registry_process import registry_process
 from tests.unit.image.conftest import make_archive
 
 from sampan.image.content import ContentStore
@@ -97,44 +96,9 @@ def there(make_machine: Callable[[str], Machine]) -> Machine:
     return make_machine("there")
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-CONFIG = """
-version: 0.1
-log: {{level: error}}
-storage:
-  filesystem: {{rootdirectory: {root}}}
-  delete: {{enabled: true}}
-http: {{addr: "127.0.0.1:{port}"{http}}}
-{more}
-"""
-
-
 def command(*words: str) -> None:
     """Run a program that must succeed."""
     subprocess.run(words, check=True, capture_output=True)
-
-
-def serve(directory: Path, *, http: str = "", more: str = "") -> tuple[subprocess.Popen[bytes], str]:
-    """Start a registry with its blobs in `directory`; its process and its name."""
-    port = free_port()
-    config = directory / "config.yml"
-    config.write_text(CONFIG.format(root=directory / "blobs", port=port, http=http, more=more))
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=log, stderr=log)
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return process, f"127.0.0.1:{port}"
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    raise TimeoutError((directory / "log").read_text())
 
 
 @pytest.fixture
@@ -145,12 +109,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def running(directory: Path, *, http: str = "", more: str = "") -> Iterator[str]:
     """A registry's name while it runs."""
-    if shutil.which("docker-registry") is None:
-        pytest.skip("needs docker-registry")
-    process, name = serve(directory, http=http, more=more)
-    yield name
-    process.terminate()
-    process.wait()
+    with registry_process(directory, http=http, more=more) as name:
+        yield name
 
 
 @pytest.fixture
@@ -234,9 +194,8 @@ async def proxy(registry: str) -> AsyncIterator[Proxy]:
     app.router.add_route("*", "/{path:.*}", between.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    between.name = f"127.0.0.1:{port}"
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    between.name = f"127.0.0.1:{runner.addresses[0][1]}"
     yield between
     await between.session.close()
     await runner.cleanup()

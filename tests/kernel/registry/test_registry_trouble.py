@@ -18,6 +18,7 @@ from tests.kernel.registry.conftest import (
     pull,
     push,
 )
+from tests.waiting import until
 
 from sampan.errors import InvalidArgument, SystemFailure, Unavailable
 from sampan.image.pull_layer import LayerProgress
@@ -185,12 +186,13 @@ async def test_a_cancelled_pull_ends_its_threads_and_keeps_what_came(
     proxy.troubles.append(once(stall, origin.digest))
     task = asyncio.create_task(pull(there, f"{proxy.name}/app:1"))
     await reached.wait()
-    await asyncio.sleep(0.1)
+    partial = os.path.join(there.content.path, "partial")
+    await asyncio.to_thread(until, lambda: bool(os.listdir(partial)))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert there.images.layers.list() == []
-    assert len(os.listdir(os.path.join(there.content.path, "partial"))) == 1
+    assert len(os.listdir(partial)) == 1
     assert not [name for name in os.listdir(there.images.layers.path) if name.startswith("new-")]
 
 
