@@ -64,6 +64,12 @@ class Compose:
     def __call__(self, *words: str, code: int = 0) -> str:
         return self.docker.run("docker-compose", "-f", str(self.file), "--ansi", "never", *words, code=code)
 
+    def serves(self, service: str, url: str) -> bool:
+        """Whether a service answers itself."""
+        words = ["docker-compose", "-f", str(self.file), "exec", "-T", service, "wget", "-qO", "/dev/null", url]
+        done = subprocess.run(words, env=self.docker.environment, capture_output=True, timeout=60, check=False)
+        return done.returncode == 0
+
     def states(self) -> dict[str, str]:
         """Each container of the stack and its state."""
         rows = [json.loads(line) for line in self("ps", "-a", "--format", "json").splitlines()]
@@ -89,6 +95,7 @@ def compose(network: PrivateNetwork, tmp_path_factory: pytest.TempPathFactory) -
     with EngineProcess(tmp_path_factory.mktemp("engine"), netns_fd=network.netns_fd) as engine:
         made = Compose(DockerCli(engine, directory), directory)
         made("up", "-d")
+        until(lambda: made.serves("db", "http://127.0.0.1/who") and made.serves("web", "http://127.0.0.1:8000/page"))
         yield made
         made("down", "-t", "0", "-v")
         assert "stack" not in made.docker("network", "ls") + made.docker("volume", "ls") + made.docker("ps", "-a")
@@ -117,7 +124,7 @@ def test_services_find_each_other_and_those_that_share_a_network_share_it(
 
 
 def test_logs_exec_run_and_top_show_what_goes_on_inside(compose: Compose) -> None:
-    assert compose("logs", "--no-log-prefix", "web").endswith("serving\n")
+    until(lambda: compose("logs", "--no-log-prefix", "web").endswith("serving\n"))
     assert compose("exec", "-T", "web", "sh", "-c", "echo $COLOUR") == "blue\n"
     compose("exec", "-T", "web", "sh", "-c", "exit 4", code=4)
     assert compose("run", "--rm", "-T", "--no-deps", "web", "cat", "/run/secrets/token") == "a-secret\n"

@@ -39,12 +39,12 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_imported_archive_runs_with_the_changes_that_were_asked(docker: DockerCli, archive: Path) -> None:
-    image_id = docker("import", "-c", 'CMD ["cat", "/etc/motd"]', "-m", "by a test", str(archive), "box:one").strip()
-    assert docker("run", "--rm", "--network", "none", "box:one") == "from the archive\n"
-    assert json.loads(docker("image", "inspect", "box:one"))[0]["Id"] == image_id
-    assert "by a test" in docker("history", "--no-trunc", "box:one")
-    listed = docker("images", "--format", "{{.Repository}}:{{.Tag}}", "box")
-    assert listed.split() == ["box:one"]
+    image_id = docker("import", "-c", 'CMD ["cat", "/etc/motd"]', "-m", "by a test", str(archive), "once:one").strip()
+    assert docker("run", "--rm", "--network", "none", "once:one") == "from the archive\n"
+    assert json.loads(docker("image", "inspect", "once:one"))[0]["Id"] == image_id
+    assert "by a test" in docker("history", "--no-trunc", "once:one")
+    listed = docker("images", "--format", "{{.Repository}}:{{.Tag}}", "once")
+    assert listed.split() == ["once:one"]
 
 
 def test_a_commit_has_what_the_container_wrote_and_the_parent_has_not(docker: DockerCli, archive: Path) -> None:
