@@ -138,13 +138,13 @@ class FakeDaemon:
         client.sendall(
             b"HTTP/1.1 101 UPGRADED\r\nContent-Type: " + kind + b"\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
         )
-        self.exited.wait(20)
+        self.exited.wait(60)
         client.sendall(self.output)
         client.shutdown(socket.SHUT_RDWR)
 
     def _wait(self, _: Request, client: socket.socket) -> None:
         client.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        self.exited.wait(20)
+        self.exited.wait(60)
         body = json.dumps({"StatusCode": self.exit_code}).encode() + b"\n"
         client.sendall(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
 
@@ -182,7 +182,7 @@ def fake_daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
         yield daemon
         daemon.exited.set()
         listener.shutdown(socket.SHUT_RDWR)
-    thread.join(10)
+    thread.join(60)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.waiting import until
 
 from sampan.client import daemon_start
 from sampan.client.daemon_start import daemon_command, start_daemon
@@ -53,6 +53,13 @@ def started(endpoint: Endpoint) -> list[tuple[int, int]]:
     path = Path(f"{endpoint.path}.pids")
     lines = path.read_text().splitlines() if path.exists() else []
     return [(int(pid), int(session)) for pid, session in (line.split() for line in lines)]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def parent_of(pid: int) -> int:
@@ -147,8 +154,7 @@ def test_a_socket_that_a_dead_daemon_left_is_no_daemon(endpoint: Endpoint) -> No
     start_daemon(endpoint, command(program))
     [(pid, _)] = started(endpoint)
     os.kill(pid, signal.SIGKILL)
-    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]:
-        time.sleep(0.005)
+    until(lambda: not is_alive(pid))
     Path(f"{endpoint.path}.pids").unlink()
 
     start_daemon(endpoint, command(program))

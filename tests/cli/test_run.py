@@ -142,9 +142,9 @@ def test_a_signal_goes_to_the_process_and_the_command_stays(fake_daemon: FakeDae
     with sampan.start("run", "image") as process:
         wait_for(fake_daemon, "/start")
         process.send_signal(signal.SIGUSR1)
-        assert killed.wait(20)
+        assert killed.wait(60)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 143
+        assert process.wait(60) == 143
 
     assert [request.query["signal"] for request in fake_daemon.asked("POST", ".*/kill")] == ["USR1", "TERM"]
 
@@ -156,7 +156,7 @@ def test_without_sig_proxy_a_signal_ends_the_command_alone(fake_daemon: FakeDaem
     with sampan.start("run", "--sig-proxy=false", "image") as process:
         wait_for(fake_daemon, "/start")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == -signal.SIGTERM
+        assert process.wait(60) == -signal.SIGTERM
 
     assert not fake_daemon.asked("POST", ".*/kill")
 
@@ -164,7 +164,7 @@ def test_without_sig_proxy_a_signal_ends_the_command_alone(fake_daemon: FakeDaem
 def wait_for(daemon: FakeDaemon, end: str) -> None:
     """Wait until something that ends so has been asked and answered."""
     deadline = threading.Event()
-    for _ in range(4000):
+    for _ in range(12000):
         if any(line.endswith(end) for line in daemon.lines):
             deadline.wait(0.05)
             return
@@ -260,7 +260,7 @@ def test_output_that_nobody_reads_ends_the_command(fake_daemon: FakeDaemon, samp
         assert process.stdout is not None
         process.stdout.read(10)
         process.stdout.close()
-        assert process.wait(20) == -signal.SIGPIPE
+        assert process.wait(60) == -signal.SIGPIPE
         assert process.stderr is not None
         assert process.stderr.read() == b""
 

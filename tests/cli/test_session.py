@@ -141,7 +141,7 @@ def test_many_calls_are_under_way_at_once_and_answered_in_order(fake_daemon: Fak
     together = threading.Barrier(5)
 
     def meet(request: Request, client: socket.socket) -> None:
-        together.wait(20)
+        together.wait(60)
         if request.path == "/3":
             fake_daemon.reply(404, {"message": "not three"})(request, client)
         else:
@@ -169,7 +169,7 @@ def test_a_stream_that_is_given_up_closes_its_connection(fake_daemon: FakeDaemon
     assert next(stream) == {"a": 1}
     stream.close()
 
-    assert gone.wait(20)
+    assert gone.wait(60)
 
 
 @pytest.mark.parametrize("status", ["101 UPGRADED", "200 OK"])

@@ -11,11 +11,11 @@ import struct
 import subprocess
 import termios
 import threading
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Command, FakeDaemon, Request
@@ -100,7 +100,7 @@ def test_what_is_typed_goes_through_byte_by_byte_and_the_terminal_comes_back(
         terminal.type(b"ab\x03\x1a\r")
         assert terminal.read_until(b"\r").endswith(b"AB\x03\x1a\r")
         terminal.type(b"x")
-        assert process.wait(20) == 5
+        assert process.wait(60) == 5
     assert terminal.cooked()
 
 
@@ -109,7 +109,7 @@ def test_the_keys_that_leave_end_the_command_alone(shell: FakeDaemon, sampan: Co
         terminal.read_until(b"ready")
         terminal.type(b"a\x10")
         terminal.type(b"\x11")
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert b"detached; it goes on running" in terminal.read_until(b"running")
     assert terminal.cooked()
     assert not shell.exited.is_set()
@@ -122,7 +122,7 @@ def test_other_keys_can_be_chosen(shell: FakeDaemon, sampan: Command, terminal: 
             b"\x10\x11"
         )  # the scripted stream ends here, yet the user has not left: the exit code is waited for
         shell.exited.set()
-        assert process.wait(20) == 5
+        assert process.wait(60) == 5
     assert shell.asked("POST", ".*/attach")[0].query["detachKeys"] == "ctrl-a,d"
 
 
@@ -139,14 +139,12 @@ def test_the_window_size_is_told_at_the_start_and_when_it_changes(
 ) -> None:
     with start(sampan, terminal, "run", "-it", "image") as process:
         terminal.read_until(b"ready")
+        until(lambda: len(shell.asked("POST", ".*/resize")) == 1)
         terminal.size(40, 120)
         process.send_signal(signal.SIGWINCH)
-        for _ in range(2000):
-            if len(shell.asked("POST", ".*/resize")) == 2:
-                break
-            time.sleep(0.005)
+        until(lambda: len(shell.asked("POST", ".*/resize")) == 2)
         terminal.type(b"x")
-        process.wait(20)
+        process.wait(60)
     sizes = [(request.query["h"], request.query["w"]) for request in shell.asked("POST", ".*/resize")]
     assert sizes == [("30", "100"), ("40", "120")]
     assert shell.asked("POST", "/containers/create")[0].document["HostConfig"]["ConsoleSize"] == [30, 100]
@@ -156,7 +154,7 @@ def test_a_failed_start_gives_the_terminal_back(shell: FakeDaemon, sampan: Comma
     shell.on("POST", "/containers/[^/]+/start", shell.reply(400, {"message": "it will not start"}))
 
     with start(sampan, terminal, "run", "-it", "image") as process:
-        assert process.wait(20) == 125
+        assert process.wait(60) == 125
         assert b"it will not start" in terminal.read_until(b"start\r\n")
     assert terminal.cooked()
 
@@ -168,22 +166,23 @@ def test_a_daemon_that_dies_gives_the_terminal_back(shell: FakeDaemon, sampan: C
     def wait(_: Request, client: socket.socket) -> None:
         client.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         connections.append(client)
-        waited.wait(20)
+        waited.wait(60)
 
     def attach(_: Request, client: socket.socket) -> None:
         client.sendall(b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\nready\r\n")
         connections.append(client)
-        waited.wait(20)
+        waited.wait(60)
 
     shell.on("POST", "/containers/[^/]+/wait", wait)
     shell.on("POST", "/containers/[^/]+/attach", attach)
     with start(sampan, terminal, "run", "-it", "image") as process:
         terminal.read_until(b"ready")
         assert terminal.raw()
+        until(lambda: len(connections) == 2)
         for connection in connections:
             connection.shutdown(socket.SHUT_RDWR)
         waited.set()
-        assert process.wait(20) == 125
+        assert process.wait(60) == 125
         assert b"in the middle of a chunk" in terminal.read_until(b"chunk")
     assert terminal.cooked()
 
@@ -196,7 +195,7 @@ def test_a_signal_that_ends_the_command_gives_the_terminal_back(
         terminal.read_until(b"ready")
         assert terminal.raw()
         process.send_signal(number)
-        assert process.wait(20) == -number
+        assert process.wait(60) == -number
     assert terminal.cooked()
 
 
@@ -209,13 +208,9 @@ def test_being_stopped_gives_the_terminal_back_until_it_goes_on(
         os.waitpid(process.pid, os.WUNTRACED)
         assert terminal.cooked()
         process.send_signal(signal.SIGCONT)
-        for _ in range(2000):
-            if terminal.raw():
-                break
-            time.sleep(0.005)
-        assert terminal.raw()
+        until(terminal.raw)
         terminal.type(b"x")
-        assert process.wait(20) == 5
+        assert process.wait(60) == 5
     assert terminal.cooked()
 
 
@@ -234,7 +229,7 @@ def test_exec_in_a_terminal_resizes_the_exec(fake_daemon: FakeDaemon, sampan: Co
         terminal.read_until(b"ready")
         assert terminal.raw()
         terminal.type(b"q")
-        assert process.wait(20) == 6
+        assert process.wait(60) == 6
     assert terminal.cooked()
     assert fake_daemon.requests[0].document["ConsoleSize"] == [30, 100]
     assert fake_daemon.asked("POST", "/exec/e1/resize")[0].query == {"h": "30", "w": "100"}

@@ -53,7 +53,7 @@ def port(fake_daemon: FakeDaemon, certificates: Path) -> Iterator[int]:
         thread.start()
         yield listener.getsockname()[1]
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(20)
+        thread.join(60)
 
 
 def serve(listener: socket.socket, context: ssl.SSLContext, path: Path) -> None:
@@ -74,7 +74,7 @@ def relay(client: socket.socket, context: ssl.SSLContext, path: Path) -> None:
                 back = threading.Thread(target=copy, args=(daemon, encrypted), daemon=True)
                 back.start()
                 copy(encrypted, daemon)
-                back.join(20)
+                back.join(60)
         except OSError:
             return
 
