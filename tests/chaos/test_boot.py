@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -37,7 +38,8 @@ def power_loss(engine: EngineProcess) -> None:
     engine.kill()
     for monitor, pid in pids:
         send_signal(monitor, signal.SIGKILL)
-        send_signal(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has gone with its monitor
+            send_signal(pid, signal.SIGKILL)
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pair in pids for pid in pair), 30)
     shutil.rmtree(engine.exec_root)
 

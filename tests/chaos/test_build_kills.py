@@ -66,9 +66,9 @@ def assert_nothing_is_left(engine: EngineProcess) -> None:
     until(lambda: sleepers() == [], 30)
     layers = Path(engine.data_root, "layers")
     until(lambda: not [path for path in layers.iterdir() if path.name.startswith("new-")], 30)
-    assert os.listdir(f"{engine.data_root}/containers") == []
-    assert not [name for name in os.listdir(engine.exec_root) if name.startswith("build-")]
-    assert f" {engine.data_root}/" not in Path("/proc/self/mountinfo").read_text()
+    until(lambda: os.listdir(f"{engine.data_root}/containers") == [])
+    until(lambda: not [name for name in os.listdir(engine.exec_root) if name.startswith("build-")])
+    until(lambda: f" {engine.data_root}/" not in Path("/proc/self/mountinfo").read_text())
 
 
 def assert_the_cache_is_sound(engine: EngineProcess) -> None:

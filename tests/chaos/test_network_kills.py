@@ -54,7 +54,7 @@ def check(engine: EngineProcess, network: PrivateNetwork) -> None:
     assert {link for link in network.links() if link.startswith("br-")} <= known
     for place in places:
         if place["IPAddress"]:
-            network.run("ping", "-c1", "-W2", place["IPAddress"])
+            network.run("ping", "-c1", "-w30", place["IPAddress"])
     published = {
         (binding["HostPort"], one["NetworkSettings"]["Networks"][name]["IPAddress"])
         for one in running

@@ -133,7 +133,7 @@ def _use_and_kill(engine: EngineProcess, told: Told, round_number: int, after_s:
     time.sleep(after_s)
     engine.kill()
     for client in clients:
-        client.join(30)
+        client.join(60)
 
 
 def _remove_all(engine: EngineProcess, told: Told) -> None:

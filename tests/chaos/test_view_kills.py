@@ -12,7 +12,7 @@ from tests.engine_process import EngineProcess
 from tests.waiting import until
 
 MEGABYTE = 1024 * 1024
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 # Every read as a line: what it gave, and whether it hung (a second is the promise; a loaded machine may add to it).
 READER = """
 import time

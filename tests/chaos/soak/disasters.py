@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -39,9 +40,9 @@ class Disasters(Player):
             check_kernel(self.harbour, self.fleet)
 
     def _kill_the_launcher(self) -> None:
-        for pid in _children(self.engine.pid, "sampan-launcher"):
+        for pid in children(self.engine.pid, "sampan-launcher"):
             os.kill(pid, signal.SIGKILL)
-            until(lambda pid=pid: pid not in _children(self.engine.pid, "sampan-launcher"), PATIENCE_S)  # type: ignore[misc]
+            until(lambda pid=pid: pid not in children(self.engine.pid, "sampan-launcher"), PATIENCE_S)  # type: ignore[misc]
 
     def _kill_a_monitor(self, pick: int) -> None:
         if ships := self.ships_in("running"):
@@ -102,14 +103,13 @@ def _possible(ship: Ship, verb: str) -> set[str]:
     return {ship.state, "gone" if name == "remove" else AFTER[name]} | ended
 
 
-def _children(pid: int, name: str) -> list[int]:
-    """Children of a process whose name begins so."""
+def children(pid: int, name: str) -> list[int]:
+    """Children of a process whose name begins so; threads and children that end meanwhile are passed over."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            try:
-                if Path(f"/proc/{child}/comm").read_text().startswith(name):
-                    found.append(int(child))
-            except FileNotFoundError:
-                continue
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for child in (task / "children").read_text().split():
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    if Path(f"/proc/{child}/comm").read_text().startswith(name):
+                        found.append(int(child))
     return found

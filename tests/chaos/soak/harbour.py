@@ -17,7 +17,7 @@ from tests.engine_process import EngineProcess, UnixConnection
 from tests.private_network import PrivateNetwork
 from tests.waiting import until
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 NETWORKS_OF_DOCKER = frozenset({"bridge", "host", "none"})
 _APPLETS = ("sh", "sleep", "cat", "wc", "true", "kill", "echo")
 
