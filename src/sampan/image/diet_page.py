@@ -6,7 +6,7 @@ It needs no network and no script; every text from the image is escaped. Numbers
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sampan.image.diet import Diet, Place
 from sampan.image.treemap import Rectangle, squarify
@@ -83,19 +83,25 @@ def _treemap(tree: Place) -> Iterator[str]:
     parts = [part for part in tree.parts if part.size]
     spaces = squarify([part.size for part in parts], Rectangle(0.0, 0.0, _WIDTH, _HEIGHT))
     for number, (part, space) in enumerate(zip(parts, spaces, strict=True)):
-        yield from _place(part, space, _COLOURS[number % len(_COLOURS)], f"/{part.name}", 0)
+        colours = _COLOURS[number % len(_COLOURS) :]
+        # one that is most of the image would leave the picture without colours: its parts have each their own
+        is_most = 2 * part.size > tree.size
+        yield from _place(part, space, colours if is_most else colours[:1], f"/{part.name}", 0)
     yield "</svg><p>Hatched in red is what could be saved of a directory. Point at a rectangle for its path.</p>"
 
 
-def _place(place: Place, space: Rectangle, colour: str, path: str, depth: int) -> Iterator[str]:
-    """A rectangle with its parts inside; how much of it is waste is hatched from the left."""
+def _place(place: Place, space: Rectangle, colours: Sequence[str], path: str, depth: int) -> Iterator[str]:
+    """A rectangle with its parts inside; how much of it is waste is hatched from the left.
+
+    It has the first of `colours`, its parts have the others in turn, or the same where there is none.
+    """
     if space.width * space.height < _LEAST_AREA:
         return
     where = f'x="{space.x:.1f}" y="{space.y:.1f}" height="{space.height:.1f}"'
     waste = f", {shown(place.wasted)} waste" if place.wasted else ""
     opacity = max(0.95 - depth * 0.13, 0.5)
     yield f"<g><title>{html.escape(path)}: {shown(place.size)}{waste}</title>"
-    yield f'<rect {where} width="{space.width:.1f}" fill="{colour}" fill-opacity="{opacity:.2f}" stroke="#fff" '
+    yield f'<rect {where} width="{space.width:.1f}" fill="{colours[0]}" fill-opacity="{opacity:.2f}" stroke="#fff" '
     yield 'stroke-opacity=".55"/>'
     inner = [part for part in place.parts if part.size]
     is_leaf = not inner or space.width < 2 * _LEAST_LABEL or space.height < 2 * _HEADLINE
@@ -110,8 +116,9 @@ def _place(place: Place, space: Rectangle, colour: str, path: str, depth: int) -
     yield "</g>"
     if not is_leaf:
         spaces = squarify([part.size for part in inner], space.inside(2.0, _HEADLINE))
-        for part, inside in zip(inner, spaces, strict=True):
-            yield from _place(part, inside, colour, f"{path}/{part.name}", depth + 1)
+        for number, (part, inside) in enumerate(zip(inner, spaces, strict=True)):
+            colour = colours[1 + number % (len(colours) - 1)] if len(colours) > 1 else colours[0]
+            yield from _place(part, inside, (colour,), f"{path}/{part.name}", depth + 1)
 
 
 def _savings(diet: Diet) -> Iterator[str]:

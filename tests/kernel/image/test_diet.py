@@ -146,6 +146,23 @@ def test_the_page_is_whole_and_shows_nothing_unescaped(diet: Diet) -> None:
     assert "http" not in text.replace("http-equiv", "")
 
 
+def test_the_parts_of_a_directory_that_is_most_of_the_image_have_colours_of_their_own(
+    layers: LayerStore, connection: sqlite3.Connection
+) -> None:
+    files = (("usr/lib/a", b"a" * 400_000), ("usr/bin/b", b"b" * 300_000), ("etc/c", b"c" * 100_000))
+    diff_id = layers.add_chunks([make_archive(*files)]).diff_id
+    image = ImageRecords(connection).add(encode(ImageConfig(rootfs=RootFs(diff_ids=(diff_id,)))), size=1)
+    text = page(analyse_layers(layers, image), "image")
+    drawing = ET.fromstring(text[text.index("<svg") : text.index("</svg>") + 6])
+    colours = {
+        (group.findtext("title") or "").partition(":")[0]: rectangle.get("fill")
+        for group in drawing.iter("g")
+        for rectangle in group.findall("rect")[:1]
+    }
+    assert colours["/usr/lib/a"] == colours["/usr/lib"]
+    assert len({colours[path] for path in ("/usr", "/usr/lib", "/usr/bin")}) == 3
+
+
 @pytest.mark.parametrize(
     ("size", "text"), [(0, "0B"), (999, "999B"), (1000, "1kB"), (272_000_000, "272MB"), (1.5e12, "1.5TB")]
 )
