@@ -106,6 +106,7 @@ NAMES = {
     "launcher + monitor": "launcher and monitor, with log and exit record",
     "sampan-runtime run": "`sampan-runtime run`, cold",
 }
+AHEAD = "sampan-test-bench-ahead"  # the cgroup of the launcher's way, which is there before the plan is
 BUDGETS = {"launcher + monitor": 0.25}
 
 
@@ -201,7 +202,7 @@ class Launcher:
     def __init__(self, plan: Any, directory: Path) -> None:
         from sampan.launcher.spawn import spawn_launcher
 
-        self._plan = plan
+        self._plan = replace(plan, id=AHEAD, cgroup=replace(plan.cgroup, path=f"/{AHEAD}"))
         self._directory = directory
         self._pid, self._connection = spawn_launcher()
         self._number = 0
@@ -209,9 +210,13 @@ class Launcher:
 
     def _prepare(self) -> None:
         from sampan.monitor import handle
+        from sampan.runtime.ahead import model_of
 
-        self._spare = handle.prepare(self._connection, network="net" in self._plan.namespaces.new)
-        time.sleep(0.02)
+        self._spare = handle.prepare(self._connection)
+        model = model_of(self._plan, AHEAD)
+        assert model is not None
+        handle.expect(self._spare, model)
+        time.sleep(0.05)
 
     def take(self, _: str) -> tuple[float, float]:
         from sampan.monitor import handle, protocol
@@ -221,8 +226,7 @@ class Launcher:
         self._number += 1
         home = self._directory / f"ship{self._number}"
         home.mkdir()
-        plan = replace(self._plan, id=f"bench{self._number}")
-        whole = MonitorPlan(plan, str(home), str(home), LogPlan("json-file", str(home / "log")))
+        whole = MonitorPlan(self._plan, str(home), str(home), LogPlan("json-file", str(home / "log")))
         before = self._cpu()
         started = time.perf_counter()
         monitor = self._spare

@@ -25,6 +25,7 @@ from sampan.cgroup.limits import Limits
 from sampan.linux import capability, process
 from sampan.linux.mount import AT_FDCWD, MountFlag, Propagation, mount_setattr, mountinfo
 from sampan.linux.namespace import CloneFlag, unshare
+from sampan.runtime.ahead import Ahead, make_ahead, model_of
 from sampan.runtime.join import join
 from sampan.runtime.launch import Launched, Stdio, launch, release
 from sampan.runtime.launch_plan import (
@@ -109,6 +110,7 @@ class Boat:
     root: Path
     prefix: str = ""  # of the cgroups of all its containers, also of those that a child launches
     cgroups: list[str] = field(default_factory=list)
+    ahead: bool = False  # the child is cloned before it gets its plan, where there can be one
 
     def process(self, *argv: str, **changes: Any) -> ProcessPlan:
         """Docker's defaults for a program; one word is a shell script."""
@@ -156,16 +158,22 @@ class Boat:
     def run_here(self, plan: LaunchPlan, *, stdin: bytes = b"", **options: Any) -> Outcome:
         """The same in the calling process, which must have one thread: inside of call()."""
         with output() as (out, err), given(stdin) as fd:
-            launched = launch(plan, Stdio(fd, out.fileno(), err.fileno()), **options)
+            launched = launch(plan, Stdio(fd, out.fileno(), err.fileno()), ahead=self.made_ahead(plan), **options)
             launched.go()
             return Outcome(self.finish(launched), text(out), text(err))
 
     def start(self, plan: LaunchPlan) -> Launched:
         """Launch and go, here; to be given to finish() or end()."""
         with given(b"") as null:
-            launched = launch(plan, Stdio(null, null, null) if not plan.process.terminal else None)
+            stdio = Stdio(null, null, null) if not plan.process.terminal else None
+            launched = launch(plan, stdio, ahead=self.made_ahead(plan))
         launched.go()
         return launched
+
+    def made_ahead(self, plan: LaunchPlan) -> Ahead | None:
+        """A child that waits for the plan, if this boat has such."""
+        model = model_of(plan, plan.id) if self.ahead else None
+        return make_ahead(model) if model is not None else None
 
     def exec_here(self, launched: Launched, own: ProcessPlan, *, stdin: bytes = b"", **options: Any) -> Outcome:
         """Run a further process in a container that the calling process launched."""

@@ -9,6 +9,7 @@ import socket
 
 import pytest
 
+from sampan.engine.ahead import Expectation
 from sampan.engine.monitors import MOST_WAITING, Launcher, Monitor
 from sampan.errors import SystemFailure, Unavailable
 from sampan.monitor.protocol import Exited, OutOfMemory
@@ -91,7 +92,7 @@ def test_a_launcher_that_dies_at_once_is_not_spawned_again_and_again() -> None:
         return spawned[-1], ours
 
     async def scene() -> None:
-        launcher = Launcher(spawn)
+        launcher = Launcher(spawn, Expectation(str))
         launcher.warm()
         for _ in range(50):
             await asyncio.sleep(0)

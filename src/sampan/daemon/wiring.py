@@ -10,6 +10,7 @@ from sampan.api.services import Services
 from sampan.build.cache import BuildCache
 from sampan.build.cache_mounts import CacheMounts
 from sampan.daemon.options import Options
+from sampan.engine.ahead import Expectation
 from sampan.engine.announcer import Announcer
 from sampan.engine.archives import Archives
 from sampan.engine.boot import BootMark, BootStarts
@@ -109,10 +110,10 @@ def wire(options: Options) -> Engine:
     execs = Execs(store, announcer)
     default_log = LogConfig(options.log_driver, options.log_opts)
     check_log(default_log)
+    launcher = StepLauncher(spawn_launcher, Expectation(layout.run))
     containers = Containers(
-        store, layout, images, images, networks, volumes, secrets, announcer, waits, early, locks, default_log
+        store, layout, images, images, networks, volumes, secrets, announcer, waits, early, locks, default_log, launcher
     )
-    launcher = StepLauncher(spawn_launcher)
     settings = Settings(options.cgroup_parent, options.init)
     views = Views(store, options.exec_root, options.resource_view)
     lifecycle = Lifecycle(

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sampan.build.steps import StepEnd, StepLimits, StepMount, StepRequest
+from sampan.engine.ahead import Expectation
 from sampan.engine.config import ContainerConfig, Healthcheck, HostConfig, LogConfig, ProcessConfig, Resources, Ulimit
 from sampan.engine.container import ContainerRecord, Exited, MountPoint
 from sampan.engine.containers import Containers
@@ -49,8 +50,8 @@ log = logging.getLogger("sampan.engine")
 class StepLauncher(Launcher):
     """The launcher, which also knows variables that no record may hold: secrets of steps, by container."""
 
-    def __init__(self, spawn: Callable[[], tuple[int, socket.socket]]) -> None:
-        super().__init__(spawn)
+    def __init__(self, spawn: Callable[[], tuple[int, socket.socket]], expectation: Expectation) -> None:
+        super().__init__(spawn, expectation)
         self.private_environment: dict[str, tuple[str, ...]] = {}
 
     def launch(self, plan: MonitorPlan, listener: Listener) -> Monitor:

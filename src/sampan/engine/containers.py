@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import secrets
 import shutil
 import time
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from sampan.engine.container import (
 )
 from sampan.engine.defaults import fill_in, program
 from sampan.engine.layout import Layout
+from sampan.engine.monitors import Launcher
 from sampan.engine.mount_points import Origins
 from sampan.engine.parts import Images, Networks, Roots, Secrets, Volumes, prepare_root
 from sampan.engine.store import ContainerStore
@@ -52,6 +52,7 @@ class Containers:
     early: EarlyClients
     locks: Locks
     default_log: LogConfig
+    launcher: Launcher
 
     async def create(
         self,
@@ -68,7 +69,7 @@ class Containers:
         the image or when it is of another platform, Conflict for the name.
         """
         image = self.images.resolve(config.process.image, platform)
-        container_id = secrets.token_hex(32)
+        container_id = self.launcher.new_id()
         process = fill_in(config.process, image.defaults)
         process = dataclasses.replace(process, hostname=self._hostname(config, process, container_id))
         path, arguments = program(process)
@@ -148,6 +149,7 @@ class Containers:
             raise SystemFailure(
                 f"cannot make the folder of container {record.id[:12]}: {error}", remedy="free space on the disk"
             ) from error
+        self.launcher.created(record.id)
 
     def _hostname(self, config: ContainerConfig, process: ProcessConfig, container_id: str) -> str:
         uts = config.host.uts_mode

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from sampan.engine.ahead import Expectation
 from sampan.errors import Kind, SampanError, SystemFailure, Unavailable, of_kind
 from sampan.monitor import handle, protocol
 from sampan.monitor.protocol import (
@@ -41,7 +42,9 @@ MOST_WAITING = 1024  # packets for one monitor
 STEADY_S = 1.0  # a launcher that lived for less is not replaced before it is needed
 
 # How long after a start the next monitor is prepared: when that start, and others like it, have got the processors.
-_PREPARE_AFTER_S = 0.05
+_PREPARE_AFTER_S = 0.01
+# How long what was made for the next container is kept: its first process is as old as that for ps(1).
+_EXPECT_FOR_S = 2.0
 
 
 class Listener(Protocol):
@@ -266,21 +269,22 @@ def failure(message: Failed) -> SampanError:
 class Launcher:
     """The warm process that forks monitors, kept alive by us."""
 
-    def __init__(self, spawn: Callable[[], tuple[int, socket.socket]]) -> None:
+    def __init__(self, spawn: Callable[[], tuple[int, socket.socket]], expectation: Expectation) -> None:
         self._spawn = spawn
+        self._expectation = expectation
         self._connection: socket.socket | None = None
         self._pid = 0
         self._spawned_at_s = 0.0
         self._prepared: socket.socket | None = None  # the connection of a monitor that waits for a plan
         self._due: asyncio.TimerHandle | None = None
-        self._new_network = False  # whether the last container had a network namespace made for it
+        self._kept: asyncio.TimerHandle | None = None
 
     def launch(self, plan: MonitorPlan, listener: Listener) -> Monitor:
         """Have a monitor serve `plan`, a prepared one if there is one; its `ready` tells how that went.
 
         Raises SystemFailure.
         """
-        self._new_network = "net" in plan.launch.namespaces.new
+        self._expectation.learn(plan.launch)
         self._prepare_later()
         if self._prepared is not None:
             connection, self._prepared = self._prepared, None
@@ -311,24 +315,62 @@ class Launcher:
             self._prepare_later()
         return self._connection
 
+    def new_id(self) -> str:
+        """An id for a new container: the one that the prepared monitor makes ready, if there is one."""
+        return self._expectation.claim()
+
+    def created(self, container_id: str) -> None:
+        """A container was created and is likely to be started next: the prepared monitor can begin."""
+        if not self._expectation.expected:
+            self._expect(container_id)
+
     def _prepare_later(self) -> None:
         if self._due is not None:
             self._due.cancel()
         self._due = asyncio.get_running_loop().call_later(_PREPARE_AFTER_S, self._prepare)
 
-    def _prepare(self) -> None:
+    def _prepare(self, *, expecting: bool = True) -> None:
+        self._expectation.tidy()
         if self._connection is not None and self._prepared is None:
             with contextlib.suppress(OSError):  # then the next start has one forked for itself
-                self._prepared = handle.prepare(self._connection, network=self._new_network)
+                self._prepared = handle.prepare(self._connection)
+                if expecting:
+                    self._expect()
+
+    def _expect(self, container_id: str = "") -> None:
+        if self._prepared is None:
+            return
+        with contextlib.suppress(OSError):  # then all of the next start is made when it comes
+            model = self._expectation.draw(container_id)
+            if model is not None:
+                handle.expect(self._prepared, model)
+                self._keep_for(_EXPECT_FOR_S)
+
+    def _keep_for(self, seconds: float) -> None:
+        if self._kept is not None:
+            self._kept.cancel()
+        self._kept = asyncio.get_running_loop().call_later(seconds, self._let_go)
+
+    def _let_go(self) -> None:
+        """Nobody came: a monitor that has nothing ready takes the place of the one that has."""
+        if self._expectation.expected:
+            self._end_prepared()
+            self._prepare(expecting=False)
+
+    def _end_prepared(self) -> None:
+        self._expectation.leave()
+        if self._prepared is not None:
+            self._prepared.close()
+            self._prepared = None
 
     def close(self) -> None:
         """End the launcher; monitors that serve a container live on."""
         self._end()
-        if self._due is not None:
-            self._due.cancel()
-        if self._prepared is not None:
-            self._prepared.close()
-            self._prepared = None
+        for timer in (self._due, self._kept):
+            if timer is not None:
+                timer.cancel()
+        self._end_prepared()
+        self._expectation.tidy()
 
     def _end(self) -> None:
         if self._connection is not None:

@@ -22,8 +22,9 @@ from sampan.monitor.container import Runtime
 from sampan.monitor.loop import READABLE, Loop
 from sampan.monitor.monitor import TROUBLE_NAME, Monitor
 from sampan.monitor.oci import OciRuntime
-from sampan.monitor.protocol import Failed, Forked, Gone, Launch, MonitorPlan, Prepare
+from sampan.monitor.protocol import Expect, Failed, Forked, Gone, Launch, MonitorPlan, Prepare
 from sampan.monitor.rehearsal import rehearse
+from sampan.runtime.handshake import StepFailed
 
 
 class Launcher:
@@ -57,12 +58,12 @@ class Launcher:
         match packet:
             case Launch(id=container), [plan, control]:
                 self._fork(container, control, plan)
-            case Prepare(network), [control]:
-                self._fork("", control, network=network)
+            case Prepare(), [control]:
+                self._fork("", control)
             case _, descriptors:
                 protocol.close_all(descriptors)
 
-    def _fork(self, container: str, control: int, *plan: int, network: bool = False) -> None:
+    def _fork(self, container: str, control: int, *plan: int) -> None:
         """As little as possible between here and the child's first own step: each page written is a page copied."""
         try:
             pid = os.fork()
@@ -71,7 +72,7 @@ class Launcher:
             protocol.close_all([*plan])
             return
         if pid == 0:
-            become_monitor(control, plan, self._runtime, self._pages, network=network)
+            become_monitor(control, plan, self._runtime, self._pages)
         protocol.close_all([*plan, control])
         self._monitors[pid] = container
         if container:
@@ -91,13 +92,11 @@ class Launcher:
             protocol.send(self._connection, message)
 
 
-def become_monitor(
-    control: int, plan_descriptor: tuple[int, ...], runtime: Runtime, pages: Ranges, *, network: bool = False
-) -> None:
+def become_monitor(control: int, plan_descriptor: tuple[int, ...], runtime: Runtime, pages: Ranges) -> None:
     """In the forked child: keep nothing of the launcher's but its memory, serve one container, and exit.
 
-    Without a plan it waits for one, having made ready meanwhile what can be (with `network` a network namespace, too).
-    Never returns: the launcher's objects must not be finalized here, their descriptors are closed already.
+    Without a plan it waits for one. Never returns: the launcher's objects must not be finalized here, their descriptors
+    are closed already.
     """
     status = 1
     directory = ""
@@ -108,9 +107,7 @@ def become_monitor(
         _keep_only(*plan_descriptor, control)
         set_name("sampan-monitor")
         connection = socket.socket(fileno=control)
-        if not plan_descriptor:
-            _prepare(runtime, pages, network=network)
-        descriptor = plan_descriptor[0] if plan_descriptor else _await_plan(connection)
+        descriptor = plan_descriptor[0] if plan_descriptor else _await_plan(connection, runtime, pages)
         if descriptor < 0:
             os._exit(0)
         plan: MonitorPlan = protocol.unseal(descriptor)
@@ -123,23 +120,27 @@ def become_monitor(
         os._exit(status)
 
 
-def _prepare(runtime: Runtime, pages: Ranges, *, network: bool) -> None:
-    """Copy what the monitor is going to write to, and let the runtime make ready; what is not ready now comes later."""
-    with contextlib.suppress(OSError):
-        runtime.prepare(network=network)
-    with contextlib.suppress(OSError):
-        populate(pages)
+def _await_plan(control: socket.socket, runtime: Runtime, pages: Ranges) -> int:
+    """The descriptor of the plan that comes with Launch, or -1 when the daemon wants no monitor any more.
 
-
-def _await_plan(control: socket.socket) -> int:
-    """The descriptor of the plan that comes with Launch, or -1 when the daemon wants no monitor any more."""
+    Meanwhile what the monitor is going to write to is copied, and what is to be expected made ready; what is not ready
+    when the plan comes is made then.
+    """
     try:
-        packet = protocol.receive(control)
+        while True:
+            with contextlib.suppress(OSError):
+                populate(pages)
+            match protocol.receive(control):
+                case (Launch(), [plan]):
+                    return plan
+                case (Expect(), [model]):
+                    with contextlib.suppress(OSError, SampanError, StepFailed):
+                        runtime.prepare(protocol.unseal(model), pages)
+                case _:
+                    break
     except OSError:
-        return -1
-    match packet:
-        case (Launch(), [plan]):
-            return plan
+        pass
+    runtime.drop()
     return -1
 
 
@@ -181,15 +182,20 @@ def main(descriptor: int) -> None:
         os._exit(0)  # the heap is settled: nothing in it may be finalized
 
 
+def _rehearse_both(runtime: Runtime) -> None:
+    for ahead in (False, True):
+        rehearse(runtime, ahead=ahead)
+
+
 def serve(descriptor: int, runtime: Runtime) -> None:
     """Make what monitors share as large as it can be, then fork them until the daemon's connection ends."""
     gc.disable()
     try:
-        heap.gather_code(lambda: rehearse(runtime))
+        heap.gather_code(lambda: _rehearse_both(runtime))
     except (OSError, SampanError) as error:
         sys.stderr.write(f"sampan-launcher: the rehearsal failed: {error}\n")
     pages: Ranges = ()
     heap.settle()
     with contextlib.suppress(OSError):
-        pages = heap.written_by(lambda note: rehearse(runtime, note=note))
+        pages = heap.written_by(lambda note: rehearse(runtime, ahead=True, note=note))
     Launcher(socket.socket(fileno=descriptor), runtime, pages).run()

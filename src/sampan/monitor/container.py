@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sampan.cgroup.group import Cgroup
+from sampan.linux.memory import Ranges
 from sampan.runtime.launch_plan import LaunchPlan, ProcessPlan
 
 StdioEnds = tuple[int, int, int]
@@ -37,11 +38,15 @@ class Launched(Protocol):
 class Runtime(Protocol):
     """How containers are made. Each call raises StepFailed with nothing left behind."""
 
-    def prepare(self, *, network: bool) -> None:
-        """Make what the next launch may need, while there is time; what it does not need is dropped by it.
+    def prepare(self, model: LaunchPlan, pages: Ranges, /) -> None:
+        """Make what a container like `model` needs, under its id; `pages` are those that its process will write to.
 
-        `network` says whether it will want a new network namespace. OSError leaves things as they were.
+        What the next launch does not need is dropped by it. Raises OSError, SampanError or StepFailed with nothing
+        left behind.
         """
+
+    def drop(self) -> None:
+        """Give back what was prepared; idempotent."""
 
     def launch(
         self, plan: LaunchPlan, stdio: StdioEnds | None, meanwhile: Callable[[Cgroup | None], None], /

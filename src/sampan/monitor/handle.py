@@ -11,7 +11,8 @@ import struct
 
 from sampan.monitor import protocol
 from sampan.monitor.connections import SOCKET_NAME
-from sampan.monitor.protocol import Launch, Message, MonitorPlan, Prepare
+from sampan.monitor.protocol import Expect, Launch, Message, MonitorPlan, Prepare
+from sampan.runtime.launch_plan import LaunchPlan
 
 _CREDENTIALS = struct.Struct("3i")
 
@@ -53,20 +54,28 @@ def launch(launcher: socket.socket, plan: MonitorPlan) -> socket.socket:
         os.close(descriptor)
 
 
-def prepare(launcher: socket.socket, *, network: bool = False) -> socket.socket:
+def prepare(launcher: socket.socket) -> socket.socket:
     """Have the launcher fork a monitor that waits for its plan; the connection for `launch_prepared`.
 
-    With `network` it makes a network namespace meanwhile, of use to a plan with a new one. Closing the connection ends
-    the monitor. OSError as `launch` raises it.
+    Closing the connection ends the monitor. OSError as `launch` raises it.
     """
-    return _ask(launcher, Prepare(network))
+    return _ask(launcher, Prepare())
+
+
+def expect(monitor: socket.socket, model: LaunchPlan) -> None:
+    """Have a prepared monitor make what a container like `model` needs, under its id. OSError when it is gone."""
+    _send_sealed(monitor, Expect(), model)
 
 
 def launch_prepared(monitor: socket.socket, plan: MonitorPlan) -> None:
     """Give a prepared monitor its plan; from now on it is as `launch` gives one. OSError when it is gone."""
+    _send_sealed(monitor, Launch(plan.launch.id), plan)
+
+
+def _send_sealed(monitor: socket.socket, message: Launch | Expect, plan: MonitorPlan | LaunchPlan) -> None:
     descriptor = protocol.seal(plan)
     try:
-        protocol.send(monitor, Launch(plan.launch.id), (descriptor,))
+        protocol.send(monitor, message, (descriptor,))
     finally:
         os.close(descriptor)
 

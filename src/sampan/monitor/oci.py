@@ -6,12 +6,13 @@ import errno
 from collections.abc import Callable
 
 from sampan.cgroup.group import Cgroup
+from sampan.linux.memory import Ranges
 from sampan.monitor.container import Launched, StdioEnds
+from sampan.runtime.ahead import Ahead, make_ahead, model_of
 from sampan.runtime.hooks import state_document, try_hooks
 from sampan.runtime.join import join
 from sampan.runtime.launch import Stdio, launch
 from sampan.runtime.launch_plan import LaunchPlan, ProcessPlan
-from sampan.runtime.spawn import make_spare_network
 
 
 def _remove(plan: LaunchPlan, cgroup: Cgroup) -> None:
@@ -32,18 +33,25 @@ class OciRuntime:
     """Containers whose processes die with their monitor."""
 
     def __init__(self) -> None:
-        self._network = -1  # a namespace that nobody was in yet
+        self._ahead: Ahead | None = None  # the next container's process, in part
 
-    def prepare(self, *, network: bool) -> None:
-        """Make a network namespace: of all that a start makes, what takes the kernel longest."""
-        if network and self._network < 0:
-            self._network = make_spare_network()
+    def prepare(self, model: LaunchPlan, pages: Ranges) -> None:
+        """Make the cgroup and the first process of a container like `model`, if that can be made without its plan."""
+        known = model_of(model, model.id)
+        if self._ahead is None and known is not None:
+            self._ahead = make_ahead(known, pages)
+
+    def drop(self) -> None:
+        """Give back what was prepared."""
+        if self._ahead is not None:
+            self._ahead.discard()
+            self._ahead = None
 
     def launch(self, plan: LaunchPlan, stdio: StdioEnds | None, meanwhile: Callable[[Cgroup | None], None]) -> Launched:
         """As `runtime.launch.launch`."""
-        network, self._network = self._network, -1
+        ahead, self._ahead = self._ahead, None
         ends = Stdio(*stdio) if stdio else None
-        return launch(plan, ends, die_with_parent=True, meanwhile=meanwhile, spare_network=network)
+        return launch(plan, ends, die_with_parent=True, meanwhile=meanwhile, ahead=ahead)
 
     def join(self, first: Launched, plan: LaunchPlan, process: ProcessPlan, stdio: StdioEnds | None) -> Launched:
         """As `runtime.join.join`."""

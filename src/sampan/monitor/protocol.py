@@ -15,7 +15,7 @@ Start of a container, D daemon, L launcher, M monitor:
 
 A daemon may have a monitor forked before there is a plan: Prepare [M's end] to the launcher, and in time Launch [plan
 memfd] to the monitor itself, on the connection that is its own. It outlives its launcher; it leaves when the connection
-ends.
+ends. Before Launch it may be told what is likely to come: Expect [memfd with a model of the plan].
 
 Later daemons connect to monitor.sock and get Status first. When the first connection ends before Go, the monitor ends
 its container. A monitor leaves when its container has exited, the exit record is on disk, its attached clients are
@@ -73,12 +73,12 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """D→L. Descriptor: a monitor's end of its control connection. It is forked, and waits there for its Launch.
+    """D→L. Descriptor: a monitor's end of its control connection. It is forked, and waits there for its Launch."""
 
-    With `network` it has a network namespace made meanwhile, for a container that is to have a new one.
-    """
 
-    network: bool = False
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """D→M, to a prepared one. Descriptor: the memfd of a LaunchPlan, the model of what `runtime.ahead` can make."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +248,7 @@ class Status:
 Message = (
     Launch
     | Prepare
+    | Expect
     | Forked
     | Gone
     | Ready
@@ -269,6 +270,7 @@ _BY_NAME: dict[str, type[Any]] = {
     for kind in (
         Launch,
         Prepare,
+        Expect,
         Forked,
         Gone,
         Ready,
@@ -373,7 +375,7 @@ def with_early(attach: Attach, descriptor: int) -> Attach:
         return replace(attach, early=file.read().decode("latin-1"))
 
 
-def seal(plan: MonitorPlan | ExecPlan) -> int:
+def seal(plan: MonitorPlan | ExecPlan | LaunchPlan) -> int:
     """A memfd with the pickled plan, sealed; the caller closes it."""
     descriptor = os.memfd_create("sampan-plan", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.write(descriptor, _pickle.dumps(plan, protocol=5))

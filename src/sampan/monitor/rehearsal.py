@@ -50,6 +50,7 @@ class _Observed:
         self._note = note
         self.join = runtime.join
         self.prepare = runtime.prepare
+        self.drop = runtime.drop
         self.release = runtime.release
 
     def launch(
@@ -60,11 +61,14 @@ class _Observed:
         return launched
 
 
-def rehearse(runtime: Runtime, parent: str = "/run", *, note: Callable[[], None] | None = None) -> None:
+def rehearse(
+    runtime: Runtime, parent: str = "/run", *, ahead: bool = False, note: Callable[[], None] | None = None
+) -> None:
     """Live through one in a directory of its own below `parent`. Where containers cannot be made, nothing happens.
 
-    `note` is called when the monitor begins, and again when its container's process stands at its gate.
-    What a process left that was killed in the middle of it is removed by the next.
+    With `ahead` its process is made before the plan is told, as the runtime can. `note` is called when the monitor
+    begins, and again when its container's process stands at its gate. What a process left that was killed in the middle
+    of it is removed by the next.
     """
     _remove_leftovers(parent)
     scratch = f"{parent}/{_PREFIX}{os.getpid()}"
@@ -74,8 +78,12 @@ def rehearse(runtime: Runtime, parent: str = "/run", *, note: Callable[[], None]
             for name in ("root", "upper", "work", "state", "run"):
                 os.mkdir(f"{scratch}/{name}", 0o700)
             os.close(os.open(f"{scratch}/root/program", os.O_WRONLY | os.O_CREAT, 0o755))
-            _live(runtime, _plan(scratch), note)
+            plan = _plan(scratch)
+            if ahead:
+                runtime.prepare(plan.launch, ())
+            _live(runtime, plan, note)
         finally:
+            runtime.drop()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             _remove_tree(scratch)
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
+from sampan.linux.memory import Ranges
 from sampan.linux.mount import make_filesystem
 from sampan.linux.openat import open_in_root
 from sampan.linux.statfs import Magic, filesystem_type
 from sampan.runtime.handshake import Channel, Mark
-from sampan.runtime.launch_plan import LaunchPlan, ProcessPlan
+from sampan.runtime.launch_plan import LaunchPlan, MountPlan, ProcessPlan
 
 _PROC_ROOT = 1  # the inode number of a procfs root
 _LAST_DESCRIPTOR = 0xFFFFFFFF
@@ -48,6 +50,15 @@ class Sources:
         """All of them."""
         pieces = [piece.fd for made in self.mounts for piece in made]
         return tuple(fd for fd in (self.root, self.null, *self.devices, *pieces) if fd >= 0)
+
+    def renumbered(self, numbers: Mapping[int, int]) -> Sources:
+        """The same where some descriptors have other numbers."""
+        mounts = tuple(
+            tuple(replace(piece, fd=numbers.get(piece.fd, piece.fd)) for piece in pieces) for pieces in self.mounts
+        )
+        devices = tuple(numbers.get(fd, fd) for fd in self.devices)
+        root, null = (numbers.get(fd, fd) for fd in (self.root, self.null))
+        return Sources(root, mounts, devices, null, self.dev_filled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +101,9 @@ class Child:
     cgroup_namespace_fd: int = -1  # to be joined
     mapped: bool = False  # the child is, or will be, in a user namespace that is not the parent's
     die_with_parent: bool = False
-    loopback_is_up: bool = False  # the new network namespace was made ahead
+    pages: Ranges = ()  # of a child that waits for its plan: what it is going to write to
+    network_fd: int = -1  # the same: a namespace that it joins when it has its plan
+    made: list[tuple[MountPlan, int]] = field(default_factory=list)  # the same: its own file systems, made meanwhile
     foreign: tuple[tuple[int, int], ...] = ()  # descriptors that are the parent's business: foreign_ranges(inherited())
     # found on the way
     step: str = "begin"

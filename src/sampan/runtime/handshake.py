@@ -4,6 +4,8 @@ One packet a message on a SOCK_SEQPACKET socket pair. Time runs downwards:
 
     parent                                         child
       │ clone3 ──────────────────────────────────▶   │
+      │ ── PLAN [memfd] ─────────────────────────▶   │  (a child cloned ahead of its plan: `ahead`)
+      │ ── SOURCES numbers [descriptors] ────────▶   │  (the same)
       │ ── BORN pid ─────────────────────────────▶   │  ids are mapped, id-mapped mounts are ready
       │                                              │  namespaces, root, mounts, devices
       │ ◀──────────────────────── CONSOLE [master] ──│  (with a terminal)
@@ -40,6 +42,7 @@ Mark = tuple[str, int]  # the name of a step, and when it began: nanoseconds of 
 
 _MOST_BYTES = 65536
 _MOST_TEXT = 8192
+_MOST_DESCRIPTORS = 253  # SCM_MAX_FD (unix(7))
 
 
 class Say(enum.IntEnum):
@@ -55,6 +58,8 @@ class Say(enum.IntEnum):
     LISTENER = 8
     FAILED = 9
     UNHEARD = 10
+    PLAN = 11
+    SOURCES = 12
 
 
 class StepFailed(Exception):
@@ -157,7 +162,7 @@ class Channel:
         return heard
 
     def _receive(self) -> tuple[bytes, tuple[int, ...]]:
-        space = socket.CMSG_SPACE(16)
+        space = socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4)
         try:
             packet, ancillary, _, _ = self._socket.recvmsg(_MOST_BYTES, space, socket.MSG_CMSG_CLOEXEC)
         except ConnectionResetError:

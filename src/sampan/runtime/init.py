@@ -112,7 +112,7 @@ def join_namespaces(child: Child) -> None:
 
 def set_up_loopback(child: Child) -> None:
     """The loopback of a new network namespace is down; every program expects it up, as runc and crun leave it."""
-    if "net" in child.plan.namespaces.new and not child.loopback_is_up:
+    if "net" in child.plan.namespaces.new:
         wake_loopback()
 
 
@@ -163,16 +163,7 @@ SETTLE: tuple[Step, ...] = (
     load_filter,
     execute,
 )
-STEPS: tuple[Step, ...] = (
-    shut_descriptors,
-    reset_signals,
-    start_session,
-    new_keyring,
-    join_cgroup,
-    wait_for_birth,
-    enter_cgroup_namespace,
-    set_up_loopback,
-    isolate_mounts,
+MAKE: tuple[Step, ...] = (
     attach_root,
     mount_filesystems,
     make_devices,
@@ -187,6 +178,18 @@ STEPS: tuple[Step, ...] = (
     enter_root,
     set_root_propagation,
     *SETTLE,
+)
+STEPS: tuple[Step, ...] = (
+    shut_descriptors,
+    reset_signals,
+    start_session,
+    new_keyring,
+    join_cgroup,
+    wait_for_birth,
+    enter_cgroup_namespace,
+    set_up_loopback,
+    isolate_mounts,
+    *MAKE,
 )
 JOIN_STEPS: tuple[Step, ...] = (
     shut_descriptors,

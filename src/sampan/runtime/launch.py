@@ -34,7 +34,11 @@ from sampan.runtime.launched import (
     shut_caller,
 )
 from sampan.runtime.prepare import apply_own_idmaps, is_mapped, needs_own_idmap, prepare_sources
-from sampan.runtime.spawn import check_kinds, open_joined, spawn, takes_spare_network
+from sampan.runtime.spawn import check_kinds, open_joined, spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sampan.runtime.ahead import Ahead
 
 __all__ = ["Launched", "Stdio", "StepFailed", "launch", "open_gate", "release"]
 
@@ -52,7 +56,8 @@ class Start:
     meanwhile: Callable[[Cgroup | None], None] | None
     held: ExitStack  # given back in any case when the start is over: descriptors
     undo: ExitStack  # given back when it failed
-    spare_network: int = -1  # a namespace to be had instead of a new one
+    ahead: Ahead | None = None  # the child, cloned before it was known for what
+    stray: Ahead | None = None  # one that does not suit; to be discarded when there is time
     cgroup: Cgroup | None = None
     entry: Entry = field(default_factory=Entry)
     sources: Sources = field(default_factory=Sources)
@@ -76,7 +81,7 @@ def launch(
     die_with_parent: bool = False,
     in_order: bool = False,
     meanwhile: Callable[[Cgroup | None], None] | None = None,
-    spare_network: int = -1,
+    ahead: Ahead | None = None,
 ) -> Launched:
     """Make the container and bring its first process to its gate; the program runs after Launched.go().
 
@@ -85,17 +90,17 @@ def launch(
     whichever process; otherwise the process dies when the caller does before go(). With `die_with_parent` it is killed
     when the caller ends later, too (not when its program is set-id). With `in_order` mounts have ids in the plan's
     order, by which /proc/self/mountinfo lists them since Linux 6.8; that leaves more to the child. `meanwhile` is
-    called while the child is at work, with the container's cgroup. `spare_network` is spawn.make_spare_network()'s,
-    taken where the plan has a new one and closed in any case. Raises StepFailed; then nothing is left behind.
+    called while the child is at work, with the container's cgroup. `ahead` is the child, where the plan suits it; else
+    it is discarded. Raises StepFailed; then nothing is left behind.
 
     The caller becomes non-dumpable for good, so that nobody in the container ever sees its child dumpable.
     """
     with ExitStack() as undo:
         with ExitStack() as held:
-            start = Start(plan, stdio, preserve, gate_path, die_with_parent, in_order, meanwhile, held, undo)
-            if spare_network >= 0:
-                held.callback(os.close, spare_network)
-                start.spare_network = spare_network if takes_spare_network(plan.namespaces) else -1
+            start = Start(plan, stdio, preserve, gate_path, die_with_parent, in_order, meanwhile, held, undo, ahead)
+            if ahead is not None:
+                undo.callback(ahead.undo.close)
+                held.callback(ahead.held.close)
             for act in ACTS:
                 _do(act, start)
         channel = start.channel if not gate_path else None
@@ -128,10 +133,31 @@ def prepare_caller(start: Start) -> None:
     check_kinds(start.plan.namespaces)
 
 
+def take_child(start: Start) -> None:
+    """Tell a child that is there already what it is going to be, if it suits the plan; else be rid of it."""
+    ahead = start.ahead
+    if ahead is None:
+        return
+    if start.in_order or start.gate_path or start.preserve or not ahead.suits(start.plan):
+        start.ahead = None
+        if start.plan.cgroup is not None and start.plan.cgroup.path == ahead.cgroup.path:
+            ahead.discard()
+        else:
+            ahead.kill()
+            start.stray = ahead
+        return
+    start.channel, start.pid, start.pidfd = ahead.channel, ahead.pid, ahead.pidfd
+    ahead.hand_plan(start.plan)
+
+
 def make_cgroup(start: Start) -> None:
     """Make the cgroup, limit it, and open the way in."""
     wanted = start.plan.cgroup
     if wanted is None:
+        return
+    if start.ahead is not None:
+        start.cgroup = start.ahead.cgroup
+        start.cgroup.apply(start.ahead.limits(wanted.limits))
         return
     start.cgroup = open_cgroup(wanted.path)
     start.undo.callback(start.cgroup.close)
@@ -145,7 +171,8 @@ def make_cgroup(start: Start) -> None:
 
 def make_sources(start: Start) -> None:
     """Make the detached mounts."""
-    start.sources = prepare_sources(start.plan, start.cgroup, start.held, in_order=start.in_order)
+    common = start.ahead.common if start.ahead is not None else None
+    start.sources = prepare_sources(start.plan, start.cgroup, start.held, in_order=start.in_order, common=common)
 
 
 def make_gate(start: Start) -> None:
@@ -165,7 +192,10 @@ def make_gate(start: Start) -> None:
 
 
 def clone_child(start: Start) -> None:
-    """Clone; the child goes through init.STEPS from here."""
+    """Clone; the child goes through init.STEPS from here. One that is there already gets what it lacks."""
+    if start.ahead is not None:
+        _hand_over(start, start.ahead)
+        return
     start.channel, theirs = Channel.pair()
     start.undo.callback(start.channel.close)
     start.held.callback(theirs.close)
@@ -174,7 +204,7 @@ def clone_child(start: Start) -> None:
     child.foreign = foreign_ranges(child.inherited())
     before = block_signals()
     try:
-        pid, pidfd = spawn(start.plan.namespaces, start.entry.clone_fd, start.spare_network)
+        pid, pidfd = spawn(start.plan.namespaces, start.entry.clone_fd)
         if pid == 0:
             init.become(child, init.STEPS)
         start.pid, start.pidfd = pid, pidfd
@@ -203,6 +233,8 @@ def use_the_time(start: Start) -> None:
     """Let the caller do what it has to do anyway while the child makes the container."""
     if start.meanwhile is not None:
         start.meanwhile(start.cgroup)
+    if start.stray is not None:
+        start.stray.discard()
 
 
 def await_ready(start: Start) -> None:
@@ -229,8 +261,18 @@ def set_limits(start: Start) -> None:
     set_process_limits(start.pid, start.plan.process, start.refused_rlimits)
 
 
+def _hand_over(start: Start, ahead: Ahead) -> None:
+    network_fd = open_joined(start.plan.namespaces, "net")
+    if network_fd >= 0:
+        start.held.callback(os.close, network_fd)
+    child = _child_of(start, ahead.channel)
+    give_pipes(start.stdio, start.plan)
+    ahead.hand_sources(child, network_fd)
+
+
 ACTS: tuple[Callable[[Start], None], ...] = (
     prepare_caller,
+    take_child,
     make_cgroup,
     make_sources,
     make_gate,
@@ -277,7 +319,6 @@ def _child_of(start: Start, channel: Channel) -> Child:
         cgroup_namespace_fd=joined["cgroup"],
         mapped=is_mapped(start.plan),
         die_with_parent=start.die_with_parent,
-        loopback_is_up=start.spare_network >= 0,
     )
 
 

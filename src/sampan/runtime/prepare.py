@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 
 from sampan.cgroup.group import Cgroup
 from sampan.cgroup.host import hierarchies
@@ -27,8 +28,15 @@ from sampan.linux.mount import (
 from sampan.linux.namespace import make_user_namespace
 from sampan.linux.overlay import mount_overlay
 from sampan.runtime.child import Piece, Sources
-from sampan.runtime.dev import dev_to_fill, fill_dev, make_device_mounts, mount_points_of_dev, open_null
-from sampan.runtime.filesystems import copy_of_file, give_to_root, make_mount
+from sampan.runtime.dev import (
+    dev_to_fill,
+    fill_dev,
+    is_filled,
+    make_device_mounts,
+    mount_points_of_dev,
+    open_null,
+)
+from sampan.runtime.filesystems import copy_of_file, give_to_root, make_mount, renew
 from sampan.runtime.launch_plan import LaunchPlan, MountPlan, RootPlan
 from sampan.runtime.sources import open_optional, open_overlay, open_source
 
@@ -37,39 +45,89 @@ _SLAVE = int(MountFlag.SLAVE)
 _PRIVATE = int(MountFlag.PRIVATE)
 _REC = int(MountFlag.REC)
 _BIND = int(MountFlag.BIND)
+_REMOUNT = int(MountFlag.REMOUNT)
+_CGROUP = frozenset({"cgroup", "cgroup2"})
+_COMMON = _CGROUP | {"proc", "sysfs", "mqueue"}
 
 
-def prepare_sources(plan: LaunchPlan, cgroup: Cgroup | None, held: ExitStack, *, in_order: bool = False) -> Sources:
+Pieces = tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """Detached mounts made before there is a plan, which any plan like the model can have: by its index there."""
+
+    model: LaunchPlan
+    pieces: dict[int, Pieces]
+
+    def descriptors(self) -> set[int]:
+        """All of them."""
+        return {piece.fd for made in self.pieces.values() for piece in made}
+
+    def ready_for(self, plan: LaunchPlan) -> dict[int, Pieces]:
+        """Those that are what `plan` wants, by the index there; each of them once."""
+        has_dev = _dev_key(plan) == _dev_key(self.model)
+        known = {self.model.mounts[index]: pieces for index, pieces in self.pieces.items()}
+        ready: dict[int, Pieces] = {}
+        for index, mount in enumerate(plan.mounts):
+            if mount in known and (has_dev or mount.fstype in _CGROUP):
+                ready[index] = known.pop(mount)
+        return ready
+
+
+def is_common(mount: MountPlan) -> bool:
+    """Whether the mount can be made before the plan: a new file system without anything of the container's in it."""
+    in_dev = mount.target.strip("/").split("/")[0] == "dev"
+    is_new = mount.fstype in _COMMON or (mount.fstype in {"tmpfs", "devpts"} and in_dev)
+    return is_new and not (mount.flags & (_BIND | _REMOUNT) or mount.copy_up or mount.by_parent)
+
+
+def prepare_common(model: LaunchPlan, cgroup: Cgroup, held: ExitStack) -> Common:
+    """Make the container's cgroups as mounts, and its /dev; `held` closes the descriptors."""
+    pieces = _dev_pieces(model, held)
+    for index, mount in enumerate(model.mounts):
+        if mount.fstype in _CGROUP:
+            pieces[index] = _cgroup_pieces(model, mount, cgroup, held)
+    return Common(model, pieces)
+
+
+def prepare_sources(
+    plan: LaunchPlan,
+    cgroup: Cgroup | None,
+    held: ExitStack,
+    *,
+    in_order: bool = False,
+    common: Common | None = None,
+) -> Sources:
     """Make everything of a start that is a detached mount; `held` closes the descriptors.
 
-    With `in_order` what the child can make itself is left to it, so that mount ids have the plan's order. Id mappings
-    that need the container's own user namespace are not applied yet: see apply_own_idmaps.
+    With `in_order` what the child can make itself is left to it, so that mount ids have the plan's order. What is in
+    `common` is not made again. Id mappings that need the container's own user namespace are not applied yet: see
+    apply_own_idmaps.
     """
     sources = Sources()
     sources.root = _held(held, open_root(plan.root))
     if is_mapped(plan):
         sources.devices = tuple(_held(held, fd) for fd in make_device_mounts(plan))
-    dev = -1 if in_order and -1 not in sources.devices else dev_to_fill(plan)
-    dev_fd = -1
     optional = {target: _held(held, fd) for target, fd in open_optional(plan.mounts).items()}
-    made: list[tuple[Piece, ...]] = []
+    ready = {} if common is None else common.ready_for(plan)
+    dev = -1 if in_order and -1 not in sources.devices else dev_to_fill(plan)
+    if dev >= 0 and dev not in ready:
+        ready |= _dev_pieces(plan, held)
+    sources.dev_filled = dev in ready
+    made: list[Pieces] = []
     for index, mount in enumerate(plan.mounts):
-        pieces: tuple[Piece, ...] = ()
-        if mount.flags & _BIND and in_order and not is_mapped(plan):
+        pieces: Pieces = ()
+        if index in ready:
+            pieces = ready[index] if common is None else tuple(_renewed(piece, held) for piece in ready[index])
+        elif mount.flags & _BIND and in_order and not is_mapped(plan):
             pass
         elif mount.flags & _BIND:
             pieces = _bind_pieces(mount, plan.root, optional.get(mount.target, -1), held)
         elif mount.by_parent:
             pieces = (_made_piece(plan, mount, held),)
-        elif mount.fstype in {"cgroup", "cgroup2"}:
+        elif mount.fstype in _CGROUP:
             pieces = _cgroup_pieces(plan, mount, cgroup, held)
-        elif index == dev:
-            dev_fd = _held(held, fill_dev(plan, mount))
-            pieces = (Piece("", dev_fd),)
-            sources.dev_filled = True
-        elif dev_fd >= 0 and _lies_in_dev(plan, index):
-            fd = _held(held, make_mount(mount))
-            pieces = (Piece("", fd, is_attached=_attach_early(fd, dev_fd, mount.target.rpartition("/")[2])),)
         made.append(pieces)
     sources.mounts = tuple(made)
     if plan.masked_paths:
@@ -77,7 +135,35 @@ def prepare_sources(plan: LaunchPlan, cgroup: Cgroup | None, held: ExitStack, *,
     return sources
 
 
-def _bind_pieces(mount: MountPlan, root: RootPlan, optional_fd: int, held: ExitStack) -> tuple[Piece, ...]:
+def _renewed(piece: Piece, held: ExitStack) -> Piece:
+    """What was made before the root, with a mount id behind it: by those mountinfo and df(1) list."""
+    return piece if piece.is_attached else replace(piece, fd=_held(held, renew(piece.fd)))
+
+
+def _dev_pieces(plan: LaunchPlan, held: ExitStack) -> dict[int, Pieces]:
+    """The filled /dev and what lies in it, by index; nothing where the child has to make it."""
+    dev = dev_to_fill(plan)
+    if dev < 0:
+        return {}
+    dev_fd = _held(held, fill_dev(plan, plan.mounts[dev]))
+    pieces: dict[int, Pieces] = {dev: (Piece("", dev_fd),)}
+    for index in range(dev + 1, len(plan.mounts)):
+        if _lies_in_dev(plan, index):
+            mount = plan.mounts[index]
+            fd = _held(held, make_mount(mount))
+            pieces[index] = (Piece("", fd, is_attached=_attach_early(fd, dev_fd, mount.target.rpartition("/")[2])),)
+    return pieces
+
+
+def _dev_key(plan: LaunchPlan) -> object:
+    """What the pieces of /dev depend on."""
+    dev = dev_to_fill(plan)
+    lying = [plan.mounts[index] for index in range(dev + 1, len(plan.mounts)) if _lies_in_dev(plan, index)]
+    devices = [device for device in plan.devices if is_filled(device, plan)]
+    return dev >= 0 and plan.mounts[dev], lying, devices, mount_points_of_dev(plan)
+
+
+def _bind_pieces(mount: MountPlan, root: RootPlan, optional_fd: int, held: ExitStack) -> Pieces:
     """The bind; for one that may be left out `optional_fd`, which is ready as it is, or nothing."""
     if mount.optional:
         return (Piece("", optional_fd, is_directory=False),) if optional_fd >= 0 else ()
@@ -174,7 +260,7 @@ def _apply_idmap(fd: int, mount: MountPlan) -> None:
         os.close(userns_fd)
 
 
-def _cgroup_pieces(plan: LaunchPlan, mount: MountPlan, cgroup: Cgroup | None, held: ExitStack) -> tuple[Piece, ...]:
+def _cgroup_pieces(plan: LaunchPlan, mount: MountPlan, cgroup: Cgroup | None, held: ExitStack) -> Pieces:
     """The container's own directory of the unified tree, or a tmpfs and below it one of every hierarchy."""
     host = hierarchies()
     if cgroup is not None:

@@ -35,7 +35,7 @@ from sampan.linux.statfs import Magic, filesystem_type
 from sampan.runtime.child import Child, Piece
 from sampan.runtime.copy_up import copy_up
 from sampan.runtime.dev import dev_links, is_filled, make_device
-from sampan.runtime.filesystems import make_mount
+from sampan.runtime.filesystems import make_mount, renew
 from sampan.runtime.handshake import Say, describe
 from sampan.runtime.launch_plan import DevicePlan, MountPlan
 from sampan.runtime.prepare import open_bind
@@ -49,6 +49,7 @@ _PRIVATE = int(MountFlag.PRIVATE)
 _ATTR_RDONLY = int(MountAttr.RDONLY)
 _NEWNS = 0x00020000
 _ORDINARY = frozenset({"proc", "sys", "dev"})
+_OWN = frozenset({"proc", "mqueue"})
 # What may be mounted inside procfs: files that lxcfs and its like replace, and two that CRIU and FIPS setups need.
 _INSIDE_PROC = frozenset(
     f"proc/{name}"
@@ -95,6 +96,17 @@ def mount_filesystems(child: Child) -> None:
             raise OSError(
                 error.errno, f"mount {mount.source or mount.fstype} on {mount.target}: {describe(error)}"
             ) from None
+
+
+def make_own_filesystems(child: Child) -> None:
+    """Make those of the model's mounts that belong to the child's namespaces, before it is known where they go.
+
+    A sysfs shows the network namespace that it is made in, so it waits where that is joined later.
+    """
+    joins_network = any(join.kind == "net" for join in child.plan.namespaces.join)
+    for mount in child.plan.mounts:
+        if mount.fstype in _OWN or (mount.fstype == "sysfs" and not joins_network):
+            child.made.append((mount, make_mount(mount)))
 
 
 def make_devices(child: Child) -> None:
@@ -195,6 +207,10 @@ def _make_piece(child: Child, mount: MountPlan) -> Piece:
     if mount.flags & _BIND:
         fd = open_bind(mount, child.plan.root)
         return Piece("", fd, is_directory=stat.S_ISDIR(os.fstat(fd).st_mode))
+    for index, (known, fd) in enumerate(child.made):
+        if known == mount:
+            del child.made[index]
+            return Piece("", renew(fd))
     return Piece("", make_mount(mount))
 
 

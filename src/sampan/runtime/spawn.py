@@ -15,7 +15,6 @@ from contextlib import ExitStack
 
 from sampan.errors import InvalidArgument
 from sampan.linux import process
-from sampan.linux.loopback import wake_loopback
 from sampan.linux.namespace import (
     KINDS,
     CloneFlag,
@@ -32,32 +31,11 @@ _NUMBER = struct.Struct("=i")
 _ORDER = ("net", "ipc", "uts", "pid", "time", "user")
 
 
-def make_spare_network() -> int:
-    """A descriptor of a new network namespace that nobody is in, its loopback up; for a later `spawn`."""
-    own = open_namespace("self", "net")
-    try:
-        unshare(CloneFlag.NEWNET)
-        try:
-            wake_loopback()
-            return open_namespace("self", "net")
-        finally:
-            setns(own, CloneFlag.NEWNET)
-    finally:
-        os.close(own)
-
-
-def takes_spare_network(namespaces: NamespacesPlan) -> bool:
-    """Whether a network namespace made ahead is as good as a new one: it is the caller's own user namespace's."""
-    is_mapped = "user" in namespaces.new or any(join.kind == "user" for join in namespaces.join)
-    return "net" in namespaces.new and not is_mapped
-
-
-def spawn(namespaces: NamespacesPlan, cgroup_fd: int = -1, spare_network: int = -1) -> tuple[int, int]:
+def spawn(namespaces: NamespacesPlan, cgroup_fd: int = -1) -> tuple[int, int]:
     """Clone a child: (pid, pidfd) in the parent, (0, -1) in the child; single-threaded callers only.
 
     The child is in all namespaces of the plan but those of open_joined and a new cgroup namespace, which is unshared
-    inside the right cgroup. With `spare_network` (see takes_spare_network) the new network namespace is that one. When
-    this raises, the caller is in its own namespaces.
+    inside the right cgroup. When this raises, the caller is in its own namespaces.
     """
     flags = _new_flags(namespaces)
     joins = _in_order(namespaces.join)
@@ -66,10 +44,6 @@ def spawn(namespaces: NamespacesPlan, cgroup_fd: int = -1, spare_network: int = 
     back = ExitStack()
     with back:
         _enter(namespaces, joins, back)
-        if spare_network >= 0:
-            _remember("net", back)
-            setns(spare_network, CloneFlag.NEWNET)
-            flags &= ~int(CloneFlag.NEWNET)
         pid, pidfd = clone3(flags, cgroup_fd=cgroup_fd)
         if pid == 0:
             back.pop_all()  # the way back is the parent's alone
@@ -77,9 +51,17 @@ def spawn(namespaces: NamespacesPlan, cgroup_fd: int = -1, spare_network: int = 
 
 
 def open_joined(namespaces: NamespacesPlan, kind: str) -> int:
-    """A descriptor of a namespace that waits for the child to join it ("mnt", "cgroup"), or -1."""
-    path = next((join.path for join in namespaces.join if join.kind == kind), "")
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path else -1
+    """A descriptor of a namespace that waits for the child to join it ("mnt", "cgroup"; "net" of one ahead), or -1."""
+    path = path_joined(namespaces, kind)
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC) if path else -1
+    except OSError as error:
+        raise not_joined(kind, path, error) from None
+
+
+def path_joined(namespaces: NamespacesPlan, kind: str) -> str:
+    """The path of the namespace of this kind that is joined, or ""."""
+    return next((join.path for join in namespaces.join if join.kind == kind), "")
 
 
 def _new_flags(namespaces: NamespacesPlan) -> int:
@@ -106,16 +88,24 @@ def _enter(namespaces: NamespacesPlan, joins: list[tuple[str, str]], back: ExitS
                 _remember(kind, back)
             setns(fd, KINDS[kind])
         except OSError as error:
-            text = f"join {kind} namespace {path}: {os.strerror(error.errno or 0).lower()}"
-            raise OSError(error.errno, text) from None
+            raise not_joined(kind, path, error) from None
         finally:
             os.close(fd)
     if "time" in namespaces.new and namespaces.time_offsets:
         if back is not None:
             _remember("time", back)
         unshare(CloneFlag.NEWTIME)
-        offsets = [(offset.clock, offset.seconds, offset.nanoseconds) for offset in namespaces.time_offsets]
-        write_time_offsets("self", offsets)
+        set_time_offsets("self", namespaces)
+
+
+def set_time_offsets(pid: str, namespaces: NamespacesPlan) -> None:
+    """Write the plan's offsets for a namespace of the clocks that nobody has entered yet."""
+    write_time_offsets(pid, [(offset.clock, offset.seconds, offset.nanoseconds) for offset in namespaces.time_offsets])
+
+
+def not_joined(kind: str, path: str, error: OSError) -> OSError:
+    """The same error, which says what was to be joined."""
+    return OSError(error.errno, f"join {kind} namespace {path}: {os.strerror(error.errno or 0).lower()}")
 
 
 def _remember(kind: str, back: ExitStack) -> None:

@@ -18,6 +18,7 @@ from sampan.cgroup.group import Cgroup
 from sampan.errors import Kind
 from sampan.launcher.forking import serve
 from sampan.linux import process, terminal
+from sampan.linux.memory import Ranges
 from sampan.monitor import client, outlet
 from sampan.monitor.container import Launched, StdioEnds
 from sampan.runtime.handshake import Disconnected, StepFailed
@@ -73,8 +74,11 @@ def leave_mark(home: str, word: str) -> None:
 class PlainRuntime:
     """Forks; `LaunchPlan.bundle` is a directory where aborted and released containers leave a file that says so."""
 
-    def prepare(self, *, network: bool) -> None:
+    def prepare(self, model: LaunchPlan, pages: Ranges) -> None:
         """Nothing needs time."""
+
+    def drop(self) -> None:
+        """Nothing is there."""
 
     def launch(
         self, plan: LaunchPlan, stdio: StdioEnds | None, meanwhile: Callable[[Cgroup | None], None]

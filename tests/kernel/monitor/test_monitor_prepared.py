@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.kernel.monitor.conftest import PATIENCE_S, Harbour, Session, until
 
+from sampan.engine.ahead import Expectation
 from sampan.engine.monitors import Launcher
 from sampan.monitor import handle
 from sampan.monitor.protocol import Exited, OutOfMemory
@@ -105,7 +106,7 @@ def test_when_the_prepared_monitor_was_killed_another_is_forked(harbour: Harbour
     async def scene() -> list[int]:
         told = Told()
         connection, popen = harbour.spawn()
-        launcher = Launcher(lambda: (popen.pid, connection))
+        launcher = Launcher(lambda: (popen.pid, connection), Expectation(lambda name: str(harbour.directory / name)))
         launcher.warm()
         deadline = time.monotonic() + PATIENCE_S
         while not (waiting := children(popen.pid)):

@@ -1,0 +1,72 @@
+"""What a child does that was cloned ahead of its plan: the first of init's steps, the wait, and then the others.
+
+As in `init`, nothing is imported from clone to execve. Apart from that table, because `sampan-runtime` never has such a
+child, and what unpickles a plan would cost it time.
+"""
+
+from __future__ import annotations
+
+import _pickle
+import os
+from contextlib import suppress
+
+from sampan.linux.memory import populate
+from sampan.linux.namespace import CloneFlag, setns, unshare
+from sampan.runtime import init
+from sampan.runtime.child import Child
+from sampan.runtime.handshake import Say
+from sampan.runtime.rootfs import isolate_mounts, make_own_filesystems
+from sampan.runtime.security import new_keyring
+from sampan.runtime.spawn import not_joined, path_joined, set_time_offsets
+
+
+def await_plan(child: Child) -> None:
+    """Be ready for a plan, hear it, and take what comes with it; its descriptors have other numbers here."""
+    with suppress(OSError):
+        populate(child.pages)
+    (fd,) = child.channel.expect(Say.PLAN).descriptors
+    child.plan = _pickle.loads(os.pread(fd, os.fstat(fd).st_size, 0))
+    os.close(fd)
+    child.process = child.plan.process
+    heard = child.channel.expect(Say.SOURCES)
+    sent, sources, stdio, network_fd, child.die_with_parent = _pickle.loads("\0".join(heard.words).encode("latin-1"))
+    numbers = dict(zip(sent, heard.descriptors, strict=True))
+    child.sources = sources.renumbered(numbers)
+    child.stdio = stdio and tuple(numbers.get(fd, fd) for fd in stdio)
+    child.network_fd = numbers.get(network_fd, -1)
+
+
+def set_clocks(child: Child) -> None:
+    """Make the namespace of the clocks, which the program enters; who is cloned with a plan is born in it."""
+    if "time" in child.plan.namespaces.new:
+        unshare(CloneFlag.NEWTIME)
+        if child.plan.namespaces.time_offsets:
+            set_time_offsets("self", child.plan.namespaces)
+
+
+def join_network(child: Child) -> None:
+    """Enter the network namespace that the plan names, which who is cloned with a plan is born in."""
+    if child.network_fd >= 0:
+        try:
+            setns(child.network_fd, CloneFlag.NEWNET)
+        except OSError as error:
+            raise not_joined("net", path_joined(child.plan.namespaces, "net"), error) from None
+        os.close(child.network_fd)
+
+
+AHEAD_STEPS: tuple[init.Step, ...] = (
+    init.shut_descriptors,
+    init.reset_signals,
+    init.start_session,
+    init.join_cgroup,
+    init.enter_cgroup_namespace,
+    init.set_up_loopback,
+    isolate_mounts,
+    make_own_filesystems,
+    await_plan,
+    set_clocks,
+    join_network,
+    new_keyring,
+    init.wait_for_birth,
+    *init.MAKE,
+)
