@@ -12,6 +12,8 @@ from sampan.cgroup.directory import Directory
 from sampan.cgroup.host import Hierarchy, Host
 from sampan.cgroup.writing import Batch, refusal
 
+_IN_EACH = "cgroup.procs"  # of either version
+
 
 def require_files(host: Host, batches: list[Batch]) -> None:
     """NotImplementedHere for the first write of which no file exists, as far as can be seen."""
@@ -24,7 +26,9 @@ def require_files(host: Host, batches: list[Batch]) -> None:
             if write.controller not in samples:
                 samples[write.controller] = _sample(hierarchy, write.controller)
             sample = samples[write.controller]
-            if sample is not None and not any(sample.has(file) for file, _ in write.choices):
+            if sample is None or any(sample.has(file) for file, _ in write.choices):
+                continue
+            if sample.has(_IN_EACH):  # else it has been removed since it was found, with all its files
                 raise refusal(write, FileNotFoundError())
     finally:
         for sample in samples.values():
