@@ -197,7 +197,10 @@ class Worker:
 
 
 class Launcher:
-    """The engine's way: the launcher forks a monitor, which launches, serves, writes the exit record and releases."""
+    """The engine's way: the launcher forks a monitor, which launches, serves, writes the exit record and releases.
+
+    As with `run --rm` the record is not waited for by the disk, since nothing of the container stays.
+    """
 
     def __init__(self, plan: Any, directory: Path) -> None:
         from sampan.launcher.spawn import spawn_launcher
@@ -226,7 +229,7 @@ class Launcher:
         self._number += 1
         home = self._directory / f"ship{self._number}"
         home.mkdir()
-        whole = MonitorPlan(self._plan, str(home), str(home), LogPlan("json-file", str(home / "log")))
+        whole = MonitorPlan(self._plan, str(home), str(home), LogPlan("json-file", str(home / "log")), durable=False)
         before = self._cpu()
         started = time.perf_counter()
         monitor = self._spare

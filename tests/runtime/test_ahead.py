@@ -11,16 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.runtime.conftest import BIND, READ_ONLY, Boat, cgroup_directories, output
+from tests.runtime.conftest import BIND, CAPABILITIES, READ_ONLY, Boat, cgroup_directories, output
 from tests.waiting import until
 
 from sampan.cgroup.limits import DeviceRule, Limits
-from sampan.linux import process
+from sampan.linux import capability, process
 from sampan.linux.namespace import CloneFlag, unshare
 from sampan.runtime.ahead import Ahead, make_ahead, model_of
 from sampan.runtime.handshake import StepFailed
 from sampan.runtime.launch import Stdio, launch, release
-from sampan.runtime.launch_plan import CgroupPlan, LaunchPlan, MountPlan, NamespaceJoin, RootPlan
+from sampan.runtime.launch_plan import (
+    CapabilitiesPlan,
+    CgroupPlan,
+    HookPlan,
+    HooksPlan,
+    LaunchPlan,
+    MountPlan,
+    NamespaceJoin,
+    RootPlan,
+)
 
 if TYPE_CHECKING:
     from sampan.runtime.launched import Launched
@@ -154,7 +163,21 @@ def joining(boat: Boat, plan: LaunchPlan) -> LaunchPlan:
     return replace(plan, namespaces=boat.namespaces("ipc", join=join))
 
 
-@pytest.mark.parametrize("change", [other_id, other_namespaces, of_a_user_namespace, joining])
+def with_more_capabilities(_boat: Boat, plan: LaunchPlan) -> LaunchPlan:
+    sets = CapabilitiesPlan(
+        CAPABILITIES | 1 << capability.NAMES.index("CAP_SYS_ADMIN"), CAPABILITIES, CAPABILITIES, 0, 0
+    )
+    return replace(plan, process=replace(plan.process, capabilities=sets))
+
+
+def with_hooks(boat: Boat, plan: LaunchPlan) -> LaunchPlan:
+    hook = HookPlan("/bin/sh", ("sh", "-c", f"grep CapBnd /proc/self/status > {boat.directory}/bounding"))
+    return replace(plan, hooks=HooksPlan(create_container=(hook,)))
+
+
+@pytest.mark.parametrize(
+    "change", [other_id, other_namespaces, of_a_user_namespace, joining, with_more_capabilities, with_hooks]
+)
 def test_a_plan_that_it_does_not_suit_gets_a_child_of_its_own(
     boat: Boat, change: Callable[[Boat, LaunchPlan], LaunchPlan]
 ) -> None:
@@ -167,6 +190,14 @@ def test_a_plan_that_it_does_not_suit_gets_a_child_of_its_own(
         return lines, os.path.exists(f"/proc/{ahead.pid}")
 
     assert boat.call(lambda: kept_in_order(act)) == (["here"], False)
+
+
+def test_it_has_fewer_capabilities_than_its_model_where_the_plan_says_so(boat: Boat) -> None:
+    model = boat.plan("grep CapBnd /proc/self/status")
+    none = CapabilitiesPlan(1, 1, 1, 0, 0)
+    plan = replace(model, process=replace(model.process, capabilities=none))
+    lines = boat.call(lambda: kept_in_order(lambda: lines_of(boat, plan, waiting_for(model))))
+    assert [line.split()[1].lstrip("0") for line in lines] == ["1"]
 
 
 def test_one_that_was_killed_is_made_anew(boat: Boat) -> None:

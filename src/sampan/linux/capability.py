@@ -132,10 +132,14 @@ def get_bounding() -> int:
     return mask
 
 
-def drop_bounding(keep_mask: int) -> None:
-    """Drop from the bounding set all that is not in `keep_mask`, whatever the kernel knows (PR_CAPBSET_DROP)."""
+def drop_bounding(keep_mask: int, of: int = -1) -> None:
+    """Drop from the bounding set all that is not in `keep_mask`, whatever the kernel knows (PR_CAPBSET_DROP).
+
+    `of` is what is known to be in it.
+    """
+    too_many = of & ~keep_mask
     for number in range(_MOST):
-        if keep_mask >> number & 1:
+        if not too_many >> number & 1:
             continue
         try:
             prctl(_PR_CAPBSET_DROP, number)

@@ -24,7 +24,7 @@ from sampan.runtime import init
 from sampan.runtime.ahead_steps import AHEAD_STEPS
 from sampan.runtime.child import Child, foreign_ranges
 from sampan.runtime.handshake import Channel, Say
-from sampan.runtime.launch_plan import CgroupPlan, LaunchPlan, NamespacesPlan, ProcessPlan, RootPlan
+from sampan.runtime.launch_plan import CapabilitiesPlan, CgroupPlan, LaunchPlan, NamespacesPlan, ProcessPlan, RootPlan
 from sampan.runtime.launched import end_process, shut_caller
 from sampan.runtime.prepare import Common, is_common, prepare_common
 from sampan.runtime.spawn import spawn
@@ -34,7 +34,6 @@ _NEVER = frozenset({"user"})  # it is made from what only the plan says
 # A process that has made a clocks' namespace for its children enters it at execve since then (fs/exec.c).
 _CLOCKS_AT_EXECVE = (6, 3)
 _MOST_DESCRIPTORS = 200  # SCM_MAX_FD is 253
-_NOBODY = ProcessPlan((), ())
 
 
 @dataclass(slots=True)
@@ -52,14 +51,14 @@ class Ahead:
 
     def suits(self, plan: LaunchPlan) -> bool:
         """Whether a container of this plan can be made of the child, which lives and waits."""
-        model = model_of(plan, plan.id)
         return (
-            model is not None
-            and plan.id == self.model.id
+            plan.id == self.model.id
+            and _has_model(plan)
             and plan.cgroup is not None
-            and self.model.cgroup is not None
-            and plan.cgroup.path == self.model.cgroup.path
+            and plan.cgroup.path == self.cgroup.path
             and _kinds(plan.namespaces) == _kinds(self.model.namespaces)
+            and not _bounding(plan) & ~_bounding(self.model)  # what was dropped does not come back
+            and not plan.hooks.create_container  # they would lack it as well
             and not (plan.init and plan.namespaces.time_offsets)  # pid 1 never comes to an execve
             and not self.channel.wait(0)  # it says nothing unasked, unless that it failed
         )
@@ -104,22 +103,15 @@ def model_of(plan: LaunchPlan, container_id: str) -> LaunchPlan | None:
 
     It holds nothing of the program, of its environment or of its files.
     """
-    names = plan.namespaces
-    if (
-        plan.cgroup is None
-        or not plan.cgroup.path.endswith(f"/{plan.id}")
-        or not names.new >= _ITS_OWN
-        or names.new & _NEVER
-        or any(join.kind != "net" for join in names.join)
-        or ("time" in names.new and not _enters_clocks_at_execve())
-    ):
+    if plan.cgroup is None or not _has_model(plan):
         return None
+    names = plan.namespaces
     parent = plan.cgroup.path.removesuffix(plan.id)
     return LaunchPlan(
         container_id,
         "",
         RootPlan("/"),
-        _NOBODY,
+        ProcessPlan((), (), capabilities=CapabilitiesPlan(_bounding(plan))),
         NamespacesPlan(names.new, names.join),
         CgroupPlan(f"{parent}{container_id}", Limits(devices=plan.cgroup.limits.devices)),
         mounts=tuple(mount for mount in plan.mounts if is_common(mount)),
@@ -162,6 +154,22 @@ def make_ahead(model: LaunchPlan, pages: Ranges = ()) -> Ahead:
         finally:
             restore_signals(before)
         return Ahead(model, cgroup, common, channel, pid, pidfd, held.pop_all(), undo.pop_all())
+
+
+def _has_model(plan: LaunchPlan) -> bool:
+    names = plan.namespaces
+    return not (
+        plan.cgroup is None
+        or not plan.cgroup.path.endswith(f"/{plan.id}")
+        or not names.new >= _ITS_OWN
+        or names.new & _NEVER
+        or any(join.kind != "net" for join in names.join)
+        or ("time" in names.new and not _enters_clocks_at_execve())
+    )
+
+
+def _bounding(plan: LaunchPlan) -> int:
+    return plan.process.capabilities.bounding if plan.process.capabilities else 0
 
 
 def _enters_clocks_at_execve() -> bool:

@@ -16,7 +16,7 @@ from sampan.runtime import init
 from sampan.runtime.child import Child
 from sampan.runtime.handshake import Say
 from sampan.runtime.rootfs import isolate_mounts, make_own_filesystems
-from sampan.runtime.security import new_keyring
+from sampan.runtime.security import drop_bounding_set, new_keyring
 from sampan.runtime.spawn import not_joined, path_joined, set_time_offsets
 
 
@@ -63,6 +63,7 @@ AHEAD_STEPS: tuple[init.Step, ...] = (
     init.set_up_loopback,
     isolate_mounts,
     make_own_filesystems,
+    drop_bounding_set,
     await_plan,
     set_clocks,
     join_network,

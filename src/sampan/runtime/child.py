@@ -113,6 +113,7 @@ class Child:
     devpts_fd: int = -1
     identity: Identity = Identity(0, 0)
     environment: tuple[str, ...] = ()
+    bounding: int = -1  # the capabilities that are in the bounding set, as far as it is known
     program: str = ""
     cwd_open: bool = False
     refused_rlimits: tuple[int, ...] = ()

@@ -128,8 +128,9 @@ def release(cgroup_path: str) -> None:
 
 
 def prepare_caller(start: Start) -> None:
-    """Shut the caller, and know the kinds of namespaces asked for."""
-    shut_caller()
+    """Shut the caller, unless that was done for the child that is there, and know the kinds of namespaces asked for."""
+    if start.ahead is None:
+        shut_caller()
     check_kinds(start.plan.namespaces)
 
 

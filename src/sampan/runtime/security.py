@@ -120,7 +120,9 @@ def _apply_label(child: Child, text: str, what: str) -> None:
 def drop_bounding_set(child: Child) -> None:
     """Take from the bounding set what the program must never have; needs CAP_SETPCAP, so before the ids change."""
     capability.clear_ambient()
-    capability.drop_bounding(_sets(child).bounding)
+    wanted = _sets(child).bounding
+    capability.drop_bounding(wanted, of=child.bounding)
+    child.bounding &= wanted
 
 
 def become_user(child: Child) -> None:
