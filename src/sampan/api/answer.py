@@ -11,7 +11,7 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
-from aiohttp.http_writer import HttpVersion10, HttpVersion11
+from aiohttp.http_writer import HttpVersion, HttpVersion10, HttpVersion11
 
 from sampan.api.headers import HEADERS
 
@@ -39,25 +39,24 @@ class Answer(web.StreamResponse):
             self._keep_alive = request.keep_alive
         writer = request.writer
         self._eof_sent = True
-        await writer.write(self._head(request) + (b"" if request.method == "HEAD" else self.content))
+        await writer.write(self.whole(request.method, request.version, keep_alive=bool(self._keep_alive)))
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to be sent."""
 
-    def _head(self, request: web.BaseRequest) -> bytes:
-        version = request.version
-        lines = [f"HTTP/{version.major}.{version.minor} {self.status} {self.reason}\r\n"]
-        if self._type:
-            lines.append(f"Content-Type: {self._type}\r\n")
-        lines.append(_FIXED)
+    def whole(self, method: str, version: HttpVersion, *, keep_alive: bool) -> bytes:
+        """Head and body, as they answer a request of this method and version of HTTP."""
+        kind = f"Content-Type: {self._type}\r\n" if self._type else ""
+        lines = [f"HTTP/{version[0]}.{version[1]} {self.status} {self.reason}\r\n{kind}{_FIXED}"]
         lines += [f"{name}: {value}\r\n" for name, value in self._more.items()]
         if self.status not in _WITHOUT_LENGTH:
             lines.append(f"Content-Length: {len(self.content)}\r\n")
         lines.append(f"Date: {rfc822_formatted_time()}\r\n")
-        if self._keep_alive and version == HttpVersion10:
+        if keep_alive and version == HttpVersion10:
             lines.append("Connection: keep-alive\r\n")
-        elif not self._keep_alive and version == HttpVersion11:
+        elif not keep_alive and version == HttpVersion11:
             lines.append("Connection: close\r\n")
         lines.append("\r\n")
-        return "".join(lines).encode()
+        head = "".join(lines).encode()
+        return head if method == "HEAD" else head + self.content

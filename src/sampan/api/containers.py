@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from sampan.api.call import Call, encode, nothing, parse_time, reply
 from sampan.api.container_config import bindings_from, device_from, from_create, mount_from, rate_from, resources_from
 from sampan.api.headers import HEADERS
 from sampan.api.services import Services
+from sampan.api.versions import Version
 from sampan.engine import links
 from sampan.engine.config import RestartPolicy
 from sampan.engine.container import ContainerRecord
@@ -69,13 +71,20 @@ def _health_word(services: Services, record: ContainerRecord) -> str:
 
 async def inspect(call: Call, services: Services) -> web.StreamResponse:
     """GET /containers/{name}/json."""
+    if not call.flag("size"):
+        return inspected(services, call.version, call.parameters)
     record = services.store.find(call.parameters["name"])
     exec_ids = services.execs.of_container(record.id)
     health = services.lifecycle.healths.of(record)
-    if not call.flag("size"):
-        return Answer(services.inspections.of(record, health, exec_ids, call.version))
     document = container_documents.inspect(record, services.layout, exec_ids, call.version, health)
     return reply(document | await _sizes(services, record))
+
+
+def inspected(services: Services, version: Version, parameters: Mapping[str, str]) -> Answer:
+    """What an inspect without sizes tells. Raises as `ContainerStore.find`."""
+    record = services.store.find(parameters["name"])
+    exec_ids = services.execs.of_container(record.id)
+    return Answer(services.inspections.of(record, services.lifecycle.healths.of(record), exec_ids, version))
 
 
 async def start(call: Call, services: Services) -> web.StreamResponse:

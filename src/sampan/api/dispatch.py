@@ -11,6 +11,7 @@ from aiohttp import web
 
 from sampan.api import failures, routes, versions
 from sampan.api.answer import Answer
+from sampan.api.at_once import AtOnce, Said, read
 from sampan.api.call import Call
 from sampan.api.headers import HEADERS
 from sampan.api.server import Handler, Hijacked, has_begun, is_last
@@ -44,6 +45,28 @@ def make_handler(services: Services) -> Handler:
         return response
 
     return handle
+
+
+def make_at_once(services: Services) -> AtOnce:
+    """What answers small questions as soon as they are there; what it cannot answer with 200 is `make_handler`'s."""
+
+    def at_once(data: bytes) -> Said | None:
+        question = read(data)
+        if question is None:
+            return None
+        try:
+            version, path = versions.split(question.target)
+            handler, parameters = routes.find(question.method, path)
+            known = routes.AT_ONCE.get(handler)
+            if known is None:
+                return None
+            answer = known(services, version, parameters)
+        except Exception:  # noqa: BLE001 -- the handler meets it again, and it is told there
+            return None
+        content = answer.whole(question.method, question.http, keep_alive=question.keep_alive)
+        return Said(content, question.keep_alive)
+
+    return at_once
 
 
 async def _to_its_end(work: Awaitable[web.StreamResponse]) -> web.StreamResponse:

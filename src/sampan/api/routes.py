@@ -6,7 +6,7 @@ A path's `{name}` matches up to the next slash, `{name:path}` further ones too (
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -30,8 +30,10 @@ from sampan.api import (
     volume_copies,
     volumes,
 )
+from sampan.api.answer import Answer
 from sampan.api.call import Call
 from sampan.api.services import Services
+from sampan.api.versions import Version
 from sampan.errors import NotFound
 
 Handler = Callable[[Call, Services], Awaitable[web.StreamResponse]]
@@ -43,7 +45,7 @@ def _rows(text: str, handler: Handler) -> list[tuple[str, str, Handler]]:
 
 TABLE: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/_ping", system.ping),
-    ("HEAD", "/_ping", system.ping),
+    ("HEAD", "/_ping", system.head_ping),
     ("GET", "/version", system.version),
     ("GET", "/info", info.info),
     ("GET", "/events", system.events),
@@ -147,6 +149,14 @@ TO_THEIR_END: frozenset[Handler] = frozenset(
     }
 )
 
+# What is known without waiting for anything, as it is told when the request asks for nothing but its path.
+AT_ONCE: Mapping[Handler, Callable[[Services, Version, Mapping[str, str]], Answer]] = {
+    system.ping: system.pong,
+    system.head_ping: system.head_pong,
+    containers.inspect: containers.inspected,
+    streams.exec_inspect: streams.exec_inspected,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -167,19 +177,27 @@ def _kind(path: str) -> tuple[str, str]:
     return words[1] if len(words) > 1 else "", words[-1]
 
 
-_NUMBER = itemgetter(0)  # the table's order decides
-_ROUTES: dict[tuple[str, str, str], list[tuple[int, Route]]] = {}
-for _number, (_method, _path, _handler) in enumerate(TABLE):
-    _first, _last = _kind(_path)
-    _key = (_method, _first, "" if _last.startswith("{") else _last)
-    _ROUTES.setdefault(_key, []).append((_number, Route(_compile(_path), _handler)))
+def _index() -> dict[tuple[str, str, str], tuple[Route, ...]]:
+    """The routes by method, first word and last; "" is any last word that is not an index of its own."""
+    found: dict[tuple[str, str, str], list[tuple[int, Route]]] = {}
+    for number, (method, path, handler) in enumerate(TABLE):
+        first, last = _kind(path)
+        key = (method, first, "" if last.startswith("{") else last)
+        found.setdefault(key, []).append((number, Route(_compile(path), handler)))
+    for (method, first, last), rows in found.items():
+        if last:  # a name can be the same word
+            rows.extend(found.get((method, first, ""), ()))
+    # the table's order decides
+    return {key: tuple(route for _, route in sorted(rows, key=itemgetter(0))) for key, rows in found.items()}
+
+
+_ROUTES = _index()
 
 
 def find(method: str, path: str) -> tuple[Handler, dict[str, str]]:
     """The handler of a path, and what its names stand for. Raises NotFound, as moby's router answers."""
     first, last = _kind(path)
-    found = [*_ROUTES.get((method, first, last), ()), *_ROUTES.get((method, first, ""), ())]
-    for _, route in sorted(found, key=_NUMBER):
+    for route in _ROUTES.get((method, first, last)) or _ROUTES.get((method, first, ""), ()):
         match = route.pattern.fullmatch(path)
         if match:
             return route.handler, match.groupdict()

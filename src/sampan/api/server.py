@@ -22,8 +22,10 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from sampan.api import failures
+from sampan.api.at_once import AtOnce, nothing
 from sampan.api.bodies import BODY_HEADER, SocketBody, marked
 from sampan.api.call import reply
+from sampan.api.door import Door
 from sampan.api.unread import wait_until_read
 from sampan.errors import SystemFailure
 
@@ -58,18 +60,11 @@ class Connection(RequestHandler):
         self.body_taken = False  # what comes is for a thread; what goes is the loop's
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Log who it is, and turn away who comes when there are too many."""
+        """Turn away who comes when there are too many; who comes through a door has been admitted there."""
         super().connection_made(transport)
-        if log.isEnabledFor(logging.DEBUG):
-            own = transport.get_extra_info("socket")
-            log.debug("a connection from %s", peer(own) if own else "nowhere")
         manager = self._manager
-        if not isinstance(manager, Server) or manager.count <= _FEW:
-            return
-        if manager.count > most_connections() and self.transport is not None:
-            log.warning("more than %d connections at a time: one is turned away", most_connections())
-            self.transport.write(_BUSY)
-            self.force_close()
+        if self.kind and isinstance(manager, Server) and self.transport is not None:
+            manager.admit(self.transport)
 
     @property
     def ssl_context(self) -> None:
@@ -89,8 +84,10 @@ class Connection(RequestHandler):
             super()._resume_transport_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Mark upgrade requests, then parse."""
+        """Answer what can be answered at once; else mark upgrade requests, then parse."""
         if self._head or self._at_a_boundary():
+            if not self._head and self._answer(data):
+                return
             data = self._head + data
             self._head = b""
             end = data.find(b"\r\n\r\n")
@@ -106,6 +103,23 @@ class Connection(RequestHandler):
         """Whether the next byte begins a request."""
         idle = self._current_request is None and not self._messages and not self._upgraded
         return idle and (self._last_body is None or self._last_body.is_eof())
+
+    def _answer(self, data: bytes) -> bool:
+        """Whether it was a small question, and the last answer had been read."""
+        idle = self._waiter is not None and not self._waiter.done() and not self._paused
+        manager, transport = self._manager, self.transport
+        if self.kind or not idle or self._close or self._force_close:
+            return False
+        if transport is None or transport.is_closing() or not isinstance(manager, Server):
+            return False
+        said = manager.at_once(data)
+        if said is None:
+            return False
+        transport.write(said.content)
+        self._next_keepalive_close_time = self._loop.time() + HEAD_TIMEOUT_S
+        if not said.keep_alive:
+            transport.close()
+        return True
 
     def handle_error(
         self,
@@ -159,15 +173,19 @@ def _marked(data: bytes, end: int, *, may_take: bool) -> bytes:
 
 
 class Server(web.Server):
-    """Makes a Connection for each client."""
+    """Makes a Door for each client of a unix socket, a Connection for every other (`door.House`)."""
 
-    @property
-    def count(self) -> int:
-        """How many there are (`connections` copies them)."""
-        return len(self._connections)
+    def __init__(self, handler: Handler, at_once: AtOnce, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self.at_once = at_once
+        self.doors: set[Door] = set()
 
-    def __call__(self) -> RequestHandler:
+    def __call__(self) -> Door:  # type: ignore[override]
         """A new connection (asyncio's protocol factory)."""
+        return Door(self, self._loop, HEAD_TIMEOUT_S)
+
+    def inside(self) -> RequestHandler:
+        """What stands behind a door."""
         return self.remote("")
 
     def remote(self, kind: str) -> RequestHandler:
@@ -176,11 +194,31 @@ class Server(web.Server):
         made.kind = kind
         return made
 
+    def admit(self, transport: asyncio.Transport) -> bool:
+        """Log who it is; when there are too many it is told so, and its connection closed."""
+        if log.isEnabledFor(logging.DEBUG):
+            own = transport.get_extra_info("socket")
+            log.debug("a connection from %s", peer(own) if own else "nowhere")
+        count = len(self.doors) + len(self._connections)
+        if count <= _FEW or count <= most_connections():
+            return True
+        log.warning("more than %d connections at a time: one is turned away", most_connections())
+        transport.write(_BUSY)
+        transport.close()
+        return False
 
-def make_server(handler: Handler) -> Server:
-    """An aiohttp server whose every request goes to `handler`."""
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- its name is aiohttp's
+        """Close all of them."""
+        for door in list(self.doors):
+            door.close()
+        await super().shutdown(timeout)
+
+
+def make_server(handler: Handler, at_once: AtOnce = nothing) -> Server:
+    """An aiohttp server whose every request goes to `handler`, but those that `at_once` answers."""
     return Server(
         handler,
+        at_once,
         access_log=None,
         handler_cancellation=True,
         max_field_size=MAX_FIELD_BYTES,

@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -32,10 +32,24 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 async def ping(call: Call, services: Services) -> web.StreamResponse:
-    """GET and HEAD /_ping."""
-    del services
-    body = b"" if call.request.method == "HEAD" else b"OK"  # whose length is told as 0, as moby tells it
+    """GET /_ping."""
+    return pong(services, call.version, call.parameters)
+
+
+async def head_ping(call: Call, services: Services) -> web.StreamResponse:
+    """HEAD /_ping."""
+    return head_pong(services, call.version, call.parameters)
+
+
+def pong(services: Services, version: versions.Version, parameters: Mapping[str, str], body: bytes = b"OK") -> Answer:
+    """That somebody is here."""
+    del services, version, parameters
     return Answer(body, content_type="text/plain; charset=utf-8", headers=_PING_HEADERS)
+
+
+def head_pong(services: Services, version: versions.Version, parameters: Mapping[str, str]) -> Answer:
+    """The same without a word, whose length is told as 0, as moby tells it."""
+    return pong(services, version, parameters, b"")
 
 
 def _release() -> str:

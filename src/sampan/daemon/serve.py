@@ -12,7 +12,7 @@ import resource
 import signal
 import sys
 
-from sampan.api.dispatch import make_handler, wait_for_those_left_behind
+from sampan.api.dispatch import make_at_once, make_handler, wait_for_those_left_behind
 from sampan.api.listeners import Listeners
 from sampan.api.server import make_server
 from sampan.daemon.options import HELP, Options, parse
@@ -109,7 +109,7 @@ async def serve(options: Options) -> None:
     engine.services.builds.recover()
     engine.views.recovered()
     await engine.services.live_mounts.recover()
-    listeners = Listeners(make_server(make_handler(engine.services)), options.group)
+    listeners = Listeners(make_server(make_handler(engine.services), make_at_once(engine.services)), options.group)
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
