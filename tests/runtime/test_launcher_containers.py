@@ -304,12 +304,13 @@ def test_containers_outlive_a_launcher_that_is_killed(fleet: Fleet) -> None:
         plan = ExecPlan("e", fleet.boat.process("hostname"))
         assert ship.output(Attach("e"), functools.partial(ship.exec, plan)) == "boat\n"
         assert ship.hear(Exited).exec_id == "e"
+        log = Path(ship.plan.log.path)
+        until(lambda log=log: log.read_text().count("\n") > 5)  # type: ignore[misc]
         ship.say(Signal(signal.SIGKILL))
         assert ship.hear(Exited).code == 137
         with LogReader(ship.plan.log.path) as reader:
             numbers = [int(record.text) for record in reader.read()]
         assert numbers == list(range(1, len(numbers) + 1))
-        assert len(numbers) > 5
 
 
 def test_a_launcher_ends_with_its_daemon_and_monitors_do_not(fleet: Fleet) -> None:

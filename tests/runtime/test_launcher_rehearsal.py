@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from sampan.cgroup import hierarchies, open_cgroup
 from sampan.cgroup.limits import Limits
 from sampan.linux import process
@@ -16,8 +18,15 @@ from sampan.monitor.rehearsal import rehearse
 from sampan.runtime.launch_plan import CgroupPlan
 
 if TYPE_CHECKING:
-    import pytest
     from tests.runtime.conftest import Boat
+
+PREFIX = f"sampan-test-rehearsal-{os.getpid()}-"
+
+
+@pytest.fixture(autouse=True)
+def _own_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that launchers of other tests do not sweep, who may come between a cgroup and its first process."""
+    monkeypatch.setattr(rehearsal, "_PREFIX", PREFIX)
 
 
 def cgroup_exists(name: str) -> bool:
@@ -40,7 +49,7 @@ def test_its_container_comes_as_far_as_execve_and_leaves_nothing(boat: Boat, tmp
         for _ in range(3):
             rehearse(OciRuntime(), str(tmp_path / "here"))
         assert len(os.listdir("/proc/self/fd")) == descriptors
-        return told, os.listdir(tmp_path / "here"), cgroup_exists(f"sampan-rehearsal-{os.getpid()}")
+        return told, os.listdir(tmp_path / "here"), cgroup_exists(f"{PREFIX}{os.getpid()}")
 
     told, left, has_cgroup = boat.call(check)
     assert [(message.step, message.errno) for message in told if isinstance(message, Failed)] == [("execute", 8)] * 3
@@ -50,11 +59,11 @@ def test_its_container_comes_as_far_as_execve_and_leaves_nothing(boat: Boat, tmp
 
 def test_what_a_killed_rehearsal_left_is_removed_by_the_next(boat: Boat, tmp_path: Path) -> None:
     parent = tmp_path / "here"
-    left = parent / f"sampan-rehearsal-{ended_pid()}"
+    left = parent / f"{PREFIX}{ended_pid()}"
     (left / "work" / "work").mkdir(parents=True)
     (left / "state").mkdir()
     (left / "state" / "log").touch()
-    ours = parent / f"sampan-rehearsal-{os.getppid()}"
+    ours = parent / f"{PREFIX}{os.getppid()}"
     ours.mkdir()
     cgroup = open_cgroup(f"/{left.name}")
     cgroup.create()
@@ -73,7 +82,7 @@ def ended_pid() -> int:
 
 
 def test_a_cgroup_that_a_killed_rehearsal_left_alone_is_removed_too(boat: Boat, tmp_path: Path) -> None:
-    left, ours = (f"sampan-rehearsal-{pid}" for pid in (ended_pid(), os.getppid()))
+    left, ours = (f"{PREFIX}{pid}" for pid in (ended_pid(), os.getppid()))
     cgroups = [open_cgroup(f"/{name}") for name in (left, ours)]
     try:
         for cgroup in cgroups:
@@ -86,12 +95,8 @@ def test_a_cgroup_that_a_killed_rehearsal_left_alone_is_removed_too(boat: Boat, 
             cgroup.close()
 
 
-def test_a_cgroup_with_somebody_in_it_is_left_as_it_is(
-    boat: Boat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # a prefix that the launchers of other tests do not sweep: they could come between its making and its first process
-    monkeypatch.setattr(rehearsal, "_PREFIX", prefix := f"sampan-test-rehearsal-{os.getpid()}-")
-    name = f"{prefix}{ended_pid()}"  # as that of a launcher in another pid namespace looks from here
+def test_a_cgroup_with_somebody_in_it_is_left_as_it_is(boat: Boat, tmp_path: Path) -> None:
+    name = f"{PREFIX}{ended_pid()}"  # as that of a launcher in another pid namespace looks from here
     plan = boat.plan("exec sleep 600", cgroup=CgroupPlan(f"/{name}", Limits()))
 
     def check() -> tuple[bool, bool]:

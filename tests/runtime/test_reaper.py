@@ -28,7 +28,9 @@ def test_a_program_killed_by_a_signal_gives_128_and_the_signal(boat: Boat) -> No
 
 
 def test_orphans_are_reaped(boat: Boat) -> None:
-    script = "(sleep 0.1 & ); sleep 0.5; grep -l '^State:.Z' /proc/[0-9]*/status; echo none"
+    orphan = "(sleep 0.1 & echo $! > /orphan)"  # ended and not reaped it would be there as a zombie
+    wait = "i=0; while [ -e /proc/$(cat /orphan) ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done"
+    script = f"{orphan}; {wait}; grep -l '^State:.Z' /proc/[0-9]*/status; echo none"
     assert boat.run(boat.plan(script, init=True)).out == "none\n"
 
 
@@ -83,7 +85,7 @@ def test_the_reaper_is_shut(boat: Boat) -> None:
     def both() -> tuple[dict[str, str], str]:
         own = boat.process("sleep 100", uid=1000, gid=1000)
         launched = boat.start(boat.plan(own, init=True))
-        for _ in range(200):
+        for _ in range(6000):
             if not os.listdir(f"/proc/{launched.pid}/fd"):
                 break
             time.sleep(0.01)

@@ -124,7 +124,7 @@ def test_a_listener_gets_the_descriptor_and_the_state(boat: Boat) -> None:
     thread = listen(path, answers)
     plan = seccomp(Rule(("mkdir",), "SCMP_ACT_NOTIFY", None, ()), listener_path=str(path), metadata="rigging")
     outcome = boat.run(boat.plan(boat.process("mkdir /tmp/x; echo done", seccomp=plan)))
-    thread.join(10)
+    thread.join(60)
     assert "Cross-device link" in outcome.err or "Invalid cross-device link" in outcome.err
     state, request = answers
     assert (state["fds"], state["metadata"], state["received"]) == (["seccompFd"], "rigging", 1)
