@@ -42,7 +42,7 @@ MOST_WAITING = 1024  # packets for one monitor
 STEADY_S = 1.0  # a launcher that lived for less is not replaced before it is needed
 
 # How long after a start the next monitor is prepared: when that start, and others like it, have got the processors.
-_PREPARE_AFTER_S = 0.01
+_PREPARE_AFTER_S = 0.02
 # How long what was made for the next container is kept: its first process is as old as that for ps(1).
 _EXPECT_FOR_S = 2.0
 
