@@ -134,7 +134,7 @@ class Builder:
             context=context,
             graph=planned.graph,
             scope=planned.scope,
-            snapshots=Snapshots(self.images.layers),
+            snapshots=Snapshots(self.images.layers, self.caches.dispose),
             committer=committer,
             runner=self.runner,
             bases=self.bases,

@@ -21,8 +21,8 @@ from sampan.build.steps import StepEnd, StepMount, StepRequest
 from sampan.build.threads import away
 from sampan.build.workshop import Workshop
 from sampan.errors import Forbidden, InvalidArgument, NotImplementedHere
-from sampan.image.adopt import adopt
 from sampan.image.commit import commit_layer
+from sampan.image.layers import Layer
 
 _SCRIPT_DIRECTORY = "/dev/pipes"
 _ONLY_HEREDOC = re.compile(r"""\s*\d*<<-?(?:"[^"]*"|'[^']*'|[^\s"'<>|&;]+)\s*""")
@@ -116,8 +116,7 @@ class Commands:
                 raise _failed(words, end)
             keeps_container = not (request.remove or request.force_remove)
             upper = runner.upper(end.container_id)
-            take = commit_layer if keeps_container else adopt
-            layer = await away(lambda: take(upper, committer.images.layers, committer.hold, latest_mtime_s=latest_s))
+            layer = await away(lambda: self._take(upper, latest_s, keeps_container=keeps_container))
         except BaseException as error:
             if request.force_remove or isinstance(error, asyncio.CancelledError):
                 await self._remove(end.container_id)
@@ -141,6 +140,13 @@ class Commands:
     async def _remove(self, container_id: str) -> None:
         await self.workshop.runner.remove(container_id)
         self.tell(Removed(container_id))
+
+    def _take(self, upper: str, latest_s: int | None, *, keeps_container: bool) -> Layer:
+        """The layer of what a step wrote: its own directory, or a copy when the container is to stay as it is."""
+        hold, snapshots = self.workshop.committer.hold, self.workshop.snapshots
+        if keeps_container:
+            return commit_layer(upper, snapshots.layers, hold, latest_mtime_s=latest_s)
+        return snapshots.adopt(upper, hold, latest_s)
 
     async def _image_id(self, state: StageState) -> str:
         """The image to run on; scratch is made one."""

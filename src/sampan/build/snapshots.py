@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -40,9 +40,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Snapshots:
-    """Makes trees of layers, and layers of trees."""
+    """Makes trees of layers, and layers of trees. `dispose` frees the disk of a path, now or later in a thread."""
 
     layers: LayerStore
+    dispose: Callable[[str], None] = remove_tree
 
     @contextmanager
     def writable(self, diff_ids: Sequence[str]) -> Iterator[Snapshot]:
@@ -69,7 +70,11 @@ class Snapshots:
     def finish(self, snapshot: Snapshot, hold: Hold, latest_mtime_s: int | None = None) -> Layer:
         """The layer of what was changed. The tree is closed by that."""
         snapshot.close()
-        return adopt(snapshot.upper, self.layers, hold, latest_mtime_s=latest_mtime_s)
+        return self.adopt(snapshot.upper, hold, latest_mtime_s)
+
+    def adopt(self, upper: str, hold: Hold, latest_mtime_s: int | None = None) -> Layer:
+        """The layer of an upper directory that nobody writes to any more (`image.adopt`)."""
+        return adopt(upper, self.layers, hold, latest_mtime_s=latest_mtime_s, dispose=self.dispose)
 
     @contextmanager
     def readable(self, diff_ids: Sequence[str]) -> Iterator[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Callable
 
 from sampan.image.layers import Hold, Layer, LayerStore
 from sampan.image.pack import PackOptions, pack
@@ -22,11 +23,18 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BENEATH = int(Resolve.BENEATH | Resolve.NO_SYMLINKS)
 
 
-def adopt(upper: str, layers: LayerStore, hold: Hold, *, latest_mtime_s: int | None = None) -> Layer:
+def adopt(
+    upper: str,
+    layers: LayerStore,
+    hold: Hold,
+    *,
+    latest_mtime_s: int | None = None,
+    dispose: Callable[[str], None] = remove_tree,
+) -> Layer:
     """Make a layer of the directory `upper`, which is moved into the store; it has to be on the store's file system.
 
-    With `latest_mtime_s` (SOURCE_DATE_EPOCH) no file keeps a later time. Raises SystemFailure for a disk that is full;
-    nothing is left of `upper` then.
+    With `latest_mtime_s` (SOURCE_DATE_EPOCH) no file keeps a later time. A layer that is there already stays, and
+    `dispose` is given the new one. Raises SystemFailure for a disk that is full; nothing is left of `upper` then.
     """
     new = layers.begin()
     try:
@@ -42,7 +50,8 @@ def adopt(upper: str, layers: LayerStore, hold: Hold, *, latest_mtime_s: int | N
     except OSError as error:
         raise disk_failure("cannot make a layer of what a step wrote", error) from error
     finally:
-        remove_tree(new)
+        if os.path.lexists(new):
+            dispose(new)
     return layer
 
 

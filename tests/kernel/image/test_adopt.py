@@ -80,6 +80,18 @@ def test_a_second_tree_that_is_the_same_leaves_nothing(layers: LayerStore, tmp_p
     assert os.listdir(layers.path) == [first.diff_id.removeprefix("sha256:")]
 
 
+def test_a_tree_whose_layer_is_there_already_is_left_to_whoever_frees_the_disk(
+    layers: LayerStore, tmp_path: Path
+) -> None:
+    disposed: list[str] = []
+    with layers.hold() as hold:
+        adopt(make_upper(tmp_path / "one"), layers, hold, dispose=disposed.append)
+        assert disposed == []
+        adopt(make_upper(tmp_path / "two"), layers, hold, dispose=disposed.append)
+    assert [os.path.dirname(path) for path in disposed] == [layers.path]
+    assert os.path.isdir(disposed[0])
+
+
 def test_no_file_of_an_adopted_tree_is_later_than_the_epoch_that_is_asked_for(
     layers: LayerStore, tmp_path: Path
 ) -> None:
