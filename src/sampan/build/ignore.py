@@ -114,11 +114,6 @@ def read_ignore_file(data: bytes) -> IgnoreRules:
     return IgnoreRules(line for line in text.split("\n") if not line.startswith("#"))
 
 
-def ignore_files(dockerfile: str) -> tuple[str, str]:
-    """Where the rules may stand, the first that exists counts: beside the Dockerfile, then .dockerignore."""
-    return f"{dockerfile}.dockerignore", ".dockerignore"
-
-
 def _literal(path: str) -> str:
     return path.translate({ord(character): f"\\{character}" for character in "*?[]\\"})
 

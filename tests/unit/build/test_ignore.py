@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sampan.build.ignore import IgnoreRules, ignore_files, read_ignore_file
+from sampan.build.ignore import IgnoreRules, read_ignore_file
+from sampan.cli.building.context import ignore_files
 from sampan.errors import InvalidArgument
 
 

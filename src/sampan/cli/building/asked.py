@@ -6,12 +6,13 @@ import os
 from binascii import b2a_base64
 
 from sampan.cli.grammar import UsageError
-from sampan.cli.request.policy import read_ulimit
 from sampan.cli.settings import proxy_variables, settings
 from sampan.client.json_text import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from sampan.cli.building.context import Context
     from sampan.cli.grammar import Arguments
     from sampan.client.session import QueryValue
@@ -76,10 +77,18 @@ def query_of(arguments: Arguments, context: Context, host: str) -> dict[str, Que
     documents = {
         "buildargs": _build_args(arguments.items("build-arg"), host),
         "labels": _pairs("label", arguments.items("label")),
-        "ulimits": [read_ulimit(text) for text in arguments.items("ulimit")],
+        "ulimits": _ulimits(arguments.items("ulimit")),
     }
     query |= {key: dumps(value).decode() for key, value in documents.items() if value}
     return query
+
+
+def _ulimits(texts: list[str]) -> list[dict[str, Any]]:
+    if not texts:
+        return []
+    from sampan.cli.request.policy import read_ulimit
+
+    return [read_ulimit(text) for text in texts]
 
 
 def headers_of(arguments: Arguments) -> dict[str, str]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import posixpath
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 
-from sampan.build.ignore import IgnoreRules, ignore_files, read_ignore_file
 from sampan.cli.building.packing import pack_directory, pack_files
 from sampan.cli.grammar import Failure, UsageError
-from sampan.errors import InvalidArgument
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sampan.build.ignore import IgnoreRules
 
 _STEP = 1 << 18
 _HEAD = 512
@@ -24,19 +26,29 @@ _REMOTE = ("http://", "https://", "git://", "git@", "github.com/", "ssh://")
 _NAMES = ("Dockerfile", "dockerfile")
 
 
-@dataclass(frozen=True, slots=True)
 class Context:
     """What is sent: `body` in pieces (None when the daemon fetches `remote`), and the Dockerfile's name in it.
 
     `text` is the Dockerfile's content where it is known here, `shown` what messages call it.
     """
 
-    body: Iterator[bytes] | None
-    remote: str
-    dockerfile: str
-    shown: str
-    text: bytes | None
-    rules: IgnoreRules | None
+    __slots__ = ("body", "dockerfile", "remote", "rules", "shown", "text")
+
+    def __init__(
+        self,
+        body: Iterator[bytes] | None,
+        remote: str,
+        dockerfile: str,
+        shown: str,
+        text: bytes | None,
+        rules: IgnoreRules | None,
+    ) -> None:
+        self.body = body
+        self.remote = remote
+        self.dockerfile = dockerfile
+        self.shown = shown
+        self.text = text
+        self.rules = rules
 
 
 def find_context(where: str, dockerfile: str) -> Context:
@@ -125,14 +137,27 @@ def _dockerfile(root: str, dockerfile: str) -> tuple[str, bytes]:
 
 def _rules(root: str, dockerfile: str) -> tuple[IgnoreRules | None, str]:
     """The ignore rules that count, None when there are none, and the name of their file."""
-    for name in ignore_files(dockerfile) if dockerfile else (".dockerignore",):
+    for name in ignore_files(dockerfile):
         path = os.path.join(root, name)
         if os.path.isfile(path):
-            try:
-                return read_ignore_file(_read(path)), name
-            except InvalidArgument as error:
-                raise Failure(f"{path}: {error.sentence}", remedy=error.remedy) from None
+            return _read_rules(path), name
     return None, ".dockerignore"
+
+
+def ignore_files(dockerfile: str) -> tuple[str, ...]:
+    """Where the rules may stand, the first that exists counts: beside the Dockerfile, then .dockerignore."""
+    return (f"{dockerfile}.dockerignore", ".dockerignore") if dockerfile else (".dockerignore",)
+
+
+def _read_rules(path: str) -> IgnoreRules:
+    from sampan.cli.building.quickly import load
+
+    ignore, errors = load("sampan.build.ignore"), load("sampan.errors")
+    try:
+        rules: IgnoreRules = ignore.read_ignore_file(_read(path))
+    except errors.InvalidArgument as error:
+        raise Failure(f"{path}: {error.sentence}", remedy=error.remedy) from None
+    return rules
 
 
 def _read(path: str) -> bytes:

@@ -1,39 +1,48 @@
 """A directory as a tar archive in pieces: sorted, owned by root, without what ignore rules keep out.
 
 Names of one file stay one file. A file that changes while it is read is cut or filled to the size that was announced.
+Headers that are no more than ustar's fields are written here: `image.tar_write`, which has the rest and would write the
+same ones, takes as long to import as a small context to pack.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
-from sampan.build.ignore import IgnoreRules
 from sampan.cli.grammar import Failure
-from sampan.image.tar_entry import Entry, Kind
-from sampan.image.tar_write import END, encode_entry, padding
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from sampan.build.ignore import IgnoreRules
 
 _PIECE = 1 << 18
+_BLOCK = 512
+_END = bytes(2 * _BLOCK)
 _SECOND = 1_000_000_000
+_LONGEST_NAME = 100
+_MOST = 0o77777777777
+_FILE, _LINK, _SYMLINK, _DIRECTORY, _FIFO = b"0", b"1", b"2", b"5", b"6"
 
 
 def pack_files(files: Mapping[str, bytes]) -> Iterator[bytes]:
     """An archive of these files alone."""
-    yield b"".join(_given(files)) + END
+    yield b"".join(_given(files)) + _END
 
 
 def pack_directory(root: str, rules: IgnoreRules | None, extra: Mapping[str, bytes]) -> Iterator[bytes]:
     """An archive of what is below `root`, and of files given by content, which take the place of those below it."""
     packing = _Packing(root, rules, frozenset(extra))
     yield from _gathered([*_given(extra)], packing.below(""))
-    yield END
+    yield _END
 
 
 def compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The archive in gzip's format."""
+    import zlib
+
     deflate = zlib.compressobj(6, wbits=31)
     for piece in pieces:
         if data := deflate.compress(piece):
@@ -43,8 +52,8 @@ def compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _given(files: Mapping[str, bytes]) -> Iterator[bytes]:
     for name, content in files.items():
-        yield encode_entry(Entry(os.fsencode(name), Kind.FILE, size=len(content), payload=len(content)))
-        yield content + padding(len(content))
+        yield header(_FILE, os.fsencode(name), 0o644, size=len(content))
+        yield content + _padding(len(content))
 
 
 def _gathered(first: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -59,12 +68,42 @@ def _gathered(first: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
     yield b"".join(kept)
 
 
-@dataclass(slots=True)
+def header(flag: bytes, name: bytes, mode: int, *, size: int = 0, mtime_s: int = 0, link: bytes = b"") -> bytes:
+    """The header of an entry of root's, whose kind is a flag of ustar's."""
+    if flag == _DIRECTORY:
+        name += b"/"
+    is_plain = name.isascii() and link.isascii() and 0 <= mtime_s <= _MOST and size <= _MOST
+    if not is_plain or len(name) > _LONGEST_NAME or len(link) > _LONGEST_NAME:
+        return _full_header(flag, name, mode, size, mtime_s, link)
+    numbers = b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (mode, 0, 0, size, mtime_s)
+    before, after = name.ljust(100, b"\0") + numbers, flag + link.ljust(100, b"\0") + b"ustar\00000"
+    return before + b"%06o\0 " % (sum(before) + 8 * 0x20 + sum(after)) + after.ljust(_BLOCK - 156, b"\0")
+
+
+def _full_header(flag: bytes, name: bytes, mode: int, size: int, mtime_s: int, link: bytes) -> bytes:
+    from sampan.cli.building.quickly import load
+
+    entries, writing = load("sampan.image.tar_entry"), load("sampan.image.tar_write")
+    entry = entries.Entry(name, entries.KINDS[flag], mode, size=size, mtime_ns=mtime_s * _SECOND, link=link)
+    written: bytes = writing.encode_entry(entry)
+    return written
+
+
+def _padding(size: int) -> bytes:
+    """What follows `size` bytes of data up to a whole block."""
+    return bytes(-size % _BLOCK)
+
+
 class _Packing:
-    root: str
-    rules: IgnoreRules | None
-    replaced: frozenset[str]
-    seen: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    """What is packed, and which names its files had first."""
+
+    __slots__ = ("replaced", "root", "rules", "seen")
+
+    def __init__(self, root: str, rules: IgnoreRules | None, replaced: frozenset[str]) -> None:
+        self.root = root
+        self.rules = rules
+        self.replaced = replaced
+        self.seen: dict[tuple[int, int], bytes] = {}
 
     def below(self, directory: str) -> Iterator[bytes]:
         """Everything below a directory, named from the root."""
@@ -85,47 +124,39 @@ class _Packing:
                 yield from self.below(path)
 
     def _one(self, path: str, status: os.stat_result) -> Iterator[bytes]:
-        entry = Entry(
-            os.fsencode(path),
-            Kind.FILE,
-            mode=stat.S_IMODE(status.st_mode),
-            mtime_ns=int(status.st_mtime) * _SECOND,
-        )
+        name, mode, mtime_s = os.fsencode(path), stat.S_IMODE(status.st_mode), int(status.st_mtime)
         match stat.S_IFMT(status.st_mode):
             case stat.S_IFDIR:
-                entry.kind = Kind.DIRECTORY
+                yield header(_DIRECTORY, name, mode, mtime_s=mtime_s)
             case stat.S_IFLNK:
-                entry.kind, entry.link = Kind.SYMLINK, os.fsencode(os.readlink(os.path.join(self.root, path)))
+                link = os.fsencode(os.readlink(os.path.join(self.root, path)))
+                yield header(_SYMLINK, name, mode, mtime_s=mtime_s, link=link)
             case stat.S_IFREG:
-                yield from self._file(entry, path, status)
-                return
+                first = self.seen.setdefault((status.st_dev, status.st_ino), name) if status.st_nlink > 1 else name
+                if first != name:
+                    yield header(_LINK, name, mode, mtime_s=mtime_s, link=first)
+                else:
+                    yield from self._file(name, path, status)
             case stat.S_IFIFO:
-                entry.kind = Kind.FIFO
+                yield header(_FIFO, name, mode, mtime_s=mtime_s)
             case _:
                 return  # sockets and devices are no files to build from
-        yield encode_entry(entry)
 
-    def _file(self, entry: Entry, path: str, status: os.stat_result) -> Iterator[bytes]:
-        if status.st_nlink > 1:
-            first = self.seen.setdefault((status.st_dev, status.st_ino), entry.name)
-            if first != entry.name:
-                entry.kind, entry.link = Kind.LINK, first
-                yield encode_entry(entry)
-                return
+    def _file(self, name: bytes, path: str, status: os.stat_result) -> Iterator[bytes]:
         try:
             fd = os.open(os.path.join(self.root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise _unreadable(path, error) from error
         try:
-            entry.size = entry.payload = left = status.st_size
-            yield encode_entry(entry)
+            left = status.st_size
+            yield header(_FILE, name, stat.S_IMODE(status.st_mode), size=left, mtime_s=int(status.st_mtime))
             while left:
                 data = os.read(fd, min(left, _PIECE)) or bytes(min(left, _PIECE))
                 left -= len(data)
                 yield data
         finally:
             os.close(fd)
-        yield padding(status.st_size)
+        yield _padding(status.st_size)
 
 
 def _unreadable(path: str, error: OSError) -> Failure:

@@ -91,7 +91,6 @@ _PROGRESS = frozenset({"auto", "tty", "plain", "rawjson", "quiet"})
 
 def run(arguments: Arguments, session: Session) -> int:
     """Send the context, show how it goes, and say what came out."""
-    _import_quickly()
     from sampan.cli.building.context import find_context
 
     if arguments.text("progress") not in _PROGRESS:
@@ -116,22 +115,6 @@ def run(arguments: Arguments, session: Session) -> int:
     if not any(output.is_stream for output in outputs):
         _say(arguments, session, context, outcome, time.monotonic() - begun)
     return 0
-
-
-def _import_quickly() -> None:
-    """Import what each build needs with stand-ins for slow modules; whatever comes later gets the standard ones."""
-    if "dataclasses" in sys.modules:
-        return
-    from sampan.runtime import quick_dataclasses, quick_modules
-
-    __import__("zlib")  # at its import the stand-ins would give way
-    quick_modules.install()
-    quick_dataclasses.install()
-    try:
-        __import__("sampan.cli.building.context")
-    finally:
-        quick_modules.withdraw()
-        del sys.modules["dataclasses"]
 
 
 def _outputs(texts: list[str]) -> list[Output]:
@@ -211,12 +194,13 @@ def _build(arguments: Arguments, session: Session, context: Context, more: dict[
 
 
 def _view(how: str, out: TextIO) -> View:
-    from sampan.cli.building.plain import PlainView
-    from sampan.cli.building.silent import RawView, SilentView
+    if how in {"quiet", "rawjson"}:
+        from sampan.cli.building.silent import RawView, SilentView
 
-    if how == "quiet":
-        return SilentView()
-    return RawView(out) if how == "rawjson" else PlainView(out)
+        return RawView(out) if how == "rawjson" else SilentView()
+    from sampan.cli.building.plain import PlainView
+
+    return PlainView(out)
 
 
 def _fail(failure: dict[str, Any], context: Context) -> NoReturn:
