@@ -192,6 +192,13 @@ def test_a_plan_that_it_does_not_suit_gets_a_child_of_its_own(
     assert boat.call(lambda: kept_in_order(act)) == (["here"], False)
 
 
+def test_a_plan_without_rules_for_devices_may_use_what_its_model_must_not(boat: Boat) -> None:
+    plan = boat.plan("head -c1 /dev/zero >/dev/null && echo here")
+    rules = (DeviceRule(allow=False), DeviceRule(allow=True, kind="c", major=1, minor=3))
+    model = replace(plan, cgroup=CgroupPlan(f"/{plan.id}", Limits(devices=rules)))
+    assert boat.call(lambda: kept_in_order(lambda: lines_of(boat, plan, waiting_for(model)))) == ["here"]
+
+
 def test_it_has_fewer_capabilities_than_its_model_where_the_plan_says_so(boat: Boat) -> None:
     model = boat.plan("grep CapBnd /proc/self/status")
     none = CapabilitiesPlan(1, 1, 1, 0, 0)

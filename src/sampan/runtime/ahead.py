@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from sampan.cgroup import open_cgroup
 from sampan.cgroup.group import Cgroup
-from sampan.cgroup.limits import Limits
+from sampan.cgroup.limits import DeviceRule, Limits
 from sampan.linux import process
 from sampan.linux.memory import Ranges
 from sampan.linux.process import block_signals, restore_signals
@@ -51,7 +51,7 @@ class Ahead:
 
     def suits(self, plan: LaunchPlan) -> bool:
         """Whether a container of this plan can be made of the child, which lives and waits."""
-        return (
+        return bool(
             plan.id == self.model.id
             and _has_model(plan)
             and plan.cgroup is not None
@@ -59,14 +59,17 @@ class Ahead:
             and _kinds(plan.namespaces) == _kinds(self.model.namespaces)
             and not _bounding(plan) & ~_bounding(self.model)  # what was dropped does not come back
             and not plan.hooks.create_container  # they would lack it as well
+            and (plan.cgroup.limits.devices or not self._device_rules())  # no rules allow all
             and not (plan.init and plan.namespaces.time_offsets)  # pid 1 never comes to an execve
             and not self.channel.wait(0)  # it says nothing unasked, unless that it failed
         )
 
     def limits(self, wanted: Limits) -> Limits:
         """Those of the limits that the cgroup has not got yet."""
-        has = self.model.cgroup.limits.devices if self.model.cgroup is not None else ()
-        return replace(wanted, devices=()) if wanted.devices == has else wanted
+        return replace(wanted, devices=()) if wanted.devices == self._device_rules() else wanted
+
+    def _device_rules(self) -> tuple[DeviceRule, ...]:
+        return self.model.cgroup.limits.devices if self.model.cgroup is not None else ()
 
     def hand_plan(self, plan: LaunchPlan) -> None:
         """Tell the child what it is going to be; it can read that while its sources are made."""
