@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-from collections.abc import AsyncIterator
 
 import msgspec
 from aiohttp import web
 
 from sampan.api.call import Call, nothing, reply
-from sampan.api.headers import HEADERS
+from sampan.api.sending import send_parts
 from sampan.api.services import Services
 from sampan.api.uploads import arriving
 from sampan.engine.inner_paths import PathStat
@@ -29,8 +28,8 @@ async def stat(call: Call, services: Services) -> web.StreamResponse:
 
 async def get(call: Call, services: Services) -> web.StreamResponse:
     """GET /containers/{name}/archive."""
-    async with services.files.get(call.parameters["name"], _path(call)) as (found, pieces):
-        return await _send(call, pieces, {STAT_HEADER: stat_text(found), "Content-Type": TAR})
+    async with services.files.get(call.parameters["name"], _path(call)) as (found, parts):
+        return await send_parts(call.request, parts, {STAT_HEADER: stat_text(found), "Content-Type": TAR})
 
 
 async def put(call: Call, services: Services) -> web.StreamResponse:
@@ -49,8 +48,8 @@ async def put(call: Call, services: Services) -> web.StreamResponse:
 
 async def export(call: Call, services: Services) -> web.StreamResponse:
     """GET /containers/{name}/export."""
-    async with services.files.export(call.parameters["name"]) as pieces:
-        return await _send(call, pieces, {"Content-Type": STREAM})
+    async with services.files.export(call.parameters["name"]) as parts:
+        return await send_parts(call.request, parts, {"Content-Type": STREAM})
 
 
 async def changes(call: Call, services: Services) -> web.StreamResponse:
@@ -64,21 +63,6 @@ def _path(call: Call) -> str:
     if not path:
         raise InvalidArgument("bad parameter: path: cannot be empty", remedy="pass ?path=/a/path")
     return path
-
-
-async def _send(call: Call, pieces: AsyncIterator[bytes], headers: dict[str, str]) -> web.StreamResponse:
-    """Send an archive as it is made; the first piece is waited for, so that an early failure is an answer."""
-    response = web.StreamResponse(headers={**HEADERS, **headers})
-    response.enable_chunked_encoding()
-    try:
-        async for piece in pieces:
-            if not response.prepared:
-                await response.prepare(call.request)
-            await response.write(piece)
-    finally:
-        await pieces.aclose()  # type: ignore[attr-defined]
-    await response.write_eof()
-    return response
 
 
 def stat_text(found: PathStat) -> str:

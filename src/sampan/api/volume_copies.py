@@ -9,6 +9,7 @@ from aiohttp import web
 
 from sampan.api.archive import TAR
 from sampan.api.call import Call, nothing, reply, timestamp
+from sampan.api.sending import send_parts
 from sampan.api.services import Services
 from sampan.api.uploads import arriving
 from sampan.api.volumes import document
@@ -55,7 +56,7 @@ async def forget(call: Call, services: Services) -> web.StreamResponse:
 async def export(call: Call, services: Services) -> web.StreamResponse:
     """GET /volumes/{name}/export."""
     async with services.volume_copies.export(call.parameters["name"], pause=call.flag("pause")) as pieces:
-        return await call.stream(pieces, TAR, at_once=False)
+        return await send_parts(call.request, pieces, {"Content-Type": TAR})
 
 
 async def import_archive(call: Call, services: Services) -> web.StreamResponse:

@@ -97,7 +97,7 @@ def pack(source: str, name: str, *, follow: bool = False) -> Iterator[bytes | Fi
 
     Times are whole seconds, as Docker's are. Failure for what cannot be read.
     """
-    from sampan.image.pack import pack_in_parts
+    from sampan.image.pack import PackOptions, pack_in_parts, pack_one_in_parts
 
     is_directory = os.path.isdir(source) and (follow or not os.path.islink(source) or source.endswith(("/", "/.")))
     place = os.path.realpath(source) if follow and not is_directory else source
@@ -105,7 +105,10 @@ def pack(source: str, name: str, *, follow: bool = False) -> Iterator[bytes | Fi
     try:
         root = os.open(source if is_directory else folder or ("/" if place.startswith("/") else "."), _DIRECTORY)
         try:
-            yield from pack_in_parts(root, os.fsencode(file), os.fsencode(name))
+            if file:
+                yield from pack_one_in_parts(root, os.fsencode(file), os.fsencode(name))
+            else:
+                yield from pack_in_parts(root, PackOptions(prefix=os.fsencode(name)))
         finally:
             os.close(root)
     except OSError as error:

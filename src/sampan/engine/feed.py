@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 
 from sampan.image.feed import Feed, FeedClosed
@@ -26,6 +27,11 @@ class Stream(Protocol):
 
 
 Source = AsyncIterator[bytes] | Stream
+
+
+def at_a_client_s_pace[**P, T](function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> asyncio.Future[T]:
+    """Call a function that waits for a client in a thread that nothing else waits for."""
+    return asyncio.get_running_loop().run_in_executor(_AT_CLIENTS_PACE, partial(function, *arguments, **options))
 
 
 async def consume_source[T](source: Source, work: Callable[[PieceReading], T]) -> T:

@@ -25,8 +25,8 @@ from sampan.engine.waiting import Locks
 from sampan.errors import Conflict, Forbidden, InvalidArgument, SampanError
 from sampan.image.compression import plain
 from sampan.image.differences import Change, ChangeKind
-from sampan.image.feed import from_thread
-from sampan.image.pack import PackOptions, pack, pack_file
+from sampan.image.file_part import FilePart
+from sampan.image.pack import PackOptions, pack_in_parts, pack_one_in_parts
 from sampan.image.unpack import unpack
 from sampan.image.unpack_terms import Into, Whiteouts
 from sampan.linux.openat import open_in_root
@@ -47,9 +47,10 @@ def without_mount_targets(changes: list[Change]) -> list[Change]:
 
 @dataclass(slots=True)
 class _SharedTree:
-    """The tree of a container that does not run, and how many use it; `held` has its lock and its descriptor."""
+    """The tree of a container that does not run, and how many use it; `held` has its lock and its descriptors."""
 
     root: int = -1
+    alone: int = -1  # without what is mounted in it
     users: int = 0
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     held: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -74,13 +75,13 @@ class Files:
             return place.stat
 
     @asynccontextmanager
-    async def get(self, reference: str, path: str) -> AsyncIterator[tuple[PathStat, AsyncIterator[bytes]]]:
-        """What is at a path, and an archive of it, whose names begin with the path's last part."""
+    async def get(self, reference: str, path: str) -> AsyncIterator[tuple[PathStat, Iterator[bytes | FilePart]]]:
+        """What is at a path, and an archive of it, whose names begin with the path's last part; for a thread."""
         async with self._tree(reference) as (record, root):
             place = await asyncio.to_thread(find, root, path, container=reference)
             self.announcer.container(record, "archive-path")  # now: a client that has what it wants leaves
             try:
-                yield place.stat, from_thread(_archive(place))
+                yield place.stat, _archive(place)
             finally:
                 os.close(place.fd)
 
@@ -109,11 +110,14 @@ class Files:
         self.announcer.container(record, "extract-to-dir")
 
     @asynccontextmanager
-    async def export(self, reference: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The archive of the container's root, without volumes and whatever else is mounted in it."""
-        async with self._tree(reference) as (record, root):
+    async def export(self, reference: str) -> AsyncIterator[Iterator[bytes | FilePart]]:
+        """The archive of the container's root, without volumes and whatever else is mounted in it; for a thread.
+
+        Where something is mounted it has what lies below.
+        """
+        async with self._tree(reference, alone=True) as (record, root):
             self.announcer.container(record, "export")
-            yield from_thread(pack(root, PackOptions(one_mount=True)))
+            yield pack_in_parts(root)
 
     async def changes(self, reference: str) -> list[Change]:
         """What the container changed of its image."""
@@ -121,25 +125,28 @@ class Files:
         return without_mount_targets(await asyncio.to_thread(self.images.roots.plan_changes(record.id)))
 
     @asynccontextmanager
-    async def _tree(self, reference: str, *, writable: bool = False) -> AsyncIterator[tuple[ContainerRecord, int]]:
-        """The container and its whole tree; one that does not run will not be started or removed meanwhile."""
+    async def _tree(
+        self, reference: str, *, writable: bool = False, alone: bool = False
+    ) -> AsyncIterator[tuple[ContainerRecord, int]]:
+        """The container and its tree, whole unless `alone`; what does not run is not started or removed meanwhile."""
         record = self.store.find(reference)
         if isinstance(record.state, Removing | Dead):
             raise Conflict(f"container {record.id} is marked for removal", remedy="use another container")
         async with AsyncExitStack() as held:
             root = -1
             if record.running is None:
-                root = await held.enter_async_context(self._stopped(record.id))
+                tree = await held.enter_async_context(self._stopped(record.id))
+                root = tree.alone if alone else tree.root
                 record = self.store.find(record.id)
             if record.running is not None:
                 running = record.running
-                root = await asyncio.to_thread(lambda: open_running(running, writable=writable))
+                root = await asyncio.to_thread(lambda: open_running(running, writable=writable, alone=alone))
                 held.callback(os.close, root)
             yield record, root
 
     @asynccontextmanager
-    async def _stopped(self, container_id: str) -> AsyncIterator[int]:
-        """The tree of a container that does not run, one for all who want it at once; -1 when it runs after all."""
+    async def _stopped(self, container_id: str) -> AsyncIterator[_SharedTree]:
+        """The tree of a container that does not run, one for all who want it at once; empty when it runs after all."""
         shared = self._trees.setdefault(container_id, _SharedTree())
         shared.users += 1
         try:
@@ -148,16 +155,17 @@ class Files:
                     await shared.held.enter_async_context(self.locks.of(container_id))
                     record = self.store.find(container_id)
                     if record.running is None:
-                        shared.root = await self._open_stopped(record)
+                        shared.root, shared.alone = await self._open_stopped(record)
                         shared.held.callback(os.close, shared.root)
-            yield shared.root
+                        shared.held.callback(os.close, shared.alone)
+            yield shared
         finally:
             shared.users -= 1
             if not shared.users:
                 del self._trees[container_id]
                 await shared.held.aclose()
 
-    async def _open_stopped(self, record: ContainerRecord) -> int:
+    async def _open_stopped(self, record: ContainerRecord) -> tuple[int, int]:
         root = self.images.open_stopped(record.id, writable=True)
         directory = self.layout.container(record.id)
         files = [(f"{directory}/{name}", target) for name, target in identity.TARGETS]
@@ -167,11 +175,11 @@ class Files:
             os.close(root)
 
 
-def _archive(place: Place) -> Iterator[bytes]:
+def _archive(place: Place) -> Iterator[bytes | FilePart]:
     base = os.fsencode(place.base)
     if place.name:
-        return pack_file(place.fd, os.fsencode(place.name), base)
-    return pack(place.fd, PackOptions(prefix=b"" if base == b"/" else base))
+        return pack_one_in_parts(place.fd, os.fsencode(place.name), base)
+    return pack_in_parts(place.fd, PackOptions(prefix=b"" if base == b"/" else base))
 
 
 def _destination(root: int, path: str, reference: str) -> str:

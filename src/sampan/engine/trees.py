@@ -1,4 +1,4 @@
-"""A container's whole tree as a descriptor: its root with everything mounted in it, running or not.
+"""A container's whole tree as a descriptor: its root with everything mounted in it, or alone, running or not.
 
 What is given is a detached copy of the mounts: on no mount table, there until its descriptor is closed even when the
 container ends, without device files, and read-only unless it is to be written. Nothing of the container is executed,
@@ -36,11 +36,14 @@ _BIND = int(MountFlag.BIND | MountFlag.REC)
 _PATH = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def open_running(running: Running, *, writable: bool = False) -> int:
-    """The tree of a running container. Raises Conflict when it has ended meanwhile."""
+def open_running(running: Running, *, writable: bool = False, alone: bool = False) -> int:
+    """The tree of a running container; `alone` is its root without what is mounted in it.
+
+    Raises Conflict when it has ended meanwhile.
+    """
     namespace = open_mounts(running)
     try:
-        return in_mounts_of(namespace, lambda: _clone_root(writable=writable))
+        return in_mounts_of(namespace, lambda: _clone_root(writable=writable, alone=alone))
     finally:
         os.close(namespace)
 
@@ -75,14 +78,15 @@ def _ended() -> Conflict:
     return Conflict("the container has just ended", remedy="try again")
 
 
-def open_stopped(root: int, place: str, record: ContainerRecord, files: Iterable[tuple[str, str]]) -> int:
-    """The tree of a container that does not run, to be written: from its `root`, whose descriptor is the caller's.
+def open_stopped(root: int, place: str, record: ContainerRecord, files: Iterable[tuple[str, str]]) -> tuple[int, int]:
+    """The tree of a container that does not run, to be written, and its root alone.
 
+    They are made from its `root`, whose descriptor is the caller's.
     `place` is a directory of the host to work over, `files` are the engine's own: (source, target). Missing mount
     points are made, as a start would make them; what is in a tmpfs only while it runs is not there.
     """
 
-    def assemble() -> int:
+    def assemble() -> tuple[int, int]:
         move_mount(root, (AT_FDCWD, place))
         for source, target in files:
             if os.path.exists(source):
@@ -91,7 +95,12 @@ def open_stopped(root: int, place: str, record: ContainerRecord, files: Iterable
             _attach(root, point.destination, _mount_of(point), writable=point.writable)
         if record.config.host.readonly_rootfs:
             mount_setattr(root, set=MountAttr.RDONLY)
-        return _clone(root, writable=True)
+        whole = _clone(root, writable=True)
+        try:
+            return whole, _clone(root, writable=False, alone=True)
+        except BaseException:
+            os.close(whole)
+            raise
 
     return in_private_mounts(assemble)
 
@@ -141,16 +150,16 @@ def _attach(root: int, target: str, fd: int, *, writable: bool) -> None:
         os.close(fd)
 
 
-def _clone_root(*, writable: bool) -> int:
+def _clone_root(*, writable: bool, alone: bool) -> int:
     root = os.open("/", _PATH)
     try:
-        return _clone(root, writable=writable)
+        return _clone(root, writable=writable, alone=alone)
     finally:
         os.close(root)
 
 
-def _clone(root: int, *, writable: bool) -> int:
-    fd = open_tree(root, "", clone=True, recursive=True)
+def _clone(root: int, *, writable: bool, alone: bool = False) -> int:
+    fd = open_tree(root, "", clone=True, recursive=not alone)
     try:
         attributes = MountAttr.NODEV if writable else MountAttr.NODEV | MountAttr.RDONLY
         mount_setattr(fd, set=attributes, propagation=Propagation.PRIVATE, recursive=True)

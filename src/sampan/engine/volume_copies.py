@@ -20,8 +20,8 @@ from sampan.engine.volumes import EngineVolumes
 from sampan.engine.waiting import Locks
 from sampan.errors import Conflict, InvalidArgument, NotImplementedHere, SystemFailure
 from sampan.image.compression import plain
-from sampan.image.feed import from_thread
-from sampan.image.pack import PackOptions, pack
+from sampan.image.file_part import FilePart
+from sampan.image.pack import PackOptions, pack_in_parts
 from sampan.image.unpack import unpack
 from sampan.image.unpack_terms import Whiteouts
 from sampan.volume.options import source_of
@@ -63,14 +63,15 @@ class VolumeCopies:
         return volume
 
     async def clone(self, name: str, new_name: str, *, pause: bool = False) -> Volume:
-        """A new volume with the content and the labels of another; "" makes it an anonymous one.
+        """A new volume with the content, the labels and the size of another; "" makes it an anonymous one.
 
         Raises NotFound, Conflict for a name that is taken, NotImplementedHere for a volume that is no directory.
         """
         source = self._content(name)
         volume = self.volumes.get(name)
         labels = {key: value for key, value in volume.labels.items() if key != ANONYMOUS_LABEL}
-        async with self._new(new_name, labels) as made:
+        options = {key: value for key, value in volume.options.items() if key == "size"}
+        async with self._new(new_name, labels, options) as made:
             target = self.volumes.volumes.data(made.name)
             async with self._reading(name, "cloned", pause=pause):
                 await to_its_end(_acting, f"clone {name}", copy_directory, source, target)
@@ -114,14 +115,14 @@ class VolumeCopies:
         self._tell("forget", name, snapshot=snapshot)
 
     @asynccontextmanager
-    async def export(self, name: str, *, pause: bool = False) -> AsyncIterator[AsyncIterator[bytes]]:
-        """A volume's content as a tar archive, the directory itself in it as "./". Raises NotFound."""
+    async def export(self, name: str, *, pause: bool = False) -> AsyncIterator[Iterator[bytes | FilePart]]:
+        """A volume's content as a tar archive, the directory itself in it as "./"; for a thread. Raises NotFound."""
         source = self._content(name)
         async with self._reading(name, "exported", pause=pause):
             with _disk(f"export {name}"):
                 root = os.open(source, _DIRECTORY)
             try:
-                yield from_thread(pack(root, PackOptions(exact_times=True)))
+                yield pack_in_parts(root, PackOptions(exact_times=True))
             finally:
                 os.close(root)
         self._tell("export", name)
@@ -192,10 +193,12 @@ class VolumeCopies:
             yield set(users)
 
     @asynccontextmanager
-    async def _new(self, name: str, labels: dict[str, str]) -> AsyncIterator[Volume]:
+    async def _new(
+        self, name: str, labels: dict[str, str], options: dict[str, str] | None = None
+    ) -> AsyncIterator[Volume]:
         """A volume that nobody sees until the block has ended well, and that is gone when it has not."""
         volumes = self.volumes.volumes
-        made, _ = volumes.create(name, labels=labels, state=State.FILLING)
+        made, _ = volumes.create(name, options, labels, state=State.FILLING)
         try:
             yield made
         except BaseException:

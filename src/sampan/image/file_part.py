@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
+_PIECE = 1 << 20
+
 
 class FilePart:
     """`length` bytes of the open file `fd` from `offset` on; good until the next part of the archive is asked for."""
@@ -14,3 +19,17 @@ class FilePart:
     def __len__(self) -> int:
         """How much of the archive it is."""
         return self.length
+
+
+def read_parts(parts: Iterator[bytes | FilePart]) -> Iterator[bytes]:
+    """The archive as bytes alone, with zeros for what was cut off meanwhile."""
+    for part in parts:
+        if not isinstance(part, FilePart):
+            yield part
+            continue
+        at, end = part.offset, part.offset + part.length
+        while at < end:
+            length = min(_PIECE, end - at)
+            piece = os.pread(part.fd, length, at) or bytes(length)
+            at += len(piece)
+            yield piece

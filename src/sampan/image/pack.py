@@ -28,7 +28,6 @@ from sampan.linux.overlay import is_opaque, is_whiteout
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _IN_ROOT = int(Resolve.IN_ROOT | Resolve.NO_MAGICLINKS)
-_ONE_MOUNT = int(Resolve.IN_ROOT | Resolve.NO_MAGICLINKS | Resolve.NO_XDEV)
 _FLUSH = 1 << 18
 _PIECE = 1 << 20
 _LEAST_HOLES = 1 << 20  # what is saved before a file is written in the sparse form, which not every tar reads
@@ -51,12 +50,10 @@ class PackOptions:
     """How a tree is written.
 
     `upper` says that it is an overlay's upper directory; times are whole seconds, as Docker has them, unless
-    `exact_times`; none is later than `latest_mtime_s` when it is given (SOURCE_DATE_EPOCH). With `one_mount` what is
-    mounted over parts of the tree is left out, its place being an empty directory or file.
+    `exact_times`; none is later than `latest_mtime_s` when it is given (SOURCE_DATE_EPOCH).
     """
 
     upper: bool = False
-    one_mount: bool = False
     leave_out: Callable[[bytes], bool] = lambda _: False  # files by their paths, relative to the root
     exact_times: bool = False
     latest_mtime_s: int | None = None
@@ -79,16 +76,14 @@ def pack(
     return cast("Iterator[bytes]", _Packing(root_fd, options, recorder, tally).run())
 
 
-def pack_file(directory_fd: int, name: bytes, as_name: bytes) -> Iterator[bytes]:
-    """The archive of one file of whatever kind but a directory, under another name; sockets are left out."""
-    return cast("Iterator[bytes]", _Packing(directory_fd, PLAIN).run_one(name, as_name))
+def pack_in_parts(root_fd: int, options: PackOptions = PLAIN) -> Iterator[bytes | FilePart]:
+    """`pack`, but what is large stays in its file."""
+    return _Packing(root_fd, options, in_parts=True).run()
 
 
-def pack_in_parts(directory_fd: int, name: bytes, as_name: bytes) -> Iterator[bytes | FilePart]:
-    """`pack_file`, or without a `name` `pack` with names that begin with `as_name`; what is large stays in its file."""
-    if name:
-        return _Packing(directory_fd, PLAIN, in_parts=True).run_one(name, as_name)
-    return _Packing(directory_fd, PackOptions(prefix=as_name), in_parts=True).run()
+def pack_one_in_parts(directory_fd: int, name: bytes, as_name: bytes) -> Iterator[bytes | FilePart]:
+    """The archive of one file of whatever kind but a directory, under another name, in parts; no socket is in it."""
+    return _Packing(directory_fd, PLAIN, in_parts=True).run_one(name, as_name)
 
 
 class _Packing:
@@ -115,11 +110,11 @@ class _Packing:
             pending = [b""]
             while pending:
                 path = pending.pop()
-                directory, is_entered = self._open(path)
+                directory = self._open(path)
                 if directory < 0:
                     continue
                 try:
-                    below = yield from self._directory(directory, path, is_entered=is_entered)
+                    below = yield from self._directory(directory, path)
                 finally:
                     os.close(directory)
                 pending += reversed(below)
@@ -142,25 +137,16 @@ class _Packing:
             return path or b"./"
         return prefix + b"/" + path if path else prefix or b"/"
 
-    def _open(self, path: bytes) -> tuple[int, bool]:
-        """A directory, and whether what is in it belongs to the tree; (-1, …) when it was removed meanwhile."""
-        within = _ONE_MOUNT if self._options.one_mount else _IN_ROOT
+    def _open(self, path: bytes) -> int:
+        """A directory; -1 when it was removed, or replaced, meanwhile."""
         try:
-            return openat2(self._root, path or b".", _DIRECTORY, 0, within), True
-        except (FileNotFoundError, NotADirectoryError):
-            if not path:
-                raise
-            return -1, False
+            return openat2(self._root, path or b".", _DIRECTORY, 0, _IN_ROOT)
         except OSError as error:
-            if error.errno == errno.ELOOP and path:
-                return -1, False
-            if error.errno != errno.EXDEV:
-                raise
-            return openat2(self._root, path, _DIRECTORY, 0, _IN_ROOT), False
+            if path and error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+                return -1
+            raise
 
-    def _directory(
-        self, directory: int, path: bytes, *, is_entered: bool
-    ) -> Generator[bytes | FilePart, None, list[bytes]]:
+    def _directory(self, directory: int, path: bytes) -> Generator[bytes | FilePart, None, list[bytes]]:
         """Write the directory and its files; returns its directories' paths (as a generator's value)."""
         status = os.fstat(directory)
         plain = self._options.prefix is None and (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == _USUAL
@@ -169,8 +155,6 @@ class _Packing:
         if self._options.upper and is_opaque(directory):
             self._mark(_join(path, OPAQUE), status)
         below: list[bytes] = []
-        if not is_entered:
-            return below
         for name in sorted(os.fsencode(name) for name in os.listdir(directory)):
             try:
                 status = os.stat(name, dir_fd=directory, follow_symlinks=False)
@@ -281,7 +265,7 @@ class _Packing:
 
     def _regular(self, directory: int, name: bytes, path: bytes) -> Iterator[bytes | FilePart]:
         try:
-            fd, is_ours = self._open_file(directory, name)
+            fd = os.open(name, _READ, dir_fd=directory)
         except OSError as error:
             if error.errno in _REPLACED:
                 return
@@ -291,9 +275,6 @@ class _Packing:
             if not stat.S_ISREG(status.st_mode):
                 return  # replaced meanwhile
             entry = self._entry(path, status, fd)
-            if not is_ours:
-                self._put_entry(entry)
-                return
             entry.size = status.st_size
             segments: tuple[Segment, ...] = ((0, status.st_size),) if status.st_size else ()
             if status.st_size - status.st_blocks * 512 >= _LEAST_HOLES:
@@ -306,17 +287,6 @@ class _Packing:
             self._put(padding(sum(length for _, length in segments)))
         finally:
             os.close(fd)
-
-    def _open_file(self, directory: int, name: bytes) -> tuple[int, bool]:
-        """A file, and whether it belongs to the tree."""
-        if not self._options.one_mount:
-            return os.open(name, _READ, dir_fd=directory), True
-        try:
-            return openat2(directory, name, _READ, 0, Resolve.NO_XDEV), True
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            return os.open(name, _READ, dir_fd=directory), False
 
     def _content(self, fd: int, offset: int, length: int) -> Iterator[bytes | FilePart]:
         if length >= self._least_part:

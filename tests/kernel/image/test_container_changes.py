@@ -20,12 +20,12 @@ from sampan.image.commit import EMPTY_LAYER, CommitRequest, child_config, commit
 from sampan.image.host import HostImage
 from sampan.image.host_mask import HostMask
 from sampan.image.layers import LayerStore
-from sampan.image.pack import PackOptions, pack
+from sampan.image.pack import pack
 from sampan.image.records import ImageRecords
 from sampan.image.root_records import RootRecords
 from sampan.image.rootfs import Roots
 from sampan.image.tar_entry import Entry, Kind
-from sampan.linux.mount import MountFlag, mount, move_mount
+from sampan.linux.mount import AT_FDCWD, MountFlag, mount, move_mount, open_tree
 from sampan.linux.overlay import mount_overlay
 from sampan.oci.image_spec import ContainerDefaults, History, ImageConfig, RootFs, decode_config, encode
 from sampan.runtime.launch_plan import RootPlan
@@ -265,9 +265,9 @@ def test_a_running_container_is_exported_without_what_is_mounted_in_it(
         mount("hosts", str(root / "etc/hosts"), "", MountFlag.BIND)
         (root / "proc").mkdir()
         mount("proc", str(root / "proc"), "proc")
-        fd = os.open(root, os.O_RDONLY)
+        fd = open_tree(AT_FDCWD, str(root), clone=True)
         try:
-            return names_and_sizes(b"".join(pack(fd, PackOptions(one_mount=True))))
+            return names_and_sizes(b"".join(pack(fd)))
         finally:
             os.close(fd)
 
