@@ -27,6 +27,11 @@ _TRIES = 5
 _MOST_REDIRECTS = 10
 _LONGEST_WAIT_S = 60.0
 _CONNECT_S, _READ_S = 30, 60
+_CHECK_REGISTRY = "is the name right, and the network up? A registry without TLS must be listed as insecure"
+_WITHOUT_HUB = (
+    "is the name right, and the network up? Without the hub there are the images host and busybox of this machine, and "
+    "what `sampan image bootstrap debian:trixie` makes out of a Debian mirror"
+)
 
 Pause = Callable[[float], Awaitable[None]]
 
@@ -290,10 +295,8 @@ def _unreachable(endpoint: _Endpoint, error: Exception) -> Unavailable:
         why = f"{endpoint.base.host}: {error.os_error.strerror}"
     elif isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
         why = os.strerror(error.os_error.errno) if error.os_error.errno else str(error.os_error)
-    return Unavailable(
-        f"cannot reach the registry at {endpoint.base.origin()}: {why}",
-        remedy="is the name right, and the network up? A registry without TLS must be listed as insecure",
-    )
+    remedy = _WITHOUT_HUB if (endpoint.base.host or "").endswith(".docker.io") else _CHECK_REGISTRY
+    return Unavailable(f"cannot reach the registry at {endpoint.base.origin()}: {why}", remedy=remedy)
 
 
 async def _refused(answer: aiohttp.ClientResponse, domain: str, request: _Request) -> SampanError:
