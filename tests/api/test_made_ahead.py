@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,12 +26,6 @@ def expected(engine: EngineProcess) -> list[str]:
     """The ids that have a run directory and no record."""
     known = {one["Id"] for one in engine.json("GET", "/containers/json?all=1")}
     return [name for name in os.listdir(engine.exec_root) if len(name) == ID_LENGTH and name not in known]
-
-
-def wait_for_expected(engine: EngineProcess) -> str:
-    """The id of the container that is made ready, whose first process waits in its cgroup already."""
-    until(lambda: len(expected(engine)) == 1 and bool(members(expected(engine)[0])))
-    return expected(engine)[0]
 
 
 def cgroups(container_id: str) -> list[Path]:
@@ -56,9 +51,19 @@ def kill_monitors(of: set[int]) -> None:
 
 
 def start_one(engine: EngineProcess, name: str) -> str:
-    engine.run(name, "true")
-    engine.wait(name)
-    return wait_for_expected(engine)
+    """The id of the container that is made ready after one that ran, whose first process waits in its cgroup already.
+
+    Nobody comes for it: it is let go after two seconds, on a busy machine before it is seen here. Then once more.
+    """
+    for number in range(30):
+        engine.run(f"{name}-{number}", "true")
+        engine.wait(f"{name}-{number}")
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            for next_id in expected(engine):
+                if members(next_id):
+                    return next_id
+    raise AssertionError("none was made ready")
 
 
 def test_the_next_container_gets_the_id_that_is_made_ready_and_its_process(engine: EngineProcess) -> None:
