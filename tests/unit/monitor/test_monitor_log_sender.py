@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
 from sampan.monitor import log_sender
 from sampan.monitor.log_plan import SendPlan
@@ -243,8 +244,7 @@ def test_a_journal_that_was_restarted_is_found_again(scene: Scene, tmp_path: Pat
 
 def test_nobody_waits_for_ever_for_a_server_that_never_comes(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_sender, "LAST_PATIENCE_S", 0.05)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
+    port = free_port()
     sender = scene.sender(f"tcp://127.0.0.1:{port}")
     for message in messages(3):
         sender.offer(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
+from tests.ports import free_port
 
 from sampan.errors import InvalidArgument
 from sampan.network.definitions import ANY4, ANY6, PortRequest, Publication
@@ -31,9 +32,7 @@ def test_bindings_are_read() -> None:
 
 
 def test_a_port_is_published_for_each_family() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free = probe.getsockname()[1]
+    free = free_port()
     found = Ports(nobody).publish([PortRequest(80, first=free)], (4, 6))
     assert found == (Publication(ANY4, free, 80, "tcp"), Publication(ANY6, free, 80, "tcp"))
     assert Ports(nobody).publish([PortRequest(80, address="127.0.0.1", first=free)], (6,)) == ()
@@ -53,8 +52,6 @@ def test_a_listener_of_the_host_and_a_holder_stand_in_the_way() -> None:
 
 
 def test_one_request_does_not_take_the_port_of_another() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free = probe.getsockname()[1]
+    free = free_port()
     with pytest.raises(PortTakenError):
         Ports(nobody).publish([PortRequest(80, first=free), PortRequest(81, first=free)], (4,))
