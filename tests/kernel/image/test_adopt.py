@@ -74,8 +74,8 @@ def test_an_adopted_tree_is_the_same_tree_and_not_a_copy(layers: LayerStore, tmp
 
 def test_a_second_tree_that_is_the_same_leaves_nothing(layers: LayerStore, tmp_path: Path) -> None:
     with layers.hold() as hold:
-        first = adopt(make_upper(tmp_path / "one"), layers, hold)
-        second = adopt(make_upper(tmp_path / "two"), layers, hold)
+        first = adopt(make_upper(tmp_path / "one"), layers, hold, latest_mtime_s=2000)
+        second = adopt(make_upper(tmp_path / "two"), layers, hold, latest_mtime_s=2000)
     assert first == second
     assert os.listdir(layers.path) == [first.diff_id.removeprefix("sha256:")]
 
@@ -85,9 +85,9 @@ def test_a_tree_whose_layer_is_there_already_is_left_to_whoever_frees_the_disk(
 ) -> None:
     disposed: list[str] = []
     with layers.hold() as hold:
-        adopt(make_upper(tmp_path / "one"), layers, hold, dispose=disposed.append)
+        adopt(make_upper(tmp_path / "one"), layers, hold, latest_mtime_s=2000, dispose=disposed.append)
         assert disposed == []
-        adopt(make_upper(tmp_path / "two"), layers, hold, dispose=disposed.append)
+        adopt(make_upper(tmp_path / "two"), layers, hold, latest_mtime_s=2000, dispose=disposed.append)
     assert [os.path.dirname(path) for path in disposed] == [layers.path]
     assert os.path.isdir(disposed[0])
 
