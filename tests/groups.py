@@ -1,8 +1,15 @@
-"""Control groups that a test named: removing them again from every hierarchy."""
+"""Control groups that a test named: found in every hierarchy, and removed again from every hierarchy."""
 
 from __future__ import annotations
 
-from sampan.cgroup import open_cgroup
+from pathlib import Path
+
+from sampan.cgroup import hierarchies, open_cgroup
+
+
+def groups_matching(pattern: str) -> list[Path]:
+    """The directories of the groups whose path fits the pattern of glob(3), in whichever hierarchies they are."""
+    return [path for one in hierarchies().hierarchies for path in Path(one.mount_point).glob(pattern) if path.is_dir()]
 
 
 def remove_groups(path: str) -> None:

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from tests.engine_process import EngineProcess
+from tests.groups import groups_matching
 from tests.raw_http import connect, receive_head, request
 from tests.waiting import until
 
@@ -117,11 +118,12 @@ def test_a_name_is_taken_once_and_can_be_changed(engine: EngineProcess) -> None:
 
 def test_a_running_container_is_removed_only_by_force(engine: EngineProcess) -> None:
     container_id = engine.run("runner", "sleep", "60")
+    assert groups_matching(f"sampan/{container_id}")
     assert "stop the container" in engine.json("DELETE", "/containers/runner", expect=409)["message"]
     engine.json("DELETE", "/containers/runner?force=1", expect=204)
     engine.json("GET", "/containers/runner/json", expect=404)
     assert not (Path(engine.data_root) / "containers" / container_id).exists()
-    assert not list(Path("/sys/fs/cgroup").glob(f"*/sampan/{container_id}"))
+    assert not groups_matching(f"sampan/{container_id}")
 
 
 def test_wait_tells_the_next_exit_and_the_removal(engine: EngineProcess) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.groups import groups_matching
 
 from sampan.linux import process
 from sampan.linux.mount import MountFlag
@@ -42,7 +43,7 @@ def snapshot() -> dict[str, object]:
         "children": Path(f"/proc/self/task/{os.getpid()}/children").read_text(),
         "namespaces": {name: os.readlink(f"/proc/self/ns/{name}") for name in os.listdir("/proc/self/ns")},
         "mounts": {line.split(" ", 2)[2] for line in Path("/proc/self/mountinfo").read_text().splitlines()},
-        "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").glob(f"*/sampan-test-{os.getppid()}-*")),
+        "cgroups": sorted(str(path) for path in groups_matching(f"sampan-test-{os.getppid()}-*")),
         "umask": _umask(),
         "signals": sorted(number.name for number in _blocked()),
         "cwd": os.getcwd(),
