@@ -2,7 +2,7 @@
 
 One provider serves all containers (`sampan.view`). It is started with the first container that sees itself, or when
 such a one is found running, and stays as long as the daemon: an engine without containers has none. It is watched: when
-it ends or answers no more it is started again, and containers that run get the new one's files in the place of the dead
+it ends or answers no more there is another, and containers that run get that one's files in the place of the dead
 ones. Only who comes while the very first one starts waits for it: later ones see the machine's own values when there is
 none, and their own as soon as there is one.
 """
@@ -22,6 +22,7 @@ from sampan.engine.store import ContainerStore
 from sampan.errors import NotImplementedHere, SampanError
 from sampan.linux.process import pidfd_open
 from sampan.view.client import ViewProcess
+from sampan.view.files import PATHS, UPTIME
 from sampan.view.lxcfs import Lxcfs
 from sampan.view.provider import Provided, Provider
 
@@ -120,7 +121,7 @@ class Views:
         pause = 0.1
         while True:
             try:
-                is_new = await self._start()
+                await self._start()
             except SampanError as error:
                 self._provided = None
                 self._set_first()
@@ -134,26 +135,25 @@ class Views:
             self._set_first()
             if self._recovered is not None:
                 await self._recovered.wait()
-            if is_new:
-                await self._renew(self._running())
+            await self._renew(self._running())
             began = time.monotonic()
             await self._watch()
             self._provided = None
             log.warning("what serves the containers' own values has ended: starting it again")
             pause = 0.1 if time.monotonic() - began > _LONGEST_PAUSE_S else min(pause * 2, _LONGEST_PAUSE_S)
 
-    async def _start(self) -> bool:
-        """Have someone serve; whether containers that run do not have its files yet."""
+    async def _start(self) -> None:
+        """Have someone serve: our own process if it does already, else an lxcfs that answers, else our own anew."""
         assert self._process is not None  # noqa: S101 -- made by begin()
-        is_first = self._provider is None
-        try:
+        self._provider = self._process
+        self._provided = await asyncio.to_thread(self._process.find)
+        if self._provided is None:
             lxcfs = Lxcfs()
-            self._provided = await asyncio.to_thread(lxcfs.start)
-            self._provider = lxcfs
-        except NotImplementedHere:
-            self._provided = await asyncio.to_thread(self._process.start)
-            self._provider = self._process
-        return not (is_first and self._provider.was_found)
+            try:
+                self._provided = await asyncio.to_thread(lxcfs.start)
+                self._provider = lxcfs
+            except NotImplementedHere:
+                self._provided = await asyncio.to_thread(self._process.start)
 
     async def _watch(self) -> None:
         """Return when the provider has ended, or answers no more."""
@@ -183,16 +183,16 @@ class Views:
         return [record for record in self.store.all() if record.pid and self.has_view(record.config.host)]
 
     async def _renew(self, records: list[ContainerRecord]) -> None:
-        """Give containers that run the files of this provider."""
-        provided, process = self._provided, self._process
-        if provided is None or process is None or not provided.namespace:
+        """Give containers that run the files of this provider, in the place of those of any other."""
+        provider = self._provider
+        if self._provided is None or provider is None:
             return
         by_paths: dict[tuple[str, ...], list[int]] = {}
         for record in records:
-            by_paths.setdefault(paths_of(record, provided), []).append(record.pid)
+            by_paths.setdefault(_free(record, PATHS), []).append(record.pid)
         for paths, pids in by_paths.items():
             try:
-                await asyncio.to_thread(process.renew, pids, paths)
+                await asyncio.to_thread(provider.renew, pids, paths)
             except SampanError as error:
                 log.warning("%s", error)
 
@@ -202,12 +202,16 @@ class Views:
 
 
 def paths_of(record: ContainerRecord, provided: Provided) -> tuple[str, ...]:
-    """The files that are laid over in this container: none where the user has mounted something of their own."""
+    """The files that are laid over in this container."""
+    return _free(record, provided.paths)
+
+
+def _free(record: ContainerRecord, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Those where the user has mounted nothing of their own, and asked for no other answer."""
     taken = tuple(point.destination.strip("/") for point in record.mounts)
     offset = "boottime" in (record.config.host.time_offsets or {})
     return tuple(
         path
-        for path in provided.paths
-        if not any(path == place or path.startswith(f"{place}/") for place in taken)
-        and not (offset and path == "proc/uptime")
+        for path in paths
+        if not any(path == place or path.startswith(f"{place}/") for place in taken) and not (offset and path == UPTIME)
     )

@@ -28,6 +28,7 @@ main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
 _PACKET = 1 << 16
 _START_PATIENCE_S = 15.0
 _ANSWER_PATIENCE_S = 1.0
+_FIND_PATIENCE_S = 3.0  # nobody has watched it until now; a machine that is starting everything is slow
 _RENEWAL_PATIENCE_S = 25.0
 _LISTENER, _CONTROL = 3, 4  # descriptors in the process
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": os.defpath}
@@ -43,18 +44,27 @@ class ViewProcess:
         self._control: socket.socket | None = None
         self._child = 0  # its pid, when we have started it
         self._pings = 0
-        self.was_found = False  # an earlier daemon had started it: containers have its files already
+
+    def find(self) -> Provided | None:
+        """Where the files are of one that an earlier daemon started, None when none answers (and then none is left)."""
+        self.close()
+        if not self._connect():
+            return None
+        try:
+            return self._welcomed(_FIND_PATIENCE_S)
+        except SystemFailure:  # it hangs, and is ended
+            return None
 
     def start(self) -> Provided:
         """Find it or start it, and say where its files are.
 
         Raises NotImplementedHere where the kernel has no FUSE, SystemFailure when it does not come up.
         """
-        self.close()
-        self.was_found = self._connect()
-        if not self.was_found:
+        found = self.find()
+        if found is None:
             self._spawn()
-        return self._welcomed()
+            found = self._welcomed(_START_PATIENCE_S)
+        return found
 
     def answers(self) -> bool:
         """Whether it does within a second. One that does not is ended, so that its readers get on."""
@@ -106,14 +116,12 @@ class ViewProcess:
         self._control = control
         return True
 
-    def _welcomed(self) -> Provided:
+    def _welcomed(self, patience_s: float) -> Provided:
         assert self._control is not None  # noqa: S101 -- found or spawned
         try:
-            told = self._hear("", _ANSWER_PATIENCE_S if self.was_found else _START_PATIENCE_S)
+            told = self._hear("", patience_s)
         except (OSError, ValueError) as error:
             self._end()
-            if self.was_found:  # one that hangs: the next is ours
-                return self.start()
             raise SystemFailure(f"the view process did not come up: {error}", remedy="see the daemon's log") from error
         if "error" in told:
             self.close()

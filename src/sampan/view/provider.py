@@ -22,15 +22,17 @@ class Provided:
 class Provider(Protocol):
     """Someone who serves the files; every call is bounded in time and may block, so it is for a thread."""
 
-    @property
-    def was_found(self) -> bool:
-        """Whether what `start` said holds for containers that run already, too."""
-
     def start(self) -> Provided:
         """Have it serve. Raises NotImplementedHere where it cannot, SystemFailure when it fails."""
 
     def answers(self) -> bool:
         """Whether it still does."""
+
+    def renew(self, pids: list[int], paths: tuple[str, ...]) -> None:
+        """Have its files laid into the containers of these first processes, in the place of another provider's.
+
+        Returns when that is done; SystemFailure when it fails for all of them.
+        """
 
     def close(self) -> None:
         """Let it be."""

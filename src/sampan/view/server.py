@@ -25,11 +25,9 @@ from sampan.linux.process import set_name
 from sampan.view.files import Files, served_paths
 from sampan.view.filesystem import FileSystem
 from sampan.view.reader import Readers
-from sampan.view.renewal import ATTRIBUTES, renew
+from sampan.view.renewal import ATTRIBUTES, SOURCE, renew_all
 
 PACKET = 1 << 20
-SOURCE = "sampan-view"
-_RENEWAL_PATIENCE_S = 20
 
 
 class Server:
@@ -128,10 +126,7 @@ class Server:
         if child:
             return
         try:
-            signal.alarm(_RENEWAL_PATIENCE_S)
-            for pid in pids:
-                with contextlib.suppress(OSError):  # it ended meanwhile
-                    renew(pid, self._directory, paths)
+            renew_all(pids, self._directory, paths)
             control.send(json.dumps({"renewed": pids}).encode())
         finally:
             os._exit(0)
