@@ -7,15 +7,17 @@ import os
 import socket
 import struct
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.runtime.conftest import BIND
 
 from sampan.errors import Kind
 from sampan.linux.seccomp import Profile, Rule, compile_profile, filter_flags
 from sampan.runtime import launched
 from sampan.runtime.handshake import StepFailed
-from sampan.runtime.launch_plan import SeccompPlan
+from sampan.runtime.launch_plan import MountPlan, RlimitPlan, SeccompPlan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,6 +133,20 @@ def test_a_listener_gets_the_descriptor_and_the_state(boat: Boat) -> None:
     assert state["state"]["id"] == boat.cgroups[0].strip("/")
     assert state["pid"] == state["state"]["pid"]
     assert request["pid"] >= state["pid"]
+
+
+@pytest.mark.parametrize("ahead", [False, True], ids=["cloned with its plan", "cloned before"])
+def test_many_mounts_leave_room_for_a_listener_below_a_low_limit_of_descriptors(boat: Boat, *, ahead: bool) -> None:
+    boat.ahead = ahead
+    path = boat.directory / "agent"
+    thread = listen(path, [])
+    plan = seccomp(Rule(("mkdir",), "SCMP_ACT_NOTIFY", None, ()), listener_path=str(path))
+    own = boat.process("mkdir /tmp/x; ls /proc/self/fd; ulimit -n", seccomp=plan, rlimits=(RlimitPlan(7, 6, 6),))
+    more = tuple(MountPlan(f"tmp/{number}", str(boat.directory), "bind", BIND) for number in range(20))
+    model = boat.plan(own)
+    outcome = boat.run(replace(model, mounts=(*model.mounts, *more)))
+    thread.join(60)
+    assert outcome.lines == ["0", "1", "2", "3", "6"]  # the third is that of the directory
 
 
 def test_a_filter_that_holds_back_its_own_listener_is_given_up(boat: Boat, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from sampan.linux import process, terminal
 from sampan.linux.limit import prlimit
 from sampan.linux.openat import make_directories_in_root, open_in_root
 from sampan.runtime import reaper, users
-from sampan.runtime.child import Child, Identity
+from sampan.runtime.child import Child, Identity, foreign_ranges
 from sampan.runtime.handshake import Channel, Disconnected, Say, StepFailed, failed_words, failure
 from sampan.runtime.hooks import run_hooks, state_document
 from sampan.runtime.program import find_program, kind_of_failure
@@ -92,7 +92,10 @@ def look_for_program(child: Child) -> None:
 
 
 def arrange_descriptors(child: Child) -> None:
-    """Put the preserved descriptors at 3, 4, …; everything else will be closed by execve."""
+    """Put the preserved descriptors at 3, 4, … and close all others, but what is to be heard and told still.
+
+    The program's own limit of descriptors comes next, and those of its mounts would be in the way of its filter's.
+    """
     first_free = _FIRST_PRESERVED + len(child.preserve)
     child.channel.move(first_free)
     if child.gate_fd >= 0:
@@ -100,6 +103,8 @@ def arrange_descriptors(child: Child) -> None:
     high = [_lift(fd, first_free) for fd in child.preserve]
     for number, fd in enumerate(high, _FIRST_PRESERVED):
         os.dup2(fd, number)
+    for first, last in foreign_ranges({*range(first_free), child.channel.fileno(), max(child.gate_fd, 0)}):
+        process.close_range(first, last)
     process.close_range(first_free, flags=process.CLOSE_RANGE_CLOEXEC)
 
 
