@@ -129,7 +129,7 @@ def test_an_archive_holds_what_is_there_under_the_path_s_name(engine: EngineProc
     assert (
         "./hard" in get(engine, box, "/data/sub/.").getnames() or "hard" in get(engine, box, "/data/sub/.").getnames()
     )
-    assert get(engine, box, "/vol").getnames() == ["vol", "vol/inside"]
+    assert {"vol", "vol/inside"} <= set(get(engine, box, "/vol").getnames())
 
 
 def test_an_archive_goes_where_links_lead_inside_and_keeps_owners(engine: EngineProcess, box: str) -> None:
