@@ -1,8 +1,7 @@
 """`sampan-runtime`, the OCI command line: its first steps, in the order that costs least.
 
 What the words on the line mean is in `commands`. First the program runs itself anew from a binary that no container can
-write through, when it is going to launch; only then anything large is imported, and that from one file and with
-stand-ins for slow libraries.
+write through, when it is going to launch; only then anything large is imported, with stand-ins for slow libraries.
 """
 
 import gc
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _LAUNCHING = frozenset({"create", "exec", "run"})  # their processes run our binary inside of containers
-_OFTEN = frozenset({"create", "delete", "exec", "kill", "run", "start", "state"})
 
 
 def main() -> "NoReturn":
@@ -24,9 +22,6 @@ def main() -> "NoReturn":
 
         run_sealed()
     gc.disable()  # what is imported stays; whoever stands by for long enables it again
-    from sampan.runtime.modules_at_once import Modules
-
-    modules = Modules(next((word for word in sys.argv[1:] if word in _OFTEN), "other"))
     from sampan.runtime import quick_dataclasses, quick_modules, quick_msgspec
 
     quick_modules.install()
@@ -34,9 +29,7 @@ def main() -> "NoReturn":
     quick_msgspec.install()
     from sampan.runtime.commands.line import run_line
 
-    code = run_line(sys.argv[1:], modules.note)
-    modules.keep()
-    posix._exit(code)  # noqa: SLF001 -- its documented name; what is said is written unbuffered
+    posix._exit(run_line(sys.argv[1:]))  # noqa: SLF001 -- its documented name; what is said is written unbuffered
 
 
 if __name__ == "__main__":

@@ -18,10 +18,6 @@ from sampan.runtime.handshake import StepFailed
 from sampan.runtime.handshake import describe as describe_failure
 from sampan.runtime.state import Containers
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 VERSION = "0.1.0"
 SPECIFICATION = "1.2.0"
 PURPOSE = "Open Container Initiative runtime"
@@ -61,8 +57,8 @@ VERBS: dict[str, tuple[str, str]] = {
 }
 
 
-def run_line(arguments: list[str], on_imported: Callable[[], None] = lambda: None) -> int:
-    """Run the command line in `arguments`; returns the exit code. `on_imported` is called before the verb is."""
+def run_line(arguments: list[str]) -> int:
+    """Run the command line in `arguments`; returns the exit code."""
     program = program_name()
     report = Report(program)
     failure = 1
@@ -79,7 +75,6 @@ def run_line(arguments: list[str], on_imported: Callable[[], None] = lambda: Non
             report.error(f"No help topic for {name!r}", "--help lists the commands")
             return 3
         verb = _verb(name)
-        on_imported()
         failure = verb.failure
         own = parse(rest, verb.options, mixed=verb.mixed)
         if own.has("help"):
