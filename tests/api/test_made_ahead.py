@@ -90,7 +90,7 @@ def test_when_nobody_comes_nothing_is_left(engine: EngineProcess) -> None:
 def test_a_created_container_that_is_not_started_keeps_no_process(engine: EngineProcess) -> None:
     start_one(engine, "first")
     created = engine.create("second", "true")
-    until(lambda: not members(created))
+    until(lambda: not cgroups(created) and created not in os.listdir(engine.exec_root))
     engine.json("POST", "/containers/second/start", expect=204)
     assert engine.wait("second") == 0
     until(lambda: not cgroups(created))

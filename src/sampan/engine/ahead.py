@@ -27,7 +27,7 @@ class Expectation:
         self._like: LaunchPlan | None = None
         self._id = ""
         self._is_claimed = False
-        self._left: list[LaunchPlan] = []  # made ready for nobody; their monitors give back what they made
+        self._left: dict[str, LaunchPlan] = {}  # made ready in vain; their monitors give back what they made
 
     @property
     def expected(self) -> str:
@@ -37,6 +37,7 @@ class Expectation:
     def learn(self, plan: LaunchPlan) -> None:
         """Another start: the next may be like it. What was made ready for somebody else is left."""
         self.leave(unless=plan.id)
+        self._left.pop(plan.id, None)  # what has its id now is the container's
         self._like = model_of(plan, plan.id)
 
     def claim(self) -> str:
@@ -59,17 +60,20 @@ class Expectation:
 
     def leave(self, *, unless: str = "") -> None:
         """The monitor that was told is not there any more, or serves the container `unless`."""
-        if self._id not in {"", unless} and not self._is_claimed and self._like is not None:
+        if self._id not in {"", unless} and self._like is not None:
             model = model_of(self._like, self._id)
             if model is not None:
-                self._left.append(model)
+                self._left[model.id] = model
         self._id, self._is_claimed = "", False
 
     def tidy(self) -> None:
-        """Remove what is left of ids that nobody has: the monitor did that, unless it was killed."""
-        for model in self._left:
-            with contextlib.suppress(OSError, SampanError):  # recovery tries again
+        """Remove what is left of those that were not started: the monitor did that, unless it was killed."""
+        for model in tuple(self._left.values()):
+            try:
                 if model.cgroup is not None:
                     release(model.cgroup.path)
-                os.rmdir(self._run_directory(model.id))
-        self._left.clear()
+                with contextlib.suppress(FileNotFoundError):
+                    os.rmdir(self._run_directory(model.id))
+            except (OSError, SampanError):  # the next time, or recovery
+                continue
+            del self._left[model.id]
