@@ -92,7 +92,8 @@ def test_a_command_that_fails_ends_the_build_with_its_code_place_and_remedy(engi
     assert told.error["message"] == "The command '/bin/sh -c exit 7' returned a non-zero code: 7"
     assert told.error["code"] == 7
     assert told.error["place"] == "Dockerfile:3"
-    assert told.error["remedy"]
+    began_from = engine.json("GET", "/images/busybox/json")["Id"].removeprefix("sha256:")[:12]
+    assert f"`sampan run --rm -it {began_from} sh`" in told.error["remedy"]
     assert "never" not in told.text
     assert engine.json("GET", "/containers/json?all=1") == []
 

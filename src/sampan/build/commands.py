@@ -113,7 +113,7 @@ class Commands:
         end = await runner.run(step, self._started, self._wrote)
         try:
             if end.code:
-                raise _failed(words, end)
+                raise _failed(words, end, state.image_id)
             keeps_container = not (request.remove or request.force_remove)
             upper = runner.upper(end.container_id)
             layer = await away(lambda: self._take(upper, latest_s, keeps_container=keeps_container))
@@ -216,8 +216,9 @@ def build_arguments(state: StageState) -> list[str]:
     return [f"{name}={value}" for name, value in sorted(_own_arguments(state).items())]
 
 
-def _failed(words: Sequence[str], end: StepEnd) -> StepFailed:
-    remedy = "look at what the command wrote above; `sampan run -it IMAGE sh` on the last ---> image repeats it by hand"
+def _failed(words: Sequence[str], end: StepEnd, image_id: str) -> StepFailed:
+    short = image_id.removeprefix("sha256:")[:12]
+    remedy = f"look at what the command wrote above; `sampan run --rm -it {short} sh` is where it began"
     if end.oom_killed:
         remedy = "it was killed for want of memory: allow more with --memory, or leave the limit out"
     return StepFailed(f"The command '{' '.join(words)}' returned a non-zero code: {end.code}", end.code, remedy=remedy)

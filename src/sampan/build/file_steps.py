@@ -19,6 +19,7 @@ from sampan.build.moving import Moves, reads_context
 from sampan.build.progress import StepEnds, Tell
 from sampan.build.repositories import Repository, clone, read_repository
 from sampan.build.stage_state import StageState, nop
+from sampan.build.suggestions import nearest
 from sampan.build.threads import away
 from sampan.build.workshop import Workshop
 from sampan.errors import InvalidArgument, SampanError
@@ -220,6 +221,12 @@ async def find_origin(workshop: Workshop, plan: StagePlan, origin: str, tell: Te
     stage = find_stage(workshop.graph.names, origin, plan.index)
     if stage is not None:
         return workshop.result(stage)
-    image = await workshop.bases.find(origin, pull=False, platform=workshop.request.platform, tell=tell)
+    try:
+        image = await workshop.bases.find(origin, pull=False, platform=workshop.request.platform, tell=tell)
+    except SampanError as error:
+        earlier = [name for name, index in workshop.graph.names.items() if index < plan.index]
+        if near := nearest(origin.lower(), earlier):
+            error.remedy = f"did you mean the stage {near}?"
+        raise
     workshop.committer.use(image)
     return image

@@ -44,9 +44,8 @@ def read_flags(words: tuple[str, ...], known: Mapping[str, Takes], *, keyword: s
         name, equals, value = word.removeprefix("--").partition("=")
         takes = known.get(name)
         if takes is None:
-            remedy = (
-                meant(name, known) if known else f"{keyword} takes no flags; put `--` behind it or use the JSON form"
-            )
+            without = f"{keyword} takes no flags; put `--` behind it or use the JSON form"
+            remedy = meant(name, known, before="--") if known else without
             raise where.refusal(f"unknown flag --{name} of {keyword}", remedy=remedy)
         if name in values and takes is not Takes.VALUES:
             raise where.refusal(f"duplicate flag --{name}", remedy="give it once")
