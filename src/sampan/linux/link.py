@@ -77,6 +77,7 @@ class NewLink:
     netns_fd: int = -1
     index: int = 0
     tx_queue_length: int | None = None
+    group: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +189,14 @@ def set_link(
     master: int | None = None,
     netns_fd: int = -1,
     alias: str | None = None,
+    group: int = 0,
 ) -> None:
     """Change what is given; `master` 0 frees it, `netns_fd` moves it (down and without addresses) to that namespace.
 
     A new name needs the link by its index, and with Linux before 6.3 the link to be down.
     """
     index, known_as = _either(link)
-    new = NewLink(up=bool(up), mac=mac, mtu=mtu, netns_fd=netns_fd)
+    new = NewLink(up=bool(up), mac=mac, mtu=mtu, netns_fd=netns_fd, group=group)
     body = _MESSAGE.pack(0, 0, index, UP if up else 0, 0 if up is None else UP) + known_as
     body += _named(name, new)
     if master is not None:
@@ -259,6 +261,8 @@ def _named(name: str, new: NewLink) -> bytes:
         found.append(number32(_NETNS_FD, new.netns_fd))
     if new.tx_queue_length is not None:
         found.append(number32(_TX_QUEUE, new.tx_queue_length))
+    if new.group:
+        found.append(number32(_GROUP, new.group))
     return b"".join(found)
 
 

@@ -16,7 +16,7 @@ from sampan.linux.link import NewLink, add_bridge, get_link, links, set_bridge_p
 from sampan.linux.netlink import Netlink
 from sampan.linux.route import routes
 from sampan.network.addresses import mac_of
-from sampan.network.definitions import ENABLE_ICC, Endpoint, Network
+from sampan.network.definitions import ENABLE_ICC, GROUP, Endpoint, Network
 
 _SYSCTL = "/proc/sys/net"
 DEFAULT_MTU = 1500
@@ -46,7 +46,7 @@ def make(netlink: Netlink, network: Network, endpoints: Iterable[Endpoint]) -> i
     if network.ipv6 and not network.made_elsewhere:
         # while the link's own address is being checked (RFC 4862) nobody is asked for on behalf of other hosts
         write_sysctl(f"ipv6/conf/{network.link}/accept_dad", "0")
-    set_link(netlink, index, up=True)
+    set_link(netlink, index, up=True, group=0 if network.made_elsewhere else GROUP)
     settings = {f"ipv4/conf/{network.link}/route_localnet": "1", f"ipv4/conf/{network.link}/send_redirects": "0"}
     if network.ipv6:
         settings[f"ipv6/conf/{network.link}/accept_ra"] = "0"

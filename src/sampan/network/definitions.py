@@ -19,6 +19,7 @@ INTERFACE_NAME = "com.docker.network.endpoint.ifname"
 GATEWAY_MODE4 = "com.docker.network.bridge.gateway_mode_ipv4"
 GATEWAY_MODE6 = "com.docker.network.bridge.gateway_mode_ipv6"
 ROUTERS = {4: "DefaultGatewayIPv4", 6: "DefaultGatewayIPv6"}  # auxiliary addresses that default routes go by
+GROUP = 7530  # of links, that bridges of ours are in (`ip link show group 7530`); a number that nobody else takes
 _FALSE = frozenset({"0", "f", "false", "no"})
 
 

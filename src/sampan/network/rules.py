@@ -11,7 +11,7 @@ import ipaddress
 import json
 from collections.abc import Iterable
 
-from sampan.network.definitions import ANY4, ANY6, ENABLE_ICC, Endpoint, Network
+from sampan.network.definitions import ANY4, ANY6, ENABLE_ICC, GROUP, Endpoint, Network
 
 TABLE = "inet sampan"
 USER_CHAIN = "user"
@@ -38,12 +38,14 @@ _MAPS = {
     "at6": "type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service",
 }
 _CHAINS = {
-    "raw": (
-        "type filter hook prerouting priority raw; policy accept;",
-        # route_localnet is set on our bridges, so that what the host's loopback sends comes back; nothing else may
-        # (every packet passes here: what is compared in place comes before what is looked up)
-        "ip daddr 127.0.0.0/8 iifname @bridges drop",
+    # route_localnet is set on our bridges, so that what the host's loopback sends comes back; nothing else may. The
+    # answer to that has its target translated back when it comes here, and its source not yet
+    "input": (
+        "type filter hook input priority filter; policy accept;",
+        "iif lo accept",
         "ip saddr 127.0.0.0/8 iifname @bridges drop",
+        "ip daddr 127.0.0.0/8 ct direction reply ct status dnat accept",
+        "ip daddr 127.0.0.0/8 iifname @bridges drop",
     ),
     # a port that is published on every address is published on no single one besides (ports), so the usual comes first
     "publish": (
@@ -64,6 +66,7 @@ _CHAINS = {
     ),
     "postrouting": (
         "type nat hook postrouting priority srcnat; policy accept;",
+        f"oifgroup {GROUP} goto inward",
         "oifname @bridges goto inward",
         "ip saddr @sources4 masquerade",
         "ip6 saddr @sources6 masquerade",
@@ -74,12 +77,18 @@ _CHAINS = {
         "ct status dnat oifname . ip saddr @own4 masquerade",
         "ct status dnat oifname . ip6 saddr @own6 masquerade",
     ),
+    # every packet passes here: a number is compared sooner than a name is looked up. A bridge that somebody else made,
+    # or put into another group, is found by its name
     "forward": (
         "type filter hook forward priority filter; policy accept;",
+        f"oifgroup {GROUP} goto ours",
+        f"iifgroup {GROUP} goto ours",
         "oifname @bridges goto ours",
         "iifname @bridges goto ours",
     ),
     "ours": (
+        # as of the host's loopback, which a connection to a port that is published there alone would be taken for
+        "ip saddr 127.0.0.0/8 drop",
         f"jump {USER_CHAIN}",
         "ct state established,related accept",
         "iifname . oifname @talking accept",
@@ -95,6 +104,7 @@ _CHAINS = {
     ),
 }
 
+_FORMER = "raw"  # a chain that earlier versions had
 NAMES = (*_SETS, *_MAPS)
 CHAINS = tuple(_CHAINS)
 
@@ -106,6 +116,7 @@ def skeleton(*, loopback6: bool = True) -> str:
     the answer is translated back to ::1 inside the bridge then, and dropped where it enters the host (ip6_rcv_core).
     """
     lines = [f"add table {TABLE}", f"add chain {TABLE} {USER_CHAIN}"]
+    lines += [f"{verb} chain {TABLE} {_FORMER}" for verb in ("add", "flush", "delete")]
     for kind, known in (("set", _SETS), ("map", _MAPS)):
         for name, form in known.items():
             lines.append(f"add {kind} {TABLE} {name} {{ {form}; }}")

@@ -82,7 +82,7 @@ def test_a_container_cannot_reach_what_listens_on_the_host_s_loopback(
     inside.run("ip", "route", "add", "127.0.0.1/32", "via", gateway)
     with network.serving("127.0.0.1", 7002):
         assert refuses(inside, "127.0.0.1", 7002)
-        network.run("nft", "flush", "chain", "inet", "sampan", "raw")
+        network.run("nft", "flush", "chain", "inet", "sampan", "input")
         assert inside.ask("127.0.0.1", 7002)  # so it is that chain that keeps it out
     containers.run("mends-the-rules")
     with network.serving("127.0.0.1", 7002):

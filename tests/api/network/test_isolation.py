@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
+import struct
 from collections.abc import Iterable, Iterator
 
 from tests.engine_process import EngineProcess
@@ -12,6 +13,11 @@ from tests.network_containers import Containers, Networks, ip_in
 from tests.packets import Capture, capturing
 from tests.private_network import HOST4, HOST6, OUTSIDE4, OUTSIDE6, Place, PrivateNetwork
 from tests.waiting import until
+
+from sampan.linux.link import get_link
+from sampan.linux.netlink import Netlink
+from sampan.linux.network_namespace import inside
+from sampan.network.definitions import GROUP
 
 KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
 ICC = "com.docker.network.bridge.enable_icc"
@@ -90,6 +96,23 @@ def test_containers_of_two_networks_do_not_reach_each_other(
         assert [answers(mate, address, port) for address in both(engine, "in-right", "right")] == [2, 2]
 
 
+def test_a_bridge_in_another_group_of_links_is_found_by_its_name(
+    engine: EngineProcess, network: PrivateNetwork, networks: Networks, containers: Containers
+) -> None:
+    links = {name: f"br-{networks.create(name, EnableIPv6=True)[:12]}" for name in ("left", "right")}
+    port = next(PORTS)
+    left = containers.run("in-left", NetworkMode="left")
+    right = containers.run("in-right", f":{port}:{port}/tcp", f":{port}:{port}/udp", NetworkMode="right")
+    for link in links.values():
+        assert f"group {GROUP} " in network.run("ip", "link", "show", link)
+        network.run("ip", "link", "set", link, "group", "default")
+    with serving(right, port):
+        with capturing(right) as at, capturing(left) as sent:
+            check_kept_out(left, both(engine, "in-right", "right"), port, at, sent)
+        assert [answers(network.outside, address, port) for address in (HOST4, HOST6)] == [2, 2]
+        assert answers(right, HOST4, port) == 2
+
+
 def test_a_port_that_is_not_published_is_closed_to_a_neighbour_of_the_host(
     engine: EngineProcess, network: PrivateNetwork, networks: Networks, containers: Containers
 ) -> None:
@@ -130,6 +153,59 @@ def test_what_is_published_on_loopback_is_not_for_others(
     finally:
         network.outside.run("ip", "route", "delete", "127.0.0.1/32")
         network.outside.run("ip", "address", "add", "127.0.0.1/8", "dev", "lo")
+
+
+def test_nobody_sends_in_the_name_of_the_host_s_loopback(
+    engine: EngineProcess, network: PrivateNetwork, containers: Containers
+) -> None:
+    port, here = next(PORTS), next(PORTS)
+    web = containers.run("web", f"127.0.0.1:{port}:{port}/udp")
+    neighbour = containers.run("neighbour")
+    bridge = engine.json("GET", "/networks/bridge")["Options"]["com.docker.network.bridge.name"]
+    place_id = ip_in(engine, "neighbour", "bridge", "EndpointID")
+    forged = frame(network, bridge, ("127.0.0.1", here), ("127.0.0.1", port))
+    network.run("sysctl", "-qw", f"net.ipv4.conf.{bridge}.accept_local=1")  # or the kernel would drop it by itself
+    with web.serving("0.0.0.0", port, socket.SOCK_DGRAM), network.open_socket(kind=socket.SOCK_DGRAM) as client:
+        client.settimeout(30)
+        client.bind(("127.0.0.1", here))
+        client.connect(("127.0.0.1", port))
+        with capturing(web) as at, capturing(network, f"sp{place_id[:12]}") as passing:
+            assert exchange(client)
+            send_frame(neighbour, forged)
+            until(lambda: "127.0.0.1" in passing.sources(port))  # it is of a connection that the host knows
+            assert exchange(client)
+            assert len([one for one in at.packets(port) if one.target_port == port]) == 2
+            network.run("nft", "flush chain inet sampan ours")
+            send_frame(neighbour, forged)
+            until(lambda: len([one for one in at.packets(port) if one.target_port == port]) == 3)  # so it could arrive
+    network.run("sysctl", "-qw", f"net.ipv4.conf.{bridge}.accept_local=0")
+    containers.run("mends-the-rules")
+
+
+def exchange(client: socket.socket) -> bytes:
+    """A datagram there and back."""
+    client.send(b"?")
+    return client.recv(100)
+
+
+def frame(network: PrivateNetwork, link: str, source: tuple[str, int], target: tuple[str, int]) -> bytes:
+    """A datagram as a frame for a link of the host, whoever sends it."""
+    with Netlink(network.netns_fd) as netlink:
+        mac = bytes.fromhex(get_link(netlink, link).mac.replace(":", ""))
+    addresses = socket.inet_aton(source[0]) + socket.inet_aton(target[0])
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 28, 0, 0, 64, socket.IPPROTO_UDP, 0) + addresses
+    total = sum(struct.unpack("!10H", header))
+    checksum = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    header = header[:10] + struct.pack("!H", checksum) + header[12:]
+    return mac + b"\x02" + bytes(5) + b"\x08\x00" + header + struct.pack("!HHHH", source[1], target[1], 8, 0)
+
+
+def send_frame(place: Place, content: bytes) -> None:
+    """Put a frame on the wire of a container's first interface."""
+    with inside(place.netns_fd):
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    with raw:
+        raw.sendto(content, ("eth0", 0x0800))
 
 
 def by_host(place: Place, network: PrivateNetwork, gateway: str) -> str:

@@ -80,10 +80,10 @@ def test_a_veth_pair_is_made_at_once_in_two_namespaces(host: Any) -> None:
 def test_a_link_is_renamed_moved_and_changed(host: Any) -> None:
     def check(netlink: Netlink) -> None:
         index = link.add_veth(netlink, "one", "two")
-        link.set_link(netlink, index, name="three", mac=MAC, mtu=900, alias="x", up=True)
+        link.set_link(netlink, index, name="three", mac=MAC, mtu=900, alias="x", group=77, up=True)
         seen = seen_by_pyroute2("three")
         assert seen["index"] == index
-        assert [seen.get_attr(f"IFLA_{each}") for each in ("ADDRESS", "MTU", "IFALIAS")] == [MAC, 900, "x"]
+        assert [seen.get_attr(f"IFLA_{each}") for each in ("ADDRESS", "MTU", "IFALIAS", "GROUP")] == [MAC, 900, "x", 77]
         assert link.get_link(netlink, index).alias == "x"
         link.set_link(netlink, "three", mtu=901)
         assert link.get_link(netlink, "three").is_up
