@@ -2,8 +2,10 @@
 
     python -m bench neighbours [SECONDS]     8 by default, quiet and loaded each; sampan alone, ratios within one run
 
-Loaded is measured twice: with limits of processors, memory and processes alone, and after
-`update --device-write-bps` has given the disk hog a rate, before which the disk is anybody's.
+Loaded is measured three times: with limits of processors, memory and processes alone; after `update
+--device-write-bps` has given the disk hog a rate, before which the disk is anybody's; and with a neighbour that besides
+keeps its file in memory (`--tmpfs`) and asks the kernel to be let in soon (`chrt --sched-runtime`), which shows what it
+waited for: the disk, and the end of a hog's slice of processor time.
 
 The neighbour does a small piece of work every ten milliseconds (some computing, a file written and read) and notes how
 long it took from the moment it was due. Limits leave it room: half a CPU for all hogs together.
@@ -37,6 +39,8 @@ print(json.dumps(taken))
 FORK_BOMB = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
 MEMORY_HOG = "while true; do python3 -c 'x = bytearray(b\"x\") * (1 << 30)'; done"
 DISK_RATE = "10mb"
+SPARED = ("--tmpfs", "/tmp")
+HASTE = ("chrt", "--other", "--sched-runtime", "100000", "0")  # a slice of 0.1 ms, the shortest (sched_setattr(2))
 DISK_HOG = "while true; do dd if=/dev/zero of=/tmp/big bs=1M count=256 oflag=direct 2>/dev/null; done"
 
 
@@ -55,6 +59,7 @@ def measure(seconds: float) -> tuple[list[Row], list[str]]:
     """Latencies as rows, and what is known of the hogs afterwards."""
     with tempfile.TemporaryDirectory(prefix="sampan-bench-") as name, sampan_alone(Path(name)) as engine:
         quiet, listing = _neighbour(engine, seconds), _listing(engine)
+        quiet_spared = _neighbour(engine, seconds, SPARED, HASTE)
         _start_hogs(engine)
         time.sleep(1)
         loaded, listing_loaded = _neighbour(engine, seconds), _listing(engine)
@@ -62,16 +67,21 @@ def measure(seconds: float) -> tuple[list[Row], list[str]]:
         if disk:
             engine.run("update", "--device-write-bps", f"{disk}:{DISK_RATE}", "disk", command=engine.command)
         rated = _neighbour(engine, seconds) if disk else []
+        spared = _neighbour(engine, seconds, SPARED, HASTE)
         killed = (
             json.loads(engine.run("inspect", "memory", command=engine.command))[0]["State"].get("MemoryKills") or []
         )
         limits = engine.run("limits", "forks", command=engine.command).decode().splitlines()
         engine.run("rm", "-f", "forks", "memory", "disk", command=engine.command)
     parts = (("median", 50), ("90 of 100", 90), ("99 of 100", 99))
-    cases = (("no limit for the disk", loaded), (f"disk hog at {DISK_RATE}/s", rated))
+    cases = (
+        ("no limit for the disk", quiet, loaded),
+        (f"disk hog at {DISK_RATE}/s", quiet, rated),
+        ("the same, its file in memory and a short slice", quiet_spared, spared),
+    )
     found = [
-        _row(f"a neighbour's work, {case}, {what}", [_percentile(quiet, part)], [_percentile(times, part)])
-        for case, times in cases
+        _row(f"a neighbour's work, {case}, {what}", [_percentile(alone, part)], [_percentile(times, part)])
+        for case, alone, times in cases
         if times
         for what, part in parts
     ]
@@ -102,9 +112,11 @@ def _disk(directory: str) -> str:
     return f"/dev/{(place.parent if (place / 'partition').exists() else place).name}"
 
 
-def _neighbour(engine: Engine, seconds: float) -> list[float]:
-    """Milliseconds of each piece of work."""
-    words = ("run", "--rm", "--network", "none", "host", "python3", "-c", NEIGHBOUR, str(seconds))
+def _neighbour(
+    engine: Engine, seconds: float, options: tuple[str, ...] = (), before: tuple[str, ...] = ()
+) -> list[float]:
+    """Milliseconds of each piece of work, with these options of `run`, its program begun with these words."""
+    words = ("run", "--rm", "--network", "none", *options, "host", *before, "python3", "-c", NEIGHBOUR, str(seconds))
     taken: list[float] = json.loads(engine.run(*words, command=engine.command))
     return taken
 
