@@ -40,30 +40,27 @@ async def build(call: Call, services: Services) -> web.StreamResponse:
     kept: list[dict[str, Any]] = []
     try:
         async with contextlib.aclosing(steps) as closing:
-            async for step in closing:
-                for line in _lines(step):
-                    if quiet and not isinstance(step, Built):
-                        kept.append(line)
-                        continue
-                    await _write(response, call, line)
-                if isinstance(step, Built):
-                    if request.events:
-                        await _write(response, call, {"aux": {"ID": step.image.id}})
-                    for line in _ending(step, quiet=quiet):
-                        await _write(response, call, line)
+            async for told in closing:
+                if isinstance(told, Built):
+                    await _write(response, call, _ending(told, quiet=quiet, events=request.events))
+                    continue
+                lines = [line for step in told for line in _lines(step)]
+                if quiet:
+                    kept += lines
+                elif lines:
+                    await _write(response, call, lines)
     except SampanError as error:
         if not response.prepared and not kept:
             raise
-        for line in (*kept, failure_line(error)):
-            await _write(response, call, line)
+        await _write(response, call, [*kept, failure_line(error)])
     await response.write_eof()
     return response
 
 
-async def _write(response: web.StreamResponse, call: Call, line: dict[str, Any]) -> None:
+async def _write(response: web.StreamResponse, call: Call, lines: list[dict[str, Any]]) -> None:
     if not response.prepared:
         await response.prepare(call.request)
-    await response.write(encode(line))
+    await response.write(b"".join(map(encode, lines)))
 
 
 def failure_line(error: SampanError) -> dict[str, Any]:
@@ -80,7 +77,7 @@ def failure_line(error: SampanError) -> dict[str, Any]:
     return {"errorDetail": detail, "error": str(error)}
 
 
-def _lines(step: progress.Event | Built) -> list[dict[str, Any]]:
+def _lines(step: progress.Event) -> list[dict[str, Any]]:
     match step:
         case progress.OfStage():
             return event_lines(step)
@@ -99,7 +96,7 @@ def _lines(step: progress.Event | Built) -> list[dict[str, Any]]:
             return pull_line(transfer) if isinstance(transfer, PullBegins | LayerProgress | Pulled) else []
         case progress.CacheMade(image_id):
             return [{"aux": {"CacheID": image_id}}]
-        case Built() | progress.StepFails():
+        case progress.StepFails():
             return []
         case _:
             return [_stream(f"{_told(step)}\n")]
@@ -122,10 +119,11 @@ def _told(
             return text
 
 
-def _ending(built: Built, *, quiet: bool) -> list[dict[str, Any]]:
+def _ending(built: Built, *, quiet: bool, events: bool) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = [{"aux": {"ID": built.image.id}}] if events else []
     if quiet:
-        return [_stream(f"{built.image.id}\n")]
-    lines = [_stream(f"Successfully built {short(built.image.id)}\n")]
+        return [*lines, _stream(f"{built.image.id}\n")]
+    lines.append(_stream(f"Successfully built {short(built.image.id)}\n"))
     return lines + [_stream(f"Successfully tagged {one.familiar}\n") for one in built.references]
 
 

@@ -109,6 +109,7 @@ class Builder:
                     image = await self._squash(image, workshop, planned.graph.target.index)
         finally:
             uses.release()
+            self.cache.remember_used()
             os.close(root)
             await self.runner.removed()
         for text in (*_unused(planned, workshop.scopes.values()), *_findings(planned, workshop)):

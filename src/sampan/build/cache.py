@@ -9,10 +9,12 @@ Records hold nothing: whoever removes images or layers need not know of them, an
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from sampan.image.layers import LayerStore
 from sampan.image.records import Image, ImageRecords
@@ -41,22 +43,37 @@ class BuildCache:
     connection: sqlite3.Connection
     images: ImageRecords
     layers: LayerStore
+    _used: set[str] = field(default_factory=set, compare=False, repr=False)  # keys, not written yet
 
     def prepare(self) -> None:
         """Make the tables, and forget what leads nowhere."""
         self.connection.executescript(_TABLES)
         self.forget_lost()
 
-    def image(self, key: str) -> Image | None:
-        """The image that a step with this key made, if it is still here with all of its layers."""
+    def image(self, key: str, held: Collection[str] = ()) -> Image | None:
+        """The image that a step with this key made, if it is still here with all of its layers.
+
+        Layers that the caller holds are not looked for. That it was of use is written by `remember_used`.
+        """
         row = self.connection.execute("SELECT image_id FROM build_images WHERE key = ?", (key,)).fetchone()
         if row is None or not self.images.has(row[0]):
             return None
         image = self.images.get(row[0])
-        if not all(self.layers.has(diff_id) for diff_id in image.diff_ids):
+        if not all(diff_id in held or self.layers.has(diff_id) for diff_id in image.diff_ids):
             return None
-        self.connection.execute("UPDATE build_images SET used_s = ? WHERE key = ?", (time.time(), key))
+        self._used.add(key)
         return image
+
+    def remember_used(self) -> None:
+        """Write which records were of use, all at once: a build that finds everything would wait for each."""
+        if not self._used:
+            return
+        keys = json.dumps(sorted(self._used))
+        self._used.clear()
+        with suppress(sqlite3.Error):  # a full disk: a build does not fail for what only prune asks for
+            self.connection.execute(
+                "UPDATE build_images SET used_s = ? WHERE key IN (SELECT value FROM json_each(?))", (time.time(), keys)
+            )
 
     def layer(self, key: str) -> str | None:
         """The layer that a step with this key made, if it is still here."""
@@ -91,6 +108,7 @@ class BuildCache:
 
     def image_ids(self) -> dict[str, float]:
         """The images that steps made, with when each was last of use."""
+        self.remember_used()
         rows = self.connection.execute("SELECT image_id, MAX(used_s) FROM build_images GROUP BY image_id")
         return dict(rows.fetchall())
 

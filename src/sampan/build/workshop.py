@@ -99,7 +99,7 @@ class Workshop:
         """
         if not self.uses_cache(plan):
             return None
-        image = self.committer.cache.image(key)
+        image = self.committer.cache.image(key, frozenset(state.diff_ids))
         if image is None and key in self.imported:
             image = self.committer.adopt(state, key, self.imported[key])
             if image is not None:

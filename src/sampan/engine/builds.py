@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sampan.build.builder import Planned  # itself imported with the first build: an idle daemon does without
 
 MOST_UNHEARD = 256  # events that a client has not taken yet, before steps wait for it
+MOST_AT_ONCE = 64  # events that are told together
 HEARING_S = 0.02
 
 
@@ -127,9 +128,10 @@ class Builds:
 
     async def build(
         self, request: BuildRequest, archive: AsyncIterator[bytes], build_id: str = ""
-    ) -> AsyncGenerator[Event | Built]:
+    ) -> AsyncGenerator[tuple[Event, ...] | Built]:
         """Build from a context that comes as an archive, telling how it goes; whoever stops listening cancels it.
 
+        Events that have happened by the time they are asked for come together.
         Raises InvalidArgument for what is wrong with names, archive or Dockerfile before anything is told.
         """
         references = tuple(parse_reference(tag).with_default_tag() for tag in request.tags)
@@ -200,7 +202,7 @@ class Builds:
 
     async def _build(
         self, planned: Planned, context: str, scratch: str, build_id: str
-    ) -> AsyncGenerator[Event | Image]:
+    ) -> AsyncGenerator[tuple[Event, ...] | Image]:
         from sampan.build.builder import Builder, Ear
 
         told: asyncio.Queue[Event | None] = asyncio.Queue()
@@ -219,8 +221,8 @@ class Builds:
         task.add_done_callback(lambda _: told.put_nowait(None))
         self._running[build_id] = task
         try:
-            while (event := await told.get()) is not None:
-                yield event
+            while events := await _next_events(told):
+                yield events
             yield await task
         finally:
             del self._running[build_id]
@@ -250,6 +252,18 @@ class Builds:
         rubbish = self.images.layers.throw_away(place)
         if rubbish:
             self.images.disposal.dispose(rubbish)
+
+
+async def _next_events(told: asyncio.Queue[Event | None]) -> tuple[Event, ...]:
+    """The events that wait, at least one; none behind the last."""
+    events: list[Event] = []
+    while len(events) < MOST_AT_ONCE and not (events and told.empty()):
+        event = await told.get()
+        if event is None:
+            told.put_nowait(None)
+            break
+        events.append(event)
+    return tuple(events)
 
 
 async def _ended(task: asyncio.Task[Image]) -> None:
