@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,28 @@ def test_another_container_may_be_started_instead(engine: EngineProcess) -> None
     engine.json("POST", "/containers/other/start", expect=204)
     assert members(other) == {engine.inspect("other")["State"]["Pid"]}
     until(lambda: not cgroups(next_id))
+
+
+def test_containers_that_are_restarted_at_the_same_time_leave_each_other_alone(engine: EngineProcess) -> None:
+    for number in range(10):
+        start_one(engine, f"first{number}")
+        names = [f"{name}{number}" for name in ("one", "two", "three")]
+        ids = [engine.create(name, "sleep", "1000") for name in names]
+        with ThreadPoolExecutor(len(ids)) as pool:
+            for turn in (ids[::-1], ids):
+                requests = [pool.submit(engine.request, "POST", f"/containers/{one}/restart?t=0") for one in turn]
+                assert [request.result() for request in requests] == [(204, b"")] * len(ids)
+        assert [engine.inspect(name)["State"]["Status"] for name in names] == ["running"] * len(ids)
+        assert [members(one) for one in ids] == [{engine.inspect(one)["State"]["Pid"]} for one in ids]
+
+
+def test_one_that_is_started_as_it_is_given_up_starts(engine: EngineProcess) -> None:
+    for number in range(8):
+        start_one(engine, f"first{number}")
+        created = engine.create(f"second{number}", "sleep", "1000")
+        until(lambda: not members(created))  # it is being given up just now  # noqa: B023
+        engine.json("POST", f"/containers/{created}/start", expect=204)
+        assert members(created) == {engine.inspect(created)["State"]["Pid"]}
 
 
 def test_a_monitor_killed_while_it_keeps_one_ready_fails_no_start(engine: EngineProcess) -> None:

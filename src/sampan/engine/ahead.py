@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sampan.errors import SampanError
 from sampan.runtime.ahead import model_of
@@ -25,26 +25,28 @@ class Expectation:
         """`run_directory` is where a container of an id has what it has while it runs."""
         self._run_directory = run_directory
         self._like: LaunchPlan | None = None
-        self._id = ""
+        self._model: LaunchPlan | None = None
         self._is_claimed = False
-        self._left: dict[str, LaunchPlan] = {}  # made ready in vain; their monitors give back what they made
+        self._left: list[LaunchPlan] = []  # made ready, and nobody came; their monitors give back what they made
 
     @property
     def expected(self) -> str:
         """The id of the container that is made ready, or ""."""
-        return self._id
+        return self._model.id if self._model is not None else ""
+
+    def is_for_another(self, container_id: str) -> bool:
+        """Whether what is made ready is for a container that exists, and is not this one."""
+        return self._is_claimed and self.expected not in {"", container_id}
 
     def learn(self, plan: LaunchPlan) -> None:
-        """Another start: the next may be like it. What was made ready for somebody else is left."""
-        self.leave(unless=plan.id)
-        self._left.pop(plan.id, None)  # what has its id now is the container's
+        """A start: the next may be like it."""
         self._like = model_of(plan, plan.id)
 
     def claim(self) -> str:
         """An id for a new container: the expected one, once, or a random one."""
-        if self._id and not self._is_claimed:
+        if self._model is not None and not self._is_claimed:
             self._is_claimed = True
-            return self._id
+            return self._model.id
         return secrets.token_hex(32)
 
     def draw(self, container_id: str = "") -> LaunchPlan | None:
@@ -52,28 +54,38 @@ class Expectation:
 
         Its run directory is made.
         """
-        model = None if self._like is None or self._id else model_of(self._like, container_id or secrets.token_hex(32))
-        if model is not None:
-            os.makedirs(self._run_directory(model.id), mode=0o700, exist_ok=True)
-            self._id, self._is_claimed = model.id, bool(container_id)
-        return model
-
-    def leave(self, *, unless: str = "") -> None:
-        """The monitor that was told is not there any more, or serves the container `unless`."""
-        if self._id not in {"", unless} and self._like is not None:
-            model = model_of(self._like, self._id)
+        if self._like is not None and self._model is None:
+            model = model_of(self._like, container_id or secrets.token_hex(32))
             if model is not None:
-                self._left[model.id] = model
-        self._id, self._is_claimed = "", False
+                os.makedirs(self._run_directory(model.id), mode=0o700, exist_ok=True)
+            self._model, self._is_claimed = model, bool(container_id)
+            return model
+        return None
 
-    def tidy(self) -> None:
-        """Remove what is left of those that were not started: the monitor did that, unless it was killed."""
-        for model in tuple(self._left.values()):
+    def give_up(self) -> None:
+        """The container that was expected is not started by the monitor that knows it: remember to `tidy`."""
+        if self._model is not None:
+            self._left.append(self._model)
+        self.come()
+
+    def come(self) -> None:
+        """The container that was expected is started."""
+        self._model, self._is_claimed = None, False
+
+    def tidy(self, unless: Collection[str] = ()) -> None:
+        """Remove what is left of those that were given up, but for some: their monitors did, unless killed."""
+        waiting, self._left = self._left, [model for model in self._left if model.id in unless]
+        for model in waiting:
+            if model.id in unless:
+                continue
             try:
                 if model.cgroup is not None:
                     release(model.cgroup.path)
                 with contextlib.suppress(FileNotFoundError):
                     os.rmdir(self._run_directory(model.id))
             except (OSError, SampanError):  # the next time, or recovery
-                continue
-            del self._left[model.id]
+                self._left.append(model)
+
+    def forget(self, container_id: str) -> None:
+        """What there is under this id is a container's from now on."""
+        self._left = [model for model in self._left if model.id != container_id]

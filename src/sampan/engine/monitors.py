@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import socket
 import time
@@ -45,6 +46,7 @@ STEADY_S = 1.0  # a launcher that lived for less is not replaced before it is ne
 _PREPARE_AFTER_S = 0.02
 # How long what was made for the next container is kept: its first process is as old as that for ps(1).
 _EXPECT_FOR_S = 2.0
+_LEAVE_PATIENCE_S = 10.0
 
 
 class Listener(Protocol):
@@ -278,16 +280,17 @@ class Launcher:
         self._prepared: socket.socket | None = None  # the connection of a monitor that waits for a plan
         self._due: asyncio.TimerHandle | None = None
         self._kept: asyncio.TimerHandle | None = None
+        self._leaving: dict[str, socket.socket] = {}  # of monitors that were let go, by the id they had expected
 
     def launch(self, plan: MonitorPlan, listener: Listener) -> Monitor:
         """Have a monitor serve `plan`, a prepared one if there is one; its `ready` tells how that went.
 
         Raises SystemFailure.
         """
+        connection = self._take_prepared(plan.launch.id)
         self._expectation.learn(plan.launch)
         self._prepare_later()
-        if self._prepared is not None:
-            connection, self._prepared = self._prepared, None
+        if connection is not None:
             try:
                 handle.launch_prepared(connection, plan)
             except OSError:  # somebody killed it: another is forked
@@ -315,6 +318,18 @@ class Launcher:
             self._prepare_later()
         return self._connection
 
+    def _take_prepared(self, container_id: str) -> socket.socket | None:
+        """The monitor that is to serve this container, unless it waits for another one that exists."""
+        self._await_leaving(container_id)
+        if self._prepared is None or self._expectation.is_for_another(container_id):
+            return None
+        if self._expectation.expected == container_id:
+            self._expectation.come()
+        else:
+            self._expectation.give_up()
+        connection, self._prepared = self._prepared, None
+        return connection
+
     def new_id(self) -> str:
         """An id for a new container: the one that the prepared monitor makes ready, if there is one."""
         return self._expectation.claim()
@@ -330,7 +345,7 @@ class Launcher:
         self._due = asyncio.get_running_loop().call_later(_PREPARE_AFTER_S, self._prepare)
 
     def _prepare(self, *, expecting: bool = True) -> None:
-        self._expectation.tidy()
+        self._expectation.tidy(unless=self._leaving)
         if self._connection is not None and self._prepared is None:
             with contextlib.suppress(OSError):  # then the next start has one forked for itself
                 self._prepared = handle.prepare(self._connection)
@@ -353,15 +368,36 @@ class Launcher:
 
     def _let_go(self) -> None:
         """Nobody came: a monitor that has nothing ready takes the place of the one that has."""
-        if self._expectation.expected:
-            self._end_prepared()
-            self._prepare(expecting=False)
+        expected, connection = self._expectation.expected, self._prepared
+        if not expected or connection is None:
+            return
+        self._expectation.give_up()
+        self._prepared = None
+        self._leaving[expected] = connection
+        with contextlib.suppress(OSError):  # it is gone already
+            connection.shutdown(socket.SHUT_WR)
+        asyncio.get_running_loop().add_reader(connection, self._left, expected)
+        self._prepare(expecting=False)
 
-    def _end_prepared(self) -> None:
-        self._expectation.leave()
-        if self._prepared is not None:
-            self._prepared.close()
-            self._prepared = None
+    def _left(self, container_id: str) -> None:
+        """The monitor that was let go has given back what it had made, and left."""
+        self._stop_listening(container_id)
+        self._expectation.tidy(unless=self._leaving)
+
+    def _await_leaving(self, container_id: str) -> None:
+        """Let nobody begin a container whose cgroup is being removed: for some milliseconds, and hardly ever."""
+        connection = self._leaving.get(container_id)
+        if connection is not None:
+            poll = select.poll()
+            poll.register(connection, select.POLLIN)
+            poll.poll(_LEAVE_PATIENCE_S * 1000)
+            self._stop_listening(container_id)
+        self._expectation.forget(container_id)
+
+    def _stop_listening(self, container_id: str) -> None:
+        connection = self._leaving.pop(container_id)
+        asyncio.get_running_loop().remove_reader(connection)
+        connection.close()
 
     def close(self) -> None:
         """End the launcher; monitors that serve a container live on."""
@@ -369,7 +405,12 @@ class Launcher:
         for timer in (self._due, self._kept):
             if timer is not None:
                 timer.cancel()
-        self._end_prepared()
+        for container_id in tuple(self._leaving):
+            self._stop_listening(container_id)
+        self._expectation.give_up()
+        if self._prepared is not None:
+            self._prepared.close()
+            self._prepared = None
         self._expectation.tidy()
 
     def _end(self) -> None:
