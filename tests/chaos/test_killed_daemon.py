@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.chaos.soak.disasters import children
 from tests.engine_process import EngineProcess
+from tests.groups import groups_matching
 from tests.waiting import until
 
 from sampan.cgroup import open_cgroup
@@ -104,7 +105,7 @@ def test_a_container_whose_monitor_is_killed_is_ended_and_reported(engine: Engin
     until(lambda: engine.inspect("orphan")["State"]["Status"] == "exited")
     assert engine.inspect("orphan")["State"]["ExitCode"] == 137
     until(lambda: not Path(f"/proc/{pid}").exists())
-    until(lambda: not list(Path("/sys/fs/cgroup").glob(f"*/sampan/{container_id}")))
+    until(lambda: not groups_matching(f"sampan/{container_id}"))
     until(lambda: not (Path(engine.exec_root) / container_id).exists())
     engine.json("POST", "/containers/orphan/start", expect=204)
     engine.json("POST", "/containers/orphan/stop?t=0", expect=204)
@@ -118,7 +119,7 @@ def test_monitor_and_daemon_killed_together_leave_nothing_running(engine: Engine
     engine.start()
     assert engine.inspect("lost")["State"]["Status"] == "exited"
     until(lambda: not Path(f"/proc/{pid}").exists())
-    until(lambda: not list(Path("/sys/fs/cgroup").glob(f"*/sampan/{container_id}")))
+    until(lambda: not groups_matching(f"sampan/{container_id}"))
 
 
 def test_a_daemon_that_ends_in_order_leaves_its_containers_running(engine: EngineProcess) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.engine_process import EngineProcess
+from tests.groups import groups_matching
 from tests.waiting import until
 
 _GONE = (OSError, http.client.HTTPException)
@@ -112,8 +113,7 @@ def _check(engine: EngineProcess, told: Told) -> None:
 
 
 def _cgroups(told: Told) -> set[str]:
-    groups = Path("/sys/fs/cgroup").glob("*/sampan/*")
-    return {path.name for path in groups if path.name in told.here}
+    return {path.name for path in groups_matching("sampan/*") if path.name in told.here}
 
 
 def test_what_was_told_is_so_after_kills_at_random_points(engine: EngineProcess, pytestconfig: pytest.Config) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from tests.building import context_of
 from tests.chaos.soak.model import BASE, Fleet
 from tests.engine_process import EngineProcess, UnixConnection
+from tests.groups import groups_matching
 from tests.private_network import PrivateNetwork
 from tests.waiting import until
 
@@ -154,7 +155,7 @@ def _long_names(path: Path) -> set[str]:
 
 
 def _cgroups() -> set[str]:
-    return {path.name for path in Path("/sys/fs/cgroup").glob("*/sampan/*") if path.is_dir()}
+    return {path.name for path in groups_matching("sampan/*")}
 
 
 def _mounted(root: str) -> set[str]:
