@@ -37,6 +37,7 @@ _AGO = r"(Less than a second|About an? (minute|hour)|\d+ (second|minute|hour)s?)
 _MASKS = tuple(
     (re.compile(pattern), text)
     for pattern, text in (
+        (r"[^\s\"]*/sampan-side-by-side-\w+/(docker|sampan)/", "ROOT/"),
         (r"\b[0-9a-f]{64}\b", "ID"),
         (r"\b[0-9a-f]{12}\b", "ID"),
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| [+-]\d{4} \w+|[+-]\d\d:\d\d)?", "TIME"),

@@ -58,7 +58,10 @@ def link_of(network_id: str, options: dict[str, str]) -> str:
 
 
 def make(netlink: Netlink, network: Network) -> int:
-    """Have the parent, and up; its index. Raises NotFound when it is neither there nor a VLAN of a link that is."""
+    """Have the parent, and up; its index.
+
+    Raises InvalidArgument when it is not there and no VLAN's name, NotFound when the VLAN's own link is not there.
+    """
     try:
         index = get_link(netlink, network.link).index
     except OSError as error:
@@ -100,7 +103,12 @@ def _add(netlink: Netlink, network: Network) -> int:
                 raise
             return add_bridge(netlink, network.link)  # without ports it leads nowhere either
     found = _VLAN.fullmatch(network.link)
-    if not found or not exists(netlink, found[1]) or not 0 < int(found[2]) < 4095:
+    if not found:  # Docker's sentence
+        raise InvalidArgument(
+            f"invalid subinterface vlan name {network.link}, example formatting is eth0.10",
+            remedy=f"there is no link {network.link}: `ip link` lists them; eth0.10 is made for VLAN 10 of eth0",
+        )
+    if not exists(netlink, found[1]) or not 0 < int(found[2]) < 4095:
         raise NotFound(
             f"the parent {network.link} of network {network.name} is not there",
             remedy="`ip link` lists the links; eth0.10 is made for VLAN 10 of eth0",

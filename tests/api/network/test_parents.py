@@ -147,7 +147,9 @@ def test_what_cannot_be_is_refused_by_name(engine: EngineProcess, network: Priva
         return found
 
     before = network.links()
-    assert "the parent nothing9 of network no is not there" in refusal("macvlan", 404, parent="nothing9")
+    missing = refusal("macvlan", 400, parent="nothing9")
+    assert missing.startswith("invalid subinterface vlan name nothing9, example formatting is eth0.10")
+    assert "the parent nothing9.42 of network no is not there" in refusal("macvlan", 404, parent="nothing9.42")
     assert "requested macvlan mode 'sideways' is not valid" in refusal(
         "macvlan", 400, parent="uplink", macvlan_mode="sideways"
     )
