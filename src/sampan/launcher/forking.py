@@ -16,7 +16,7 @@ import sys
 
 from sampan.errors import SampanError
 from sampan.linux.memory import Ranges, populate
-from sampan.linux.process import close_range, set_name
+from sampan.linux.process import close_range, set_name, set_title
 from sampan.monitor import heap, protocol
 from sampan.monitor.container import Runtime
 from sampan.monitor.loop import READABLE, Loop
@@ -106,12 +106,14 @@ def become_monitor(control: int, plan_descriptor: tuple[int, ...], runtime: Runt
         os.setsid()
         _keep_only(*plan_descriptor, control)
         set_name("sampan-monitor")
+        set_title("sampan-monitor")
         connection = socket.socket(fileno=control)
         descriptor = plan_descriptor[0] if plan_descriptor else _await_plan(connection, runtime, pages)
         if descriptor < 0:
             os._exit(0)
         plan: MonitorPlan = protocol.unseal(descriptor)
         directory = plan.run_directory
+        set_title(f"sampan-monitor {plan.launch.id}")
         Monitor(plan, connection, runtime).run()
         status = 0
     except BaseException:  # noqa: BLE001 -- the last word of this process; there is no one above to tell
@@ -172,6 +174,7 @@ def main(descriptor: int) -> None:
     """What a spawned launcher runs, with its daemon's connection as `descriptor`."""
     os.chdir("/")
     set_name("sampan-launcher")
+    set_title("sampan-launcher")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # an exec has four descriptors in its monitor
     try:

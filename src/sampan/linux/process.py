@@ -11,6 +11,7 @@ import errno
 import os
 import struct
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from sampan.linux.executable import sealed_executable as sealed_executable  # noqa: PLC0414 - part of this module's face
@@ -37,6 +38,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _LAST_DESCRIPTOR = 0xFFFFFFFF
 _NO_ID = 0xFFFFFFFF
+_arguments: tuple[int, int] | None = None  # where they are in memory, once it is known
 _SCHED_ATTR = struct.Struct("=IIQiIQQQ")
 _START_TIME = 19  # proc_pid_stat(5): field 22, counted from the state that follows the name
 _SIGNALS = _signal.valid_signals()
@@ -134,6 +136,27 @@ def set_keep_capabilities(value: bool) -> None:  # noqa: FBT001 - the man page's
 def set_name(name: str) -> None:
     """PR_SET_NAME: the name in /proc/PID/comm, of which the kernel keeps 15 bytes."""
     check(libc.prctl(_PR_SET_NAME, c_string(name), 0, 0, 0), "prctl", name)
+
+
+def set_title(title: str) -> None:
+    """What ps(1) shows as the command: the arguments that the process began with are written over, as far as they go.
+
+    The kernel tells where they are (arg_start and arg_end in proc_pid_stat(5)); nothing happens where it does not.
+    """
+    start, end = _argument_area()
+    room = end - start
+    if room > 1:
+        ctypes.memmove(start, os.fsencode(title)[: room - 1].ljust(room, b"\0"), room)
+
+
+def _argument_area() -> tuple[int, int]:
+    global _arguments  # noqa: PLW0603 -- children of a fork have theirs at the same place
+    if _arguments is None:
+        _arguments = 0, 0
+        with suppress(OSError), open("/proc/self/stat", "rb") as file:  # a container's root may have no /proc
+            fields = file.read().rpartition(b")")[2].split()
+            _arguments = int(fields[45]), int(fields[46])
+    return _arguments
 
 
 def _id(value: int) -> int:

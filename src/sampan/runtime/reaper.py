@@ -42,6 +42,7 @@ def supervise(start: Callable[[], None]) -> None:
         os._exit(126)
     process.close_range(0)
     process.set_name("sampan-init")
+    process.set_title("sampan-init")
     _reap(pid)
 
 

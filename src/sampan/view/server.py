@@ -21,7 +21,7 @@ from sampan.cgroup.load import SAMPLE_EVERY_S
 from sampan.linux import fuse
 from sampan.linux.mount import AT_FDCWD, MountFlag, UmountFlag, mount_setattr, move_mount, umount
 from sampan.linux.namespace import CloneFlag, unshare
-from sampan.linux.process import set_name
+from sampan.linux.process import set_name, set_title
 from sampan.view.files import Files, served_paths
 from sampan.view.filesystem import FileSystem
 from sampan.view.reader import Readers
@@ -126,6 +126,9 @@ class Server:
         if child:
             return
         try:
+            # Whoever holds a connection keeps it alive: its readers, this child among them, would wait for nobody.
+            for descriptor in (*self._connections, self._listener.fileno()):
+                os.close(descriptor)
             renew_all(pids, self._directory, paths)
             control.send(json.dumps({"renewed": pids}).encode())
         finally:
@@ -136,6 +139,7 @@ def main(listener_fd: int, control_fd: int, directory: str) -> None:
     """The program, with the listener and the first daemon's connection."""
     os.chdir("/")
     set_name("sampan-view")
+    set_title("sampan-view")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listener, control = socket.socket(fileno=listener_fd), socket.socket(fileno=control_fd)
     listener.settimeout(0)

@@ -14,6 +14,26 @@ from sampan.linux import process
 STATUS = Path("/proc/self/status")
 
 
+def test_a_title_is_what_the_command_line_shows_of_a_process_and_of_its_forks() -> None:
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            process.set_title("sampan-test of a title")
+            if os.fork() == 0:
+                process.set_title("sampan-test " + "x" * 4096)
+                os.write(write_end, Path("/proc/self/cmdline").read_bytes().rstrip(b"\0")[:16] + b"\n")
+                os._exit(0)
+            os.wait()
+            os.write(write_end, Path("/proc/self/cmdline").read_bytes().rstrip(b"\0"))
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    os.waitpid(pid, 0)
+    with os.fdopen(read_end, "rb") as pipe:
+        assert pipe.read().split(b"\n") == [b"sampan-test xxxx", b"sampan-test of a title"]
+
+
 @pytest.fixture
 def child() -> Iterator[int]:
     pid = os.fork()

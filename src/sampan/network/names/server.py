@@ -17,7 +17,7 @@ from typing import Any
 
 from dnslib import DNSRecord
 
-from sampan.linux.process import set_name
+from sampan.linux.process import set_name, set_title
 from sampan.network.names import PACKET
 from sampan.network.names.upstream import ask, receive_framed
 from sampan.network.names.zone import Further, Owner, Place, Zone, refusal
@@ -153,6 +153,7 @@ def _fitting(question: bytes, answer: bytes) -> bytes:
 def main(listener_fd: int, control_fd: int) -> None:
     """The program, with the listener and the first daemon's connection."""
     set_name("sampan-names")
+    set_title("sampan-names")
     listener, control = socket.socket(fileno=listener_fd), socket.socket(fileno=control_fd)
     listener.settimeout(0)
     Server(listener, control).run()
