@@ -189,9 +189,16 @@ def test_sysctls_of_the_plan_are_written(boat: Boat) -> None:
     assert boat.run(replace(plan, sysctl=settings)).lines == ["1", "1234"]
 
 
+def test_a_sysctl_that_there_is_not_is_refused_by_name(boat: Boat) -> None:
+    plan = boat.plan("true", sysctl=(("net/there/is_none", "1"),))
+    with pytest.raises(StepFailed, match=r"sysctl net\.there\.is_none: this kernel has no such setting") as caught:
+        boat.run(plan)
+    assert (caught.value.step, caught.value.kind) == ("write_sysctls", Kind.INVALID)
+
+
 def test_a_sysctl_that_the_kernel_refuses_is_named(boat: Boat) -> None:
     plan = boat.plan("true", sysctl=(("net/ipv4/ip_forward", "many"),))
-    with pytest.raises(StepFailed, match=r"sysctl net/ipv4/ip_forward=many: .*invalid argument") as caught:
+    with pytest.raises(StepFailed, match=r"sysctl net\.ipv4\.ip_forward=many: .*invalid argument") as caught:
         boat.run(plan)
     assert (caught.value.step, caught.value.errno) == ("write_sysctls", 22)
 

@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 
-from sampan.errors import NotImplementedHere
+from sampan.errors import InvalidArgument, NotImplementedHere
 from sampan.linux import capability, process, seccomp
 from sampan.linux.libc import syscall
 from sampan.linux.mount import MountAttr, make_filesystem, mount_setattr, move_mount, open_tree
@@ -47,8 +47,13 @@ def write_sysctls(child: Child) -> None:
     for name, value in child.plan.sysctl:
         try:
             _write_proc(child, f"sys/{name}", value)
+        except FileNotFoundError:
+            raise InvalidArgument(
+                f"sysctl {name.replace('/', '.')}: this kernel has no such setting: no such file or directory",
+                remedy="`sysctl -a` on the host lists those that it has",
+            ) from None
         except OSError as error:
-            raise OSError(error.errno, f"sysctl {name}={value}: {describe(error)}") from None
+            raise OSError(error.errno, f"sysctl {name.replace('/', '.')}={value}: {describe(error)}") from None
 
 
 def make_paths_readonly(child: Child) -> None:
