@@ -149,7 +149,7 @@ class EngineProcess:
         return self.json("GET", f"/containers/{name}/json")
 
     def has_started(self, name: str) -> bool:
-        """Whether its program runs: a moment earlier it is said to be running, and not yet since when."""
+        """Whether its program runs, and it is known since when."""
         state = self.inspect(name)["State"]
         return state["Status"] == "running" and not state["StartedAt"].startswith("0001")
 

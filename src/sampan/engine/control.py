@@ -234,8 +234,8 @@ class Control:
         """
         record = self.store.find(reference)
         self.check_attach(record)
-        monitor = self.lifecycle.monitors.get(record.id)
-        if monitor is not None and record.running is not None:
+        monitor = self.lifecycle.monitors.get(record.id)  # there is one from just before the program runs
+        if monitor is not None:
             monitor.attach(attach, client)
         else:
             self.lifecycle.early.add(record.id, attach, os.dup(client))

@@ -138,7 +138,7 @@ class Lifecycle:
             self._hand_over_clients(record, monitor)
             running = Running(ready.pid, ready.monitor_pid, started_at_ns=0)
             self.monitors[record.id] = monitor
-            self.store.save(record.with_state(running))
+            self.store.foretell(record.with_state(running))
             mark("let its program run")
             started = await monitor.go()
             mark("tell of it")
@@ -297,7 +297,7 @@ class Lifecycle:
     def lost(self, container_id: str) -> None:
         """A monitor died: its container is ended and reported as killed."""
         record = self.store.get(container_id)
-        if record and record.running:
+        if record and (record.running or container_id in self.monitors):  # or it is just starting
             self.spawn(self.settle(container_id, lost_exit(self.layout.container(container_id))))
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:

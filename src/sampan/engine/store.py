@@ -100,6 +100,7 @@ class ContainerStore:
         self.connection = connection
         self._records: dict[str, ContainerRecord] = {}
         self._ids: dict[str, str] = {}
+        self._foretold: set[str] = set()  # ids of which the disk says more than the memory
         rows = connection.execute("SELECT kind, state, definition FROM containers")
         for kind, state, definition in rows:
             self._remember(_record(kind, state, definition))
@@ -152,25 +153,44 @@ class ContainerStore:
 
     def save(self, record: ContainerRecord) -> ContainerRecord:
         """Write what has changed of a known record. Raises NotFound when it was removed meanwhile."""
-        before = self._records.get(record.id)
-        if before is None:
-            raise NotFound(f"No such container: {record.id}")
-        kind, state, definition = _row(record)
-        if dataclasses.replace(before, state=record.state) == record:
+        before = self._known(record)
+        if record.id not in self._foretold and dataclasses.replace(before, state=record.state) == record:
+            kind, state, _ = _row(record)
             self.connection.execute("UPDATE containers SET kind = ?, state = ? WHERE id = ?", (kind, state, record.id))
         else:
-            self.connection.execute(
-                "UPDATE containers SET name = ?, kind = ?, state = ?, definition = ? WHERE id = ?",
-                (record.name, kind, state, definition, record.id),
-            )
+            self._write(record)
+            self._foretold.discard(record.id)
             self._ids.pop(before.name, None)
         self._remember(record)
         return record
+
+    def foretell(self, record: ContainerRecord) -> None:
+        """Write what is about to come true, for who finds it after a crash; everybody else learns of it by `save`.
+
+        Raises NotFound when it was removed meanwhile.
+        """
+        self._known(record)
+        self._foretold.add(record.id)
+        self._write(record)
+
+    def _known(self, record: ContainerRecord) -> ContainerRecord:
+        known = self._records.get(record.id)
+        if known is None:
+            raise NotFound(f"No such container: {record.id}")
+        return known
+
+    def _write(self, record: ContainerRecord) -> None:
+        kind, state, definition = _row(record)
+        self.connection.execute(
+            "UPDATE containers SET name = ?, kind = ?, state = ?, definition = ? WHERE id = ?",
+            (record.name, kind, state, definition, record.id),
+        )
 
     def remove(self, container_id: str) -> None:
         """Forget a container; nothing happens when it is not known."""
         self.connection.execute("DELETE FROM containers WHERE id = ?", (container_id,))
         record = self._records.pop(container_id, None)
+        self._foretold.discard(container_id)
         if record:
             self._ids.pop(record.name, None)
 
