@@ -61,9 +61,9 @@ def _links(netlink: Netlink, networks: list[Network], endpoints: list[Endpoint])
         kind, what = (bridge, "bridge") if network.is_bridge else (parent, "parent")
         if members and not kind.is_ready(netlink, network):
             ours = network.is_bridge or not network.made_elsewhere
+            cut_off = "1 container is" if len(members) == 1 else f"{len(members)} containers are"
             yield Finding(
-                f"the {what} {network.link} of network {network.name} is not there, or down: {len(members)} containers "
-                "are cut off",
+                f"the {what} {network.link} of network {network.name} is not there, or down: {cut_off} cut off",
                 _REPAIR if ours else f"`ip link set {network.link} up`, or find out who took it away",
                 ours=ours,
             )
@@ -80,13 +80,14 @@ def _table(ruleset: list[dict[str, Any]], networks: list[Network], endpoints: li
     for entry in mine:
         if "rule" in entry and entry["rule"]["chain"] in counts:
             counts[entry["rule"]["chain"]] += 1
-    for chain, count in counts.items():
-        if count < rules.rules_of(chain):
-            yield Finding(
-                f"the chain {chain} of table inet sampan has {count} of its {rules.rules_of(chain)} rules",
-                _REPAIR,
-                ours=True,
-            )
+    missing = {chain: count for chain, count in counts.items() if count < rules.rules_of(chain)}
+    if missing:
+        lost = ", ".join(f"{chain} has {count} of its {rules.rules_of(chain)}" for chain, count in missing.items())
+        yield Finding(
+            f"chains of table inet sampan lack rules ({lost}): ports are not published, or closed ones are open",
+            _REPAIR,
+            ours=True,
+        )
     by_id = {network.id: network for network in networks}
     parts: list[Elements] = [rules.of_network(network) for network in networks]
     parts += [rules.of_endpoint(each, by_id[each.network]) for each in endpoints if each.network in by_id]
