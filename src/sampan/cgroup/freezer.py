@@ -34,24 +34,29 @@ def frozen_v2(directory: Directory) -> bool:
 
 
 def wait_for_event(directory: Directory, key: str, value: int, deadline: float) -> bool:
-    """Wait until `key` of cgroup.events is `value`; False when `deadline` comes first."""
+    """Wait until `key` of cgroup.events is `value`; False when `deadline` comes first.
+
+    Nobody is in a group that somebody else removed before or meanwhile; any other event of it is an OSError.
+    """
+    try:
+        return _wait_for_event(directory, f"{key} {value}", deadline)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV) and (key, value) == ("populated", 0):
+            return True
+        raise
+
+
+def _wait_for_event(directory: Directory, line: str, deadline: float) -> bool:
     events = directory.open("cgroup.events", os.O_RDONLY)
     try:
         poll = select.poll()
         poll.register(events, select.POLLPRI)
-        while True:
-            try:
-                text = os.pread(events, 4096, 0).decode()
-            except OSError as error:
-                if error.errno == errno.ENODEV:  # removed meanwhile, so nobody is in it
-                    return (key, value) == ("populated", 0)
-                raise
-            if f"{key} {value}" in text.splitlines():
-                return True
+        while line not in os.pread(events, 4096, 0).decode().splitlines():
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
             poll.poll(max(1, min(left, 1.0) * 1000))
+        return True
     finally:
         os.close(events)
 

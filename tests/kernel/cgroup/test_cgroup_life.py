@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.groups import remove_groups
 from tests.kernel.cgroup.conftest import entered, groups_of, sleep, until
 
 from sampan.cgroup import Mode, hierarchies, open_cgroup
 from sampan.cgroup.directory import Directory
+from sampan.cgroup.v2 import UnifiedCgroup
 from sampan.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -99,6 +101,22 @@ def test_removing_waits_for_a_process_that_ends_meanwhile(groups: Groups, group:
     assert entered(group, member)
     signal.pidfd_send_signal(member.pidfd, signal.SIGKILL)
     group.remove(timeout_s=30)
+    assert not group.exists()
+
+
+@pytest.mark.skipif(hierarchies().unified is None, reason="needs the unified tree")
+def test_ending_a_group_that_somebody_else_removes_meanwhile_is_no_failure(
+    group: Cgroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal_all = UnifiedCgroup.signal_all
+
+    def signal_and_lose(one: UnifiedCgroup) -> bool:
+        told = signal_all(one)
+        remove_groups(group.path)
+        return told
+
+    monkeypatch.setattr(UnifiedCgroup, "signal_all", signal_and_lose)
+    group.kill_all()
     assert not group.exists()
 
 
