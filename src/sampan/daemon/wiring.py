@@ -79,7 +79,9 @@ PARTIALS_KEPT_S = 7 * 86400.0  # what came of a pull that broke off
 def _networks(store: ContainerStore, connection: sqlite3.Connection, options: Options) -> ContainerNetworks:
     settings = options.networks
     settings.check()
-    networks = open_networks(Ledger(connection), options.exec_root, forwards=options.ip_forward)
+    networks = open_networks(
+        Ledger(connection), options.exec_root, forwards=options.ip_forward, default_bridge=settings.bridge
+    )
     registry = Registry(networks, settings)
     registry.predefine()
     return ContainerNetworks(store, networks, registry)

@@ -30,7 +30,7 @@ class Finding:
     ours: bool = False
 
 
-def examine(netlink: Netlink, networks: Iterable[Network], endpoints: Iterable[Endpoint]) -> list[Finding]:
+def examine(netlink: Netlink, networks: Iterable[Network], endpoints: Iterable[Endpoint], table: str) -> list[Finding]:
     """All findings about the networks that have been used, in the network namespace of the caller."""
     used = [network for network in networks if network.used]
     if not used:
@@ -40,7 +40,7 @@ def examine(netlink: Netlink, networks: Iterable[Network], endpoints: Iterable[E
     places = list(endpoints)
     return [
         *_links(netlink, used, places),
-        *_table(ruleset, used, places),
+        *_table(table, ruleset, used, places),
         *(_of_bridges(ruleset, [network for network in used if network.is_bridge], places)),
     ]
 
@@ -69,11 +69,13 @@ def _links(netlink: Netlink, networks: list[Network], endpoints: list[Endpoint])
             )
 
 
-def _table(ruleset: list[dict[str, Any]], networks: list[Network], endpoints: list[Endpoint]) -> Iterator[Finding]:
-    mine = [entry for entry in ruleset if _is_ours(entry)]
+def _table(
+    table: str, ruleset: list[dict[str, Any]], networks: list[Network], endpoints: list[Endpoint]
+) -> Iterator[Finding]:
+    mine = [entry for entry in ruleset if _is_of(entry, table)]
     if not any("chain" in entry for entry in mine):
         yield Finding(
-            "the nftables table inet sampan is not there: nothing is translated or published", _REPAIR, ours=True
+            f"the nftables table inet {table} is not there: nothing is translated or published", _REPAIR, ours=True
         )
         return
     counts = dict.fromkeys(rules.CHAINS, 0)
@@ -84,7 +86,7 @@ def _table(ruleset: list[dict[str, Any]], networks: list[Network], endpoints: li
     if missing:
         lost = ", ".join(f"{chain} has {count} of its {rules.rules_of(chain)}" for chain, count in missing.items())
         yield Finding(
-            f"chains of table inet sampan lack rules ({lost}): ports are not published, or closed ones are open",
+            f"chains of table inet {table} lack rules ({lost}): ports are not published, or closed ones are open",
             _REPAIR,
             ours=True,
         )
@@ -94,7 +96,7 @@ def _table(ruleset: list[dict[str, Any]], networks: list[Network], endpoints: li
     for name, wanted in rules.merged(parts).items():
         found = next((len(body.get("elem", ())) for body in _bodies(mine) if body["name"] == name), 0)
         if found < len(wanted):
-            yield Finding(f"{name} of table inet sampan has {found} of its {len(wanted)} elements", _REPAIR, ours=True)
+            yield Finding(f"{name} of table inet {table} has {found} of its {len(wanted)} elements", _REPAIR, ours=True)
 
 
 def _bodies(entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -104,9 +106,9 @@ def _bodies(entries: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
                 yield entry[kind]
 
 
-def _is_ours(entry: dict[str, Any]) -> bool:
-    body = next(iter(entry.values()))
-    return body.get("family") == "inet" and "sampan" in {body.get("table"), body.get("name")}
+def _is_of(entry: dict[str, Any], table: str) -> bool:
+    kind, body = next(iter(entry.items()))
+    return ("inet", table) == (body.get("family"), body.get("name" if kind == "table" else "table"))
 
 
 def _forwarding(networks: list[Network]) -> Iterator[Finding]:
@@ -125,7 +127,7 @@ def _others(ruleset: list[dict[str, Any]], networks: list[Network]) -> Iterator[
     links = ", ".join(network.link for network in networks)
     for entry in ruleset:
         chain = entry.get("chain", {})
-        if chain.get("policy") != "drop" or _is_ours(entry):
+        if chain.get("policy") != "drop":
             continue
         where = f"{chain['family']} {chain['table']} {chain['name']}"
         if chain.get("hook") == "forward":

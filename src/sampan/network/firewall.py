@@ -22,7 +22,9 @@ type Whole = Callable[[], Iterable[Elements]]
 class Firewall:
     """The table of the caller's network namespace. `whole` tells all elements that shall be there."""
 
-    def __init__(self, whole: Whole) -> None:
+    def __init__(self, table: str, whole: Whole) -> None:
+        """`table` is its name, as of rules.table_of()."""
+        self.table = table
         self._whole = whole
         self._nftables: Nftables | None = None
         self._generation: Generation | None = None
@@ -37,19 +39,20 @@ class Firewall:
         if not self.is_untouched():
             self.write()
         elif elements:
-            self._run(rules.additions(elements))
+            self._run(rules.additions(self.table, elements))
 
     def remove(self, elements: Elements) -> None:
         """Have these elements no more; they are out of `whole` already."""
         if not self.is_untouched():
             self.write()
         elif elements:
-            self._run(rules.removals(elements))
+            self._run(rules.removals(self.table, elements))
 
     def write(self) -> None:
         """Make the whole table what it shall be."""
         loopback6 = read_sysctl("bridge/bridge-nf-call-ip6tables") != "1"
-        self._transact(f"{rules.skeleton(loopback6=loopback6)}\n{rules.additions(rules.merged(self._whole()))}")
+        skeleton = rules.skeleton(self.table, loopback6=loopback6)
+        self._transact(f"{skeleton}\n{rules.additions(self.table, rules.merged(self._whole()))}")
 
     def retire(self) -> None:
         """Take the table away when nothing is to be in it, and nobody else has put anything there.
@@ -60,12 +63,12 @@ class Firewall:
             return
         listing = self.listing()
         if listing and rules.is_bare(listing):
-            self._transact(f"add table {rules.TABLE}\ndelete table {rules.TABLE}")
+            self._transact(f"add table inet {self.table}\ndelete table inet {self.table}")
 
     def listing(self) -> str:
         """The table as the kernel has it, in JSON; empty when there is none."""
         try:
-            return self._open().run(f"list table {rules.TABLE}", json=True)
+            return self._open().run(f"list table inet {self.table}", json=True)
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return ""

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from sampan.errors import SampanError, SystemFailure
+from sampan.errors import Conflict, SampanError, SystemFailure
 from sampan.linux.link import discard_link
 from sampan.linux.netlink import Netlink
 from sampan.linux.network_namespace import make_network_namespace
@@ -35,13 +35,13 @@ class Kind(Protocol):
 class HostNetwork:
     """Bridges, endpoints and rules of the network namespace that the daemon lives in."""
 
-    def __init__(self, ledger: Ledger, directory: str, *, forwards: bool = True) -> None:
-        """With `forwards` the host is made to forward packets."""
+    def __init__(self, ledger: Ledger, directory: str, *, forwards: bool = True, default_bridge: str = "") -> None:
+        """With `forwards` the host is made to forward packets; `default_bridge` is the settings' own."""
         self._forwards = forwards
         self._ledger = ledger
         self.names = Names(directory)
         self._netlink: Netlink | None = None
-        self.firewall = Firewall(self._whole)
+        self.firewall = Firewall(rules.table_of(default_bridge, directory), self._whole)
 
     @property
     def netlink(self) -> Netlink:
@@ -84,7 +84,7 @@ class HostNetwork:
                 if each.rate != Rate():
                     rates.limit(self.netlink, netns_fd, network, each)
             elements.append(rules.of_endpoint(each, network))
-        with _told("write the rules of inet sampan"):
+        with _told(f"write the rules of inet {self.firewall.table}"):
             self.firewall.add(rules.merged(elements))
 
     def route(self, netns_fd: int, each: Endpoint) -> None:
@@ -135,12 +135,12 @@ class HostNetwork:
 
     def add_rules(self, elements: Elements) -> None:
         """Have these elements too."""
-        with _told("write the rules of inet sampan"):
+        with _told(f"write the rules of inet {self.firewall.table}"):
             self.firewall.add(elements)
 
     def remove_rules(self, elements: Elements) -> None:
         """Have these elements no more."""
-        with _told("write the rules of inet sampan"):
+        with _told(f"write the rules of inet {self.firewall.table}"):
             self.firewall.remove(elements)
 
     def disconnect(self, endpoints: Iterable[Endpoint]) -> None:
@@ -185,11 +185,11 @@ class HostNetwork:
     def examine(self) -> list[Finding]:
         """What is not as it should be."""
         with _told("examine the networks"):
-            return examine(self.netlink, self._ledger.networks(), self._ledger.endpoints())
+            return examine(self.netlink, self._ledger.networks(), self._ledger.endpoints(), self.firewall.table)
 
     def write_rules(self) -> None:
         """Write the whole table again."""
-        with _told("write the rules of inet sampan"):
+        with _told(f"write the rules of inet {self.firewall.table}"):
             self.firewall.write()
 
     def redefine(self, before: Network, now: Network) -> None:
@@ -221,9 +221,15 @@ class HostNetwork:
             return bridge.has_ipv6(self.netlink, ours)
 
     def addresses_of(self, link: str) -> list[tuple[str, int]]:
-        """The addresses of a link. Raises SystemFailure when there is none of that name."""
+        """The addresses of a link. Raises Conflict when there is none of that name."""
         with _told(f"find the bridge {link}"):
-            return bridge.addresses_of(self.netlink, link)
+            try:
+                return bridge.addresses_of(self.netlink, link)
+            except OSError as error:
+                if error.errno != errno.ENODEV:
+                    raise
+                remedy = f"make it (`ip link add {link} type bridge`) and give it an address, or drop --bridge"
+                raise Conflict(f"there is no bridge {link}, which the daemon was started with", remedy=remedy) from None
 
     def _kind(self, network: Network) -> Kind:
         return bridge if network.is_bridge else parent

@@ -386,11 +386,12 @@ class Networks:
         return found
 
 
-def open_networks(ledger: Ledger, directory: str, *, forwards: bool = True) -> Networks:
+def open_networks(ledger: Ledger, directory: str, *, forwards: bool = True, default_bridge: str = "") -> Networks:
     """All of it, over a ledger; `directory` is where what runs is kept. With `forwards` the host is made to forward."""
 
     def holder(address: str, port: int, protocol: str) -> str:
         endpoint = ledger.port_holder(address, port, protocol)
         return endpoint.id if endpoint else ""
 
-    return Networks(ledger, HostNetwork(ledger, directory, forwards=forwards), Ports(holder))
+    host = HostNetwork(ledger, directory, forwards=forwards, default_bridge=default_bridge)
+    return Networks(ledger, host, Ports(holder))

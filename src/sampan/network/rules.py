@@ -1,4 +1,4 @@
-"""The words of our one nftables table, `inet sampan`: chains that never change, and sets and maps that do.
+"""The words of an engine's one nftables table (`inet sampan`): chains that never change, and sets and maps that do.
 
 A network is a few elements, a published port is one element a host address; so what a packet costs does not grow with
 the number of either. Pure text in nft(8)'s language; who applies it is `firewall`. The chain `user` is the
@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
+import re
+import zlib
 from collections.abc import Iterable
 
 from sampan.network.definitions import ANY4, ANY6, ENABLE_ICC, GROUP, Endpoint, Network
 
-TABLE = "inet sampan"
+_NAME = "sampan"
+_NO_NAME = re.compile(r"[^a-zA-Z0-9_.-]")  # what the name of a link may have and that of a table may not
 USER_CHAIN = "user"
 
 type Elements = dict[str, list[str]]
@@ -109,25 +113,38 @@ NAMES = (*_SETS, *_MAPS)
 CHAINS = tuple(_CHAINS)
 
 
-def skeleton(*, loopback6: bool = True) -> str:
+def table_of(bridge: str, directory: str) -> str:
+    """The name of an engine's table: engines side by side in one network namespace have bridges of their own.
+
+    `bridge` is what the engine was told about its default bridge: "" is sampan0. Of several that have "none" each has
+    a `directory` of its own.
+    """
+    if not bridge:
+        return _NAME
+    own = f"-{zlib.crc32(os.fsencode(directory)):08x}" if bridge == "none" else ""
+    return f"{_NAME}-{_NO_NAME.sub('_', bridge)}{own}"
+
+
+def skeleton(table: str, *, loopback6: bool = True) -> str:
     """Everything that does not change, made when it is not there and made anew where it is; all elements go.
 
     Without `loopback6` the host's own ::1 is left alone. So it must be where bridged packets pass through ip6tables:
     the answer is translated back to ::1 inside the bridge then, and dropped where it enters the host (ip6_rcv_core).
     """
-    lines = [f"add table {TABLE}", f"add chain {TABLE} {USER_CHAIN}"]
-    lines += [f"{verb} chain {TABLE} {_FORMER}" for verb in ("add", "flush", "delete")]
+    table = f"inet {table}"
+    lines = [f"add table {table}", f"add chain {table} {USER_CHAIN}"]
+    lines += [f"{verb} chain {table} {_FORMER}" for verb in ("add", "flush", "delete")]
     for kind, known in (("set", _SETS), ("map", _MAPS)):
         for name, form in known.items():
-            lines.append(f"add {kind} {TABLE} {name} {{ {form}; }}")
-            lines.append(f"flush {kind} {TABLE} {name}")
+            lines.append(f"add {kind} {table} {name} {{ {form}; }}")
+            lines.append(f"flush {kind} {table} {name}")
     for name, rules in _CHAINS.items():
         hook = f" {{ {rules[0]} }}" if rules[0].startswith("type ") else ""
-        lines += [f"add chain {TABLE} {name}{hook}", f"flush chain {TABLE} {name}"]
+        lines += [f"add chain {table} {name}{hook}", f"flush chain {table} {name}"]
     if not loopback6:
-        lines.append(f"add rule {TABLE} output ip6 daddr ::1 accept")
+        lines.append(f"add rule {table} output ip6 daddr ::1 accept")
     for name, rules in _CHAINS.items():
-        lines += [f"add rule {TABLE} {name} {rule}" for rule in rules if not rule.startswith("type ")]
+        lines += [f"add rule {table} {name} {rule}" for rule in rules if not rule.startswith("type ")]
     return "\n".join(lines)
 
 
@@ -196,14 +213,14 @@ def merged(many: Iterable[Elements]) -> Elements:
     return {name: list(values) for name, values in found.items()}
 
 
-def additions(elements: Elements) -> str:
+def additions(table: str, elements: Elements) -> str:
     """The commands that add elements."""
-    return "\n".join(f"add element {TABLE} {name} {{ {', '.join(values)} }}" for name, values in elements.items())
+    return "\n".join(f"add element inet {table} {name} {{ {', '.join(values)} }}" for name, values in elements.items())
 
 
-def removals(elements: Elements) -> str:
+def removals(table: str, elements: Elements) -> str:
     """The commands that delete elements, by their keys alone."""
     return "\n".join(
-        f"delete element {TABLE} {name} {{ {', '.join(value.partition(' : ')[0] for value in values)} }}"
+        f"delete element inet {table} {name} {{ {', '.join(value.partition(' : ')[0] for value in values)} }}"
         for name, values in elements.items()
     )
