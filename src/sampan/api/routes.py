@@ -149,12 +149,12 @@ TO_THEIR_END: frozenset[Handler] = frozenset(
     }
 )
 
-# What is known without waiting for anything, as it is told when the request asks for nothing but its path.
+# What is known without waiting for anything, as it is told when the request asks for nothing but its path. Not an exec:
+# its client asks when its stream has ended, and what the monitor tells of that end must come first.
 AT_ONCE: Mapping[Handler, Callable[[Services, Version, Mapping[str, str]], Answer]] = {
     system.ping: system.pong,
     system.head_ping: system.head_pong,
     containers.inspect: containers.inspected,
-    streams.exec_inspect: streams.exec_inspected,
 }
 
 

@@ -9,12 +9,10 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
-from sampan.api.answer import Answer
 from sampan.api.call import Call, nothing, parse_time, reply
 from sampan.api.containers import size
 from sampan.api.headers import HEADERS
@@ -173,13 +171,7 @@ async def exec_start(call: Call, services: Services) -> web.StreamResponse:
 
 async def exec_inspect(call: Call, services: Services) -> web.StreamResponse:
     """GET /exec/{id}/json."""
-    return exec_inspected(services, call.version, call.parameters)
-
-
-def exec_inspected(services: Services, version: Version, parameters: Mapping[str, str]) -> Answer:
-    """What an exec's inspect tells. Raises as `Execs.find`."""
-    del version
-    return reply(exec_document(services.execs.find(parameters["id"])))
+    return reply(exec_document(services.execs.find(call.parameters["id"])))
 
 
 def exec_document(found: Exec) -> dict[str, Any]:
