@@ -139,7 +139,7 @@ def main(listener_fd: int, control_fd: int, directory: str) -> None:
     """The program, with the listener and the first daemon's connection."""
     os.chdir("/")
     set_name("sampan-view")
-    set_title("sampan-view")
+    set_title(f"sampan-view\0{directory}")  # as words: by its directory the next daemon knows it (`client`)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listener, control = socket.socket(fileno=listener_fd), socket.socket(fileno=control_fd)
     listener.settimeout(0)
