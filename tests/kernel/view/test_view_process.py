@@ -19,6 +19,7 @@ from sampan.view.client import ViewProcess
 from sampan.view.provider import Provided
 
 PATIENCE_S = 30.0
+_NOBODY = 2**22 + 1  # beyond what pids may be
 
 
 @pytest.fixture
@@ -121,6 +122,36 @@ def test_one_that_hangs_is_ended_and_its_reader_gets_on(process: ViewProcess) ->
         assert [failure.errno for failure in failures] in ([errno.ENOTCONN], [errno.ECONNABORTED])
     finally:
         os.close(namespace)
+
+
+def test_who_renews_for_a_server_does_not_keep_its_connection_alive(process: ViewProcess) -> None:
+    provided = process.start()
+    is_seen = threading.Event()
+
+    def renew() -> None:
+        while not is_seen.is_set():
+            process.renew([_NOBODY] * 1000, provided.paths)
+
+    renewing = threading.Thread(target=renew)
+    renewing.start()
+    try:
+        until(lambda: any(_holds_no_connection(child) for child in _children(provided.pid)), PATIENCE_S)
+    finally:
+        is_seen.set()
+        renewing.join(PATIENCE_S)
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def _holds_no_connection(pid: str) -> bool:
+    """Whether a process that has not ended has nothing of /dev/fuse open."""
+    try:
+        held = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return False
+    return bool(held) and "/dev/fuse" not in held
 
 
 def test_a_file_reads_the_same_in_small_pieces(process: ViewProcess) -> None:
