@@ -31,7 +31,7 @@ log = logging.getLogger("sampan.view")
 MODES = ("auto", "full", "host")
 _WATCH_EVERY_S = 2.0
 _FIRST_PATIENCE_S = 10.0  # it takes a tenth of a second, and more on a machine that is busy
-_LONGEST_PAUSE_S = 30.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 30.0
 _HAS_TIME_NAMESPACES = os.path.exists("/proc/self/ns/time")
 
 
@@ -118,7 +118,7 @@ class Views:
     async def _live(self) -> None:
         assert self._wanted is not None  # noqa: S101 -- made by begin()
         await self._wanted.wait()
-        pause = 0.1
+        pause = _FIRST_PAUSE_S
         while True:
             try:
                 await self._start()
@@ -136,11 +136,10 @@ class Views:
             if self._recovered is not None:
                 await self._recovered.wait()
             await self._renew(self._running())
-            began = time.monotonic()
             await self._watch()
             self._provided = None
             log.warning("what serves the containers' own values has ended: starting it again")
-            pause = 0.1 if time.monotonic() - began > _LONGEST_PAUSE_S else min(pause * 2, _LONGEST_PAUSE_S)
+            pause = _FIRST_PAUSE_S  # one that died while it was starting is no reason to keep containers waiting
 
     async def _start(self) -> None:
         """Have someone serve: our own process if it does already, else an lxcfs that answers, else our own anew."""
