@@ -10,7 +10,8 @@ import socket
 import pytest
 
 from sampan.engine.ahead import Expectation
-from sampan.engine.monitors import MOST_WAITING, Launcher, Monitor
+from sampan.engine.launching import Launcher
+from sampan.engine.monitors import MOST_WAITING, Monitor
 from sampan.errors import SystemFailure, Unavailable
 from sampan.monitor.protocol import Exited, OutOfMemory
 

@@ -28,12 +28,12 @@ from sampan.engine.files import Files
 from sampan.engine.health import Healths
 from sampan.engine.image_imports import Imports
 from sampan.engine.images import open_images
+from sampan.engine.launching import Launcher
 from sampan.engine.layout import Layout
 from sampan.engine.lifecycle import Lifecycle, Settings
 from sampan.engine.live_devices import LiveDevices
 from sampan.engine.live_mounts import LiveMounts
 from sampan.engine.log_options import check_log
-from sampan.engine.monitors import Launcher
 from sampan.engine.networks import ContainerNetworks
 from sampan.engine.pruning import Pruning
 from sampan.engine.publishing import Publishing

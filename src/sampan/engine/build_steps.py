@@ -23,8 +23,9 @@ from sampan.engine.container import ContainerRecord, Exited, MountPoint
 from sampan.engine.containers import Containers
 from sampan.engine.control import Control
 from sampan.engine.images import EngineImages
+from sampan.engine.launching import Launcher
 from sampan.engine.lifecycle import Lifecycle
-from sampan.engine.monitors import Launcher, Listener, Monitor
+from sampan.engine.monitors import Listener, Monitor
 from sampan.errors import Conflict, NotFound, SampanError
 from sampan.image.rootfs import Roots
 from sampan.monitor.protocol import Attach, MonitorPlan

@@ -27,8 +27,8 @@ from sampan.engine.container import (
     Running,
 )
 from sampan.engine.defaults import fill_in, program
+from sampan.engine.launching import Launcher
 from sampan.engine.layout import Layout
-from sampan.engine.monitors import Launcher
 from sampan.engine.mount_points import Origins
 from sampan.engine.parts import Images, Networks, Roots, Secrets, Volumes, prepare_root
 from sampan.engine.store import ContainerStore

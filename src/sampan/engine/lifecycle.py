@@ -33,8 +33,9 @@ from sampan.engine.container import (
 )
 from sampan.engine.execs import Execs
 from sampan.engine.health import Healths
+from sampan.engine.launching import Launcher
 from sampan.engine.layout import Layout
-from sampan.engine.monitors import Launcher, Monitor
+from sampan.engine.monitors import Monitor
 from sampan.engine.parts import Networks, Place, Roots, Volumes, prepare_root
 from sampan.engine.run_ends import lost_exit, memory_kills, released
 from sampan.engine.spec import Surroundings, cgroup_path, launch_plan, neighbours

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.kernel.monitor.conftest import PATIENCE_S, Harbour, Session, until
 
 from sampan.engine.ahead import Expectation
-from sampan.engine.monitors import Launcher
+from sampan.engine.launching import Launcher
 from sampan.monitor import handle
 from sampan.monitor.protocol import Exited, OutOfMemory
 
