@@ -9,7 +9,7 @@ import pytest
 from tests.engine_process import EngineProcess
 from tests.private_network import PrivateNetwork, make_private_network
 
-OURS = "table inet sampan\n"
+from sampan.network import rules
 
 
 @pytest.fixture
@@ -25,9 +25,13 @@ def engine(tmp_path: Path, network: PrivateNetwork) -> Iterator[EngineProcess]:
         yield running
 
 
+def table_of(engine: EngineProcess) -> str:
+    return f"inet {rules.table_of('none', engine.exec_root)}"
+
+
 def make_and_remove(engine: EngineProcess, network: PrivateNetwork) -> None:
     engine.json("POST", "/networks/create", {"Name": "brief"}, expect=201)
-    assert OURS in network.run("nft", "list", "tables")
+    assert f"table {table_of(engine)}\n" in network.run("nft", "list", "tables")
     engine.json("DELETE", "/networks/brief", expect=204)
 
 
@@ -38,7 +42,7 @@ def test_it_comes_with_the_first_network_and_goes_with_the_last(engine: EnginePr
     assert network.run("nft", "list", "tables") == ""
     engine.json("POST", "/networks/create", {"Name": "lasting"}, expect=201)
     engine.stop()
-    assert network.run("nft", "list", "tables") == OURS  # it is of use without a daemon
+    assert network.run("nft", "list", "tables") == f"table {table_of(engine)}\n"  # it is of use without a daemon
     engine.start()
     engine.json("DELETE", "/networks/lasting", expect=204)
     assert network.run("nft", "list", "tables") == ""
@@ -47,14 +51,15 @@ def test_it_comes_with_the_first_network_and_goes_with_the_last(engine: EnginePr
 @pytest.mark.parametrize(
     "theirs",
     [
-        "add rule inet sampan user ip saddr 192.0.2.1 drop",
-        "add chain inet sampan theirs",
-        "add set inet sampan theirs { type ifname; }",
+        "add rule {} user ip saddr 192.0.2.1 drop",
+        "add chain {} theirs",
+        "add set {} theirs {{ type ifname; }}",
     ],
 )
 def test_it_stays_with_what_others_have_put_there(engine: EngineProcess, network: PrivateNetwork, theirs: str) -> None:
-    network.run("nft", "add table inet sampan; add chain inet sampan user")
-    network.run("nft", theirs)
+    table = table_of(engine)
+    network.run("nft", f"add table {table}; add chain {table} user")
+    network.run("nft", theirs.format(table))
     make_and_remove(engine, network)
     engine.stop()
-    assert "192.0.2.1" in (kept := network.run("nft", "list table inet sampan")) or "theirs" in kept
+    assert "192.0.2.1" in (kept := network.run("nft", f"list table {table}")) or "theirs" in kept
