@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.engine_process import EngineProcess
+from tests.groups import groups_matching
 from tests.waiting import until
 
 ID_LENGTH = 64
@@ -78,6 +79,19 @@ def test_the_next_container_gets_the_id_that_is_made_ready_and_its_process(engin
         return created == next_id and pids == {pid}
 
     assert any(is_same(number) for number in range(20))
+
+
+def test_nothing_is_made_in_a_cgroup_that_somebody_else_named(engine: EngineProcess) -> None:
+    parent = f"/sampan-test-parent-{os.getpid()}"
+    for number in range(3):
+        engine.run(f"one{number}", "true", host={"CgroupParent": parent})
+        engine.wait(f"one{number}")
+    groups = groups_matching(parent.strip("/"))
+    assert groups
+    until(lambda: not [path for group in groups for path in group.iterdir() if len(path.name) == ID_LENGTH])
+    for group in groups:
+        group.rmdir()
+    assert expected(engine) == []
 
 
 def test_when_nobody_comes_nothing_is_left(engine: EngineProcess) -> None:

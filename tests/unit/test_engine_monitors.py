@@ -93,7 +93,7 @@ def test_a_launcher_that_dies_at_once_is_not_spawned_again_and_again() -> None:
         return spawned[-1], ours
 
     async def scene() -> None:
-        launcher = Launcher(spawn, Expectation(str))
+        launcher = Launcher(spawn, Expectation(str, "/sampan"))
         launcher.warm()
         for _ in range(50):
             await asyncio.sleep(0)

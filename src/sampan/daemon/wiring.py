@@ -112,7 +112,7 @@ def wire(options: Options) -> Engine:
     execs = Execs(store, announcer)
     default_log = LogConfig(options.log_driver, options.log_opts)
     check_log(default_log)
-    launcher = StepLauncher(spawn_launcher, Expectation(layout.run))
+    launcher = StepLauncher(spawn_launcher, Expectation(layout.run, options.cgroup_parent))
     containers = Containers(
         store, layout, images, images, networks, volumes, secrets, announcer, waits, early, locks, default_log, launcher
     )

@@ -21,9 +21,13 @@ from sampan.runtime.launch_plan import LaunchPlan
 class Expectation:
     """What is expected of the next start, of the one monitor that is prepared; on the event loop."""
 
-    def __init__(self, run_directory: Callable[[str], str]) -> None:
-        """`run_directory` is where a container of an id has what it has while it runs."""
+    def __init__(self, run_directory: Callable[[str], str], cgroup_parent: str) -> None:
+        """`run_directory` is where a container of an id has what it has while it runs.
+
+        Nothing is made below another cgroup than `cgroup_parent`: it is somebody's who may want to remove it.
+        """
         self._run_directory = run_directory
+        self._cgroup_parent = f"/{cgroup_parent.strip('/')}"
         self._like: LaunchPlan | None = None
         self._model: LaunchPlan | None = None
         self._is_claimed = False
@@ -40,7 +44,8 @@ class Expectation:
 
     def learn(self, plan: LaunchPlan) -> None:
         """A start: the next may be like it."""
-        self._like = model_of(plan, plan.id)
+        is_usual = plan.cgroup is not None and plan.cgroup.path == f"{self._cgroup_parent}/{plan.id}"
+        self._like = model_of(plan, plan.id) if is_usual else None
 
     def claim(self) -> str:
         """An id for a new container: the expected one, once, or a random one."""
