@@ -132,5 +132,19 @@ def test_after_a_program_that_could_not_run_disk_and_memory_say_the_same(connect
     assert after.ports == {}
 
 
+def test_a_start_that_breaks_off_by_a_fault_of_ours_keeps_what_it_was_and_makes_nobody_wait(
+    connection: sqlite3.Connection,
+) -> None:
+    def fail(_store: ContainerStore) -> Started:
+        raise ZeroDivisionError("one by none")
+
+    ContainerStore(connection).add(_box(Created()))
+    with pytest.raises(ZeroDivisionError):
+        _start(connection, fail)
+    after = ContainerStore(connection).find("box").state
+    assert isinstance(after, Created)
+    assert "one by none" in after.error
+
+
 def _box(state: State) -> ContainerRecord:
     return ContainerRecord(id="c" * 64, name="box", created_at_ns=1, image_id="", config=ContainerConfig(), state=state)

@@ -110,6 +110,9 @@ class Lifecycle:
             except SampanError as error:
                 failed = self._start_failed(record, error)
                 reason = error
+            except Exception as error:  # a fault of ours: clients that wait for its output must not wait for ever
+                self._start_failed(record, SystemFailure(f"the start broke off: {error!r}", remedy="see the log"))
+                raise
         if failed.config.host.auto_remove:
             await self.aftermath.after_exit(failed)
         raise reason
