@@ -106,7 +106,8 @@ def test_when_the_prepared_monitor_was_killed_another_is_forked(harbour: Harbour
     async def scene() -> list[int]:
         told = Told()
         connection, popen = harbour.spawn()
-        launcher = Launcher(lambda: (popen.pid, connection), Expectation(lambda name: str(harbour.directory / name), ""))
+        expectation = Expectation(lambda name: str(harbour.directory / name), "")
+        launcher = Launcher(lambda: (popen.pid, connection), expectation)
         launcher.warm()
         deadline = time.monotonic() + PATIENCE_S
         while not (waiting := children(popen.pid)):
