@@ -16,7 +16,7 @@ from sampan.linux.libc import NUMBERS, c_string, check, libc
 
 _OPENAT2 = NUMBERS["openat2"]
 _OPEN_HOW = struct.Struct("=3Q")
-_TRIES = 1000  # the kernel gives EAGAIN whenever anything on the machine is renamed during a lookup with ".."
+_TRIES = 20_000  # the kernel gives EAGAIN whenever anything on the machine is renamed during a lookup with ".."
 _MOST_LINKS = 40  # as many as the kernel follows in one lookup
 
 
