@@ -76,7 +76,6 @@ class Launcher:
             self._spawned_at_s = time.monotonic()
             self._connection.settimeout(0)
             asyncio.get_running_loop().add_reader(self._connection, self._receive)
-            self._prepare_later()
         return self._connection
 
     def _take_prepared(self, container_id: str) -> socket.socket | None:
@@ -96,31 +95,30 @@ class Launcher:
         return self._expectation.claim()
 
     def created(self, container_id: str) -> None:
-        """A container was created and is likely to be started next: the prepared monitor can begin."""
+        """A container was created and is likely to be started next: a monitor can begin with it."""
         if not self._expectation.expected:
-            self._expect(container_id)
+            self._prepare(container_id)
 
     def _prepare_later(self) -> None:
         if self._due is not None:
             self._due.cancel()
         self._due = asyncio.get_running_loop().call_later(_PREPARE_AFTER_S, self._prepare)
 
-    def _prepare(self, *, expecting: bool = True) -> None:
+    def _prepare(self, container_id: str = "") -> None:
+        """Have a monitor wait for this container, or for the next."""
         self._expectation.tidy(unless=self._leaving)
-        if self._connection is not None and self._prepared is None:
-            with contextlib.suppress(OSError):  # then the next start has one forked for itself
-                self._prepared = handle.prepare(self._connection)
-                if expecting:
-                    self._expect()
-
-    def _expect(self, container_id: str = "") -> None:
-        if self._prepared is None:
+        if self._connection is None:
             return
-        with contextlib.suppress(OSError):  # then all of the next start is made when it comes
+        try:
+            if self._prepared is None:
+                self._prepared = handle.prepare(self._connection)
+                self._keep_for(_EXPECT_FOR_S)
             model = self._expectation.draw(container_id)
             if model is not None:
                 handle.expect(self._prepared, model)
                 self._keep_for(_EXPECT_FOR_S)
+        except OSError:  # all of the next start is made when it comes
+            self._expectation.give_up()
 
     def _keep_for(self, seconds: float) -> None:
         if self._kept is not None:
@@ -128,17 +126,19 @@ class Launcher:
         self._kept = asyncio.get_running_loop().call_later(seconds, self._let_go)
 
     def _let_go(self) -> None:
-        """Nobody came: a monitor that has nothing ready takes the place of the one that has."""
+        """Nobody came: at rest there is the launcher alone."""
         expected, connection = self._expectation.expected, self._prepared
-        if not expected or connection is None:
+        if connection is None:
+            return
+        self._prepared = None
+        if not expected:
+            connection.close()
             return
         self._expectation.give_up()
-        self._prepared = None
         self._leaving[expected] = connection
         with contextlib.suppress(OSError):  # it is gone already
             connection.shutdown(socket.SHUT_WR)
         asyncio.get_running_loop().add_reader(connection, self._left, expected)
-        self._prepare(expecting=False)
 
     def _left(self, container_id: str) -> None:
         """The monitor that was let go has given back what it had made, and left."""

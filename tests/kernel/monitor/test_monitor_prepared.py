@@ -109,6 +109,7 @@ def test_when_the_prepared_monitor_was_killed_another_is_forked(harbour: Harbour
         expectation = Expectation(lambda name: str(harbour.directory / name), "")
         launcher = Launcher(lambda: (popen.pid, connection), expectation)
         launcher.warm()
+        launcher.created("0" * 64)
         deadline = time.monotonic() + PATIENCE_S
         while not (waiting := children(popen.pid)):
             assert time.monotonic() < deadline
