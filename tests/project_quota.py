@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-import pytest
+from tests.ext4_disk import ext4_disk
 
 from sampan.linux.quota import held_to_limits
 
 PIECE = 100_000
 
 
-@contextmanager
-def quota_disk(folder: Path) -> Iterator[Path]:
+def quota_disk(folder: Path) -> AbstractContextManager[Path]:
     """Where it is mounted; the test is skipped, with the reason, where the kernel has none."""
-    if shutil.which("mkfs.ext4") is None:
-        pytest.skip("needs mkfs.ext4: apt-get install e2fsprogs")
-    image, path = folder / "image", folder / "disk"
-    path.mkdir()
-    with image.open("wb") as file:
-        file.truncate(200 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-O", "quota,project", str(image)], check=True, capture_output=True)
-    mounted = subprocess.run(
-        ["mount", "-o", "loop,prjquota", str(image), str(path)], check=False, capture_output=True, text=True
+    return ext4_disk(
+        folder,
+        *("-O", "quota,project"),
+        megabytes=200,
+        mounted_with="loop,prjquota",
+        lacks="this kernel has no project quotas for ext4",
     )
-    if mounted.returncode:
-        pytest.skip(f"this kernel has no project quotas for ext4: {mounted.stderr.strip()}")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "-l", str(path)], check=True)
 
 
 def write(path: Path, size: int) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.ext4_disk import ext4_disk
 
 from sampan.image.layers import LayerStore
 from sampan.linux.filesystem import spread_below
@@ -20,23 +20,11 @@ DIRECTORIES = 6
 @pytest.fixture
 def ext4(tmp_path: Path) -> Iterator[Path]:
     """Where an ext4 of eight groups is mounted."""
-    if shutil.which("mkfs.ext4") is None:
-        pytest.skip("needs mkfs.ext4: apt-get install e2fsprogs")
-    image, path = tmp_path / "image", tmp_path / "disk"
-    path.mkdir()
-    with image.open("wb") as file:
-        file.truncate(64 << 20)
     layout = ("-b", "1024", "-O", "^flex_bg,^resize_inode", "-N", str(8 * INODES_PER_GROUP))
-    subprocess.run(["mkfs.ext4", "-q", *layout, str(image)], check=True, capture_output=True)
-    mounted = subprocess.run(
-        ["mount", "-o", "loop", str(image), str(path)], check=False, capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"no loop device is to be had here: {mounted.stderr.strip()}")
-    try:
+    with ext4_disk(
+        tmp_path, *layout, megabytes=64, mounted_with="loop", lacks="no loop device is to be had here"
+    ) as path:
         yield path
-    finally:
-        subprocess.run(["umount", "-l", str(path)], check=True)
 
 
 def groups_of(paths: list[str]) -> list[int]:
