@@ -165,3 +165,42 @@ def test_a_bridge_of_somebody_else_s_is_used_and_left_as_it_was(tmp_path: Path, 
 def test_what_cannot_be_is_refused_before_anything_is_made(words: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(InvalidArgument, match=sentence):
         parse(list(words)).networks.check()
+
+
+def test_of_two_engines_each_keeps_its_ports_and_its_containers_to_itself(
+    tmp_path: Path, network: PrivateNetwork
+) -> None:
+    network.run("ip", "link", "add", "two0", "type", "bridge")
+    network.run("ip", "address", "add", "10.20.0.1/24", "dev", "two0")
+    network.run("ip", "link", "set", "two0", "up")
+    roots = tmp_path / "one", tmp_path / "two"
+    for root in roots:
+        root.mkdir()
+    with (
+        told(roots[0], network) as (one, ones, _),
+        told(roots[1], network, "--bridge", "two0") as (two, twos, _),
+    ):
+        first, second = ones.run("first", ":8081:80/tcp"), twos.run("second", ":8082:80/tcp")
+        with first.serving("0.0.0.0", 80), second.serving("0.0.0.0", 80):
+            for _ in range(2):
+                assert network.outside.ask(HOST4, 8081) == OUTSIDE4
+                assert network.outside.ask(HOST4, 8082) == OUTSIDE4
+                ones.run("another", ":8083:80/tcp")  # writes the first engine's rules anew
+                one.json("DELETE", "/containers/another?force=1", expect=204)
+            assert refuses(first, address_of(two, "second"), 80)
+            assert first.ask(address_of(one, "first"), 80)
+        for engine in (one, two):
+            assert not [found for found in engine.json("GET", "/system/doctor") if found["Repairable"]]
+        assert [line.split()[2] for line in network.run("nft", "list", "tables").splitlines()] == [
+            "sampan",
+            "sampan-two0",
+        ]
+
+
+def test_a_bridge_that_is_not_there_is_named_with_what_to_do(tmp_path: Path, network: PrivateNetwork) -> None:
+    with told(tmp_path, network, "--bridge", "none0") as (engine, _, _):
+        engine.create("alone", "true")
+        made = engine.create("lost", "true", host={"NetworkMode": "default"})
+        answer = engine.json("POST", f"/containers/{made}/start", expect=409)
+        assert answer["message"].startswith("there is no bridge none0, which the daemon was started with")
+        engine.json("POST", "/containers/alone/start", expect=204)
