@@ -79,17 +79,13 @@ class Expectation:
 
     def tidy(self, unless: Collection[str] = ()) -> None:
         """Remove what is left of those that were given up, but for some: their monitors did, unless killed."""
-        waiting, self._left = self._left, [model for model in self._left if model.id in unless]
-        for model in waiting:
-            if model.id in unless:
-                continue
-            try:
+        for model in [one for one in self._left if one.id not in unless]:
+            with contextlib.suppress(OSError, SampanError):  # the next time, or recovery
                 if model.cgroup is not None:
                     release(model.cgroup.path)
                 with contextlib.suppress(FileNotFoundError):
                     os.rmdir(self._run_directory(model.id))
-            except (OSError, SampanError):  # the next time, or recovery
-                self._left.append(model)
+                self._left.remove(model)
 
     def forget(self, container_id: str) -> None:
         """What there is under this id is a container's from now on."""

@@ -112,18 +112,18 @@ class Launcher:
         try:
             if self._prepared is None:
                 self._prepared = handle.prepare(self._connection)
-                self._keep_for(_EXPECT_FOR_S)
+                self._keep()
             model = self._expectation.draw(container_id)
             if model is not None:
                 handle.expect(self._prepared, model)
-                self._keep_for(_EXPECT_FOR_S)
+                self._keep()
         except OSError:  # all of the next start is made when it comes
             self._expectation.give_up()
 
-    def _keep_for(self, seconds: float) -> None:
+    def _keep(self) -> None:
         if self._kept is not None:
             self._kept.cancel()
-        self._kept = asyncio.get_running_loop().call_later(seconds, self._let_go)
+        self._kept = asyncio.get_running_loop().call_later(_EXPECT_FOR_S, self._let_go)
 
     def _let_go(self) -> None:
         """Nobody came: at rest there is the launcher alone."""
