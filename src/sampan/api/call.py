@@ -17,7 +17,7 @@ from aiohttp import web
 from sampan.api.answer import Answer
 from sampan.api.headers import HEADERS
 from sampan.api.versions import Version
-from sampan.errors import InvalidArgument
+from sampan.errors import InvalidArgument, SampanError
 
 T = TypeVar("T")
 log = logging.getLogger("sampan.api")
@@ -168,6 +168,12 @@ def _has_nul(value: Any) -> bool:
 def encode(value: Any) -> bytes:
     """JSON as Docker writes it: compact, no HTML escapes, a newline at the end."""
     return msgspec.json.encode(value) + b"\n"
+
+
+def failure_line(error: SampanError) -> bytes:
+    """The last line of a stream of JSON that had begun well; the remedy is beyond Docker's."""
+    detail = {"message": str(error), "remedy": error.remedy}
+    return encode({"errorDetail": detail, "error": str(error)})
 
 
 def reply(value: Any, status: int = 200) -> Answer:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sampan.api.call import Call, encode, reply
+from sampan.api.call import Call, encode, failure_line, reply
 from sampan.api.services import Services
 from sampan.engine import diets
 from sampan.engine.bootstraps import bootstrap as bootstrap_image
@@ -67,8 +67,7 @@ async def bootstrap(call: Call, services: Services) -> web.StreamResponse:
                     else:
                         yield encode({"aux": {"ID": step.id}})
         except SampanError as error:
-            detail = {"message": str(error), "remedy": error.remedy}
-            yield encode({"errorDetail": detail, "error": str(error)})
+            yield failure_line(error)
 
     return await call.stream(lines())
 

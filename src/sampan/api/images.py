@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from sampan.api import image_documents, transfers
-from sampan.api.call import Call, encode, nothing, parse_time, reply
+from sampan.api.call import Call, encode, failure_line, nothing, parse_time, reply
 from sampan.api.services import Services
 from sampan.engine.archives import LayerProgress, Loaded
 from sampan.engine.downloads import download
@@ -92,8 +92,7 @@ async def load(call: Call, services: Services) -> web.StreamResponse:
                         detail = {"current": done, "total": total}
                         yield encode({"status": "Loading layer", "progressDetail": detail, "id": layer[-12:]})
         except SampanError as error:
-            said = {"message": str(error), "remedy": error.remedy}
-            yield encode({"errorDetail": said, "error": str(error)})
+            yield failure_line(error)
 
     return await call.stream(pieces())
 
@@ -148,8 +147,7 @@ async def _import_from(source: str, request: ImportRequest, reference: str, serv
             image = await services.imports.make(request, reference, pieces)
             yield encode({"status": image.id})
         except SampanError as error:
-            detail = {"message": str(error), "remedy": error.remedy}
-            yield encode({"errorDetail": detail, "error": str(error)})
+            yield failure_line(error)
 
 
 async def inspect(call: Call, services: Services) -> web.StreamResponse:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from sampan.api.call import Call, encode, reply
+from sampan.api.call import Call, encode, failure_line, reply
 from sampan.api.headers import HEADERS
 from sampan.api.services import Services
 from sampan.engine import lookups
@@ -135,8 +135,7 @@ async def _stream(call: Call, lines: AsyncGenerator[bytes]) -> web.StreamRespons
     except SampanError as error:
         if not response.prepared:
             raise
-        detail = {"message": str(error), "remedy": error.remedy}
-        await response.write(encode({"errorDetail": detail, "error": str(error)}))
+        await response.write(failure_line(error))
     if not response.prepared:
         await response.prepare(call.request)
     await response.write_eof()
