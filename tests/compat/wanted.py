@@ -48,6 +48,10 @@ LINES = (
     Wanted(r"docker diff box", "mount points are made in no layer, and the order is by directory"),
     Wanted(r"docker cp box:/made(/\.|/copied)? - \| tar", "entries of archives come in an order of our own"),
     Wanted(r"docker cp box:/made/deep/file/ -", "a file is no directory: nothing is found there"),
+    Wanted(
+        r"volume-driver=no-such", "the volume has another driver; Docker's command takes its plugin for a missing image"
+    ),
+    Wanted(r"docker push busybox:none", "a tag that does not exist is told before the registry is asked"),
     Wanted(r"-v /etc:/ busybox|volume-subpath=no-such|-v v2:/etc/passwd", "told without the chain"),
 )
 
