@@ -11,7 +11,9 @@ import contextlib
 import grp
 import os
 import socket
+import sys
 from dataclasses import dataclass, field
+from typing import Any
 
 from sampan.api.server import Server
 from sampan.api.tcp import parse_tcp, serve_tcp
@@ -19,6 +21,8 @@ from sampan.errors import Conflict, InvalidArgument, SystemFailure
 
 SOCKET_MODE = 0o660
 FIRST_ADOPTED = 3  # sd_listen_fds(3)
+# Whoever made a socket removes its path: we do in `close`, a service manager listens on. (Before 3.13 no loop does.)
+KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
 @dataclass(slots=True)
@@ -47,7 +51,7 @@ class Listeners:
 
     async def _serve(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_unix_server(self.server, sock=listening, backlog=1024))
+        self._servers.append(await loop.create_unix_server(self.server, sock=listening, backlog=1024, **KEEP_PATH))
 
     def _unix(self, path: str) -> socket.socket:
         if is_listening(path):
@@ -101,11 +105,21 @@ def is_listening(path: str) -> bool:
 
 
 def adopted() -> list[socket.socket]:
-    """The sockets that systemd hands over (sd_listen_fds(3))."""
-    if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        return []
-    count = int(os.environ.get("LISTEN_FDS", "0"))
+    """The unix sockets that a service manager such as systemd hands over (sd_listen_fds(3)).
+
+    Raises InvalidArgument when there is none, or one of another family: tcp would be served without TLS.
+    """
+    handed = os.environ.get("LISTEN_FDS", "") if os.environ.get("LISTEN_PID") == str(os.getpid()) else ""
+    count = int(handed) if handed.isdecimal() else 0
+    if not count:
+        raise InvalidArgument(
+            "fd:// was given, and no socket was handed over", remedy="start it by its socket unit, or give -H unix://…"
+        )
     found = [socket.socket(fileno=number) for number in range(FIRST_ADOPTED, FIRST_ADOPTED + count)]
+    if any(listening.family != socket.AF_UNIX for listening in found):
+        raise InvalidArgument(
+            "a socket that was handed over is no unix socket", remedy="have unix sockets in the socket unit, or give -H"
+        )
     for listening in found:
         listening.setblocking(False)  # noqa: FBT003 -- the method has no keyword
         os.set_inheritable(listening.fileno(), False)  # noqa: FBT003

@@ -16,6 +16,7 @@ from sampan.api.dispatch import make_at_once, make_handler, wait_for_those_left_
 from sampan.api.listeners import Listeners
 from sampan.api.server import make_server
 from sampan.daemon.options import HELP, Options, parse
+from sampan.daemon.readiness import READY, STOPPING, tell_manager
 from sampan.daemon.wiring import Engine, wire
 from sampan.engine.layout import Layout
 from sampan.engine.spec_security import prepare_default_filter
@@ -120,9 +121,11 @@ async def serve(options: Options) -> None:
         await listeners.open(options.sockets)
         _write_pid(options.pid_path)
         log.info("serving on %s", ", ".join(options.sockets))
+        tell_manager(READY)
         loop.call_later(PREPARE_AFTER_S, prepare_default_filter)
         await end.wait()
         log.info("ending; containers go on")
+        tell_manager(STOPPING)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(options.pid_path)
     finally:
