@@ -52,6 +52,14 @@ class SampanError(Exception):
         self.place = ""
 
 
+def reason_of(error: Exception) -> str:
+    """What a sentence can end with: the words of `error`; of an OSError the path and the kernel's words, no number."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    words = error.strerror[:1].lower() + error.strerror[1:]
+    return f"{error.filename}: {words}" if error.filename else words
+
+
 class InvalidArgument(SampanError):
     """The request itself is wrong and stays wrong."""
 

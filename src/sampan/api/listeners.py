@@ -11,13 +11,14 @@ import contextlib
 import grp
 import os
 import socket
+import stat
 import sys
 from dataclasses import dataclass, field
 from typing import Any
 
 from sampan.api.server import Server
 from sampan.api.tcp import parse_tcp, serve_tcp
-from sampan.errors import Conflict, InvalidArgument, SystemFailure
+from sampan.errors import Conflict, InvalidArgument, SystemFailure, reason_of
 
 SOCKET_MODE = 0o660
 FIRST_ADOPTED = 3  # sd_listen_fds(3)
@@ -56,19 +57,13 @@ class Listeners:
     def _unix(self, path: str) -> socket.socket:
         if is_listening(path):
             raise Conflict(f"a daemon listens on {path} already", remedy="stop it, or give another -H")
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        os.makedirs(os.path.dirname(path) or ".", mode=0o711, exist_ok=True)
-        before = os.umask(0o777 & ~SOCKET_MODE)
+        group = self._group_id()
         try:
-            listening.bind(path)
+            _clear(path)
+            listening = _bound(path)
+            os.chown(path, -1, group)
         except OSError as error:
-            listening.close()
-            raise SystemFailure(f"cannot listen on {path}: {error.strerror}", remedy="give another -H") from error
-        finally:
-            os.umask(before)
-        os.chown(path, -1, self._group_id())
+            raise SystemFailure(f"cannot listen on {path}: {reason_of(error)}", remedy="give another -H") from error
         listening.listen(1024)
         self._paths.append((path, os.stat(path).st_ino))
         return listening
@@ -92,6 +87,35 @@ class Listeners:
         for server in self._servers:
             server.close()
         await self.server.shutdown(1.0)
+
+
+def _clear(path: str) -> None:
+    """Make the directory of a socket to come, and remove the socket of a daemon that is dead.
+
+    Raises OSError, and Conflict for what is no socket: it is somebody's file.
+    """
+    os.makedirs(os.path.dirname(path) or ".", mode=0o711, exist_ok=True)
+    try:
+        found = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found):
+        raise Conflict(f"cannot listen on {path}: it is there, and no socket", remedy="remove it, or give another -H")
+    os.unlink(path)
+
+
+def _bound(path: str) -> socket.socket:
+    """A socket bound to `path`, which nobody but its owner and its group can use from the beginning. Raises OSError."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    before = os.umask(0o777 & ~SOCKET_MODE)
+    try:
+        listening.bind(path)
+    except OSError:
+        listening.close()
+        raise
+    finally:
+        os.umask(before)
+    return listening
 
 
 def is_listening(path: str) -> bool:
