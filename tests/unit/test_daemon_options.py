@@ -87,6 +87,9 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         (["--data-root"], "flag needs an argument: --data-root"),
         (["--debug=perhaps"], 'invalid argument "perhaps"'),
         (["--config-file", "/no/such/file"], "there is no settings file /no/such/file"),
+        (["wings"], "sampand takes no argument: 'wings'"),
+        (["--mtu", "wide"], 'invalid argument "wide" for "--mtu" flag'),
+        (["--cgroup-parent", "/a/../../b"], "invalid cgroup parent '/a/../../b'"),
     ],
 )
 def test_words_that_are_none_are_refused(words: list[str], said: str) -> None:
@@ -94,8 +97,23 @@ def test_words_that_are_none_are_refused(words: list[str], said: str) -> None:
         parse(words)
 
 
-@pytest.mark.parametrize("content", ["wings = 2", 'debug = "yes"', "data-root = [1]", "= nothing"])
-def test_a_file_with_what_is_no_setting_is_refused(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("wings = 2", "has wings, and there is no such setting"),
+        ('debug = "yes"', "has debug = 'yes', which is not true or false"),
+        ("data-root = [1]", r"has data-root = \[1\], which is not a text in quotes"),
+        ('hosts = "unix:///a"', "has hosts = 'unix:///a', which is not a list of texts"),
+        ("= nothing", "is no TOML: "),
+    ],
+)
+def test_a_file_with_what_is_no_setting_is_refused(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "config.toml").write_text(content)
-    with pytest.raises(InvalidArgument, match=r"config\.toml"):
+    with pytest.raises(InvalidArgument, match=rf"config\.toml {said}"):
         parse(["--config-file", str(tmp_path / "config.toml")])
+
+
+def test_roots_are_where_the_command_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = parse(["--data-root", "data", "--exec-root=run"])
+    assert (options.data_root, options.exec_root) == (str(tmp_path / "data"), str(tmp_path / "run"))

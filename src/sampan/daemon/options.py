@@ -7,6 +7,7 @@ opened here but the file.
 from __future__ import annotations
 
 import dataclasses
+import os
 import tomllib
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,6 +58,7 @@ Options:
       --tlscert string              Certificate of the daemon (default "/etc/sampan/cert.pem")
       --tlskey string               Its key (default "/etc/sampan/key.pem")
       --tlsverify                   Use TLS on tcp and take only clients with a certificate of the authority
+  -v, --version                     Print the version and leave
 """
 
 
@@ -105,7 +107,8 @@ class Options:
     @property
     def sockets(self) -> tuple[str, ...]:
         """Where to listen; what tcp is secured with is said in the address's query."""
-        hosts = self.hosts or (f"unix://{self.exec_root}/sampan.sock",)
+        default = f"unix://{self.exec_root}/sampan.sock"
+        hosts = (default if host == "unix://" else host for host in self.hosts or (default,))
         return tuple(host + self._security() if host.startswith("tcp://") else host for host in hosts)
 
     def _security(self) -> str:
@@ -149,6 +152,13 @@ _FIELDS = {
     "registry-mirror": "registry_mirrors",
 }
 _BOOLEANS = frozenset({"debug", "icc", "init", "ip-forward", "ip-masq", "ipv6", "tls", "tlsverify", "allow-plain-tcp"})
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    str: "a text in quotes",
+    tuple: 'a list of texts, as in ["one", "two"]',
+    dict: "a table of its own",
+}
 _VIEWS = frozenset({"auto", "full", "host"})
 _TRUE = frozenset({"true", "1", "t"})
 _FALSE = frozenset({"false", "0", "f"})
@@ -160,6 +170,14 @@ def parse(words: list[str]) -> Options:
     path = given.get("config_file", DEFAULT_CONFIG)
     settings = _file(path, must_exist="config_file" in given)
     options = dataclasses.replace(Options(), **{**settings, **given})
+    options = dataclasses.replace(
+        options, data_root=os.path.abspath(options.data_root), exec_root=os.path.abspath(options.exec_root)
+    )
+    if ".." in options.cgroup_parent.split("/"):
+        raise InvalidArgument(
+            f"invalid cgroup parent {options.cgroup_parent!r}: '..' cannot be a part of it",
+            remedy="give a path such as /sampan",
+        )
     if options.resource_view not in _VIEWS:
         raise InvalidArgument(f"invalid resource view: {options.resource_view!r}", remedy="say auto, full or host")
     return options
@@ -174,7 +192,9 @@ def _command_line(words: list[str]) -> dict[str, Any]:
         if word.startswith("-") and not word.startswith("--"):
             name = _SHORT.get(name, name)
         key = _FIELDS.get(name, name.replace("-", "_"))
-        if not word.startswith("-") or key not in Options.__dataclass_fields__:
+        if not word.startswith("-"):
+            raise InvalidArgument(f"sampand takes no argument: {word!r}", remedy="`sampand --help` lists the flags")
+        if key not in Options.__dataclass_fields__:
             raise InvalidArgument(f"unknown flag: {word}", remedy="`sampand --help` lists the flags")
         if name in _BOOLEANS:
             given[key] = _boolean(name, value or "true")
@@ -201,7 +221,7 @@ def _add(given: dict[str, Any], key: str, value: str) -> None:
         case "mtu" | "plugin_timeout":
             if not value.isdigit():
                 flag = key.replace("_", "-")
-                raise InvalidArgument(f'invalid argument "{value}" for "--{flag}" flag', remedy="a number such as 1450")
+                raise InvalidArgument(f'invalid argument "{value}" for "--{flag}" flag', remedy="give a whole number")
             given[key] = int(value)
         case "log_opts":
             option, _, text = value.partition("=")
@@ -224,18 +244,30 @@ def _file(path: str, *, must_exist: bool) -> dict[str, Any]:
         if must_exist:
             raise InvalidArgument(f"there is no settings file {path}", remedy="name one that is there") from error
         return {}
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise InvalidArgument(f"the settings file {path} cannot be read: {error}", remedy="mend the line") from error
+    except OSError as error:
+        raise InvalidArgument(
+            f"the settings file {path} cannot be read: {(error.strerror or '').lower()}",
+            remedy="name a file in TOML form",
+        ) from error
+    except ValueError as error:  # tomllib's own, and that of bytes that are no UTF-8
+        raise InvalidArgument(
+            f"the settings file {path} is no TOML: {error}",
+            remedy="write it as docs/reference/settings.md shows; dockerd's daemon.json is another language",
+        ) from error
     settings: dict[str, Any] = {}
     for name, written in content.items():
         key = name.replace("-", "_")
-        is_known = key in Options.__dataclass_fields__
-        kind = bool if name in _BOOLEANS else type(getattr(Options(), key, None))
-        value = tuple(written) if isinstance(written, list) else written
-        if not is_known or not isinstance(value, kind):
+        if key not in Options.__dataclass_fields__:
             raise InvalidArgument(
-                f"the settings file {path} has {name} = {value!r}, which is no setting of that kind",
-                remedy="docs/reference/settings.md lists the settings",
+                f"the settings file {path} has {name}, and there is no such setting",
+                remedy="take it out; docs/reference/settings.md lists the settings",
+            )
+        kind = bool if name in _BOOLEANS else type(getattr(Options(), key))
+        value = tuple(written) if isinstance(written, list) else written
+        if not isinstance(value, kind):
+            raise InvalidArgument(
+                f"the settings file {path} has {name} = {written!r}, which is not {_KINDS[kind]}",
+                remedy="docs/reference/settings.md shows what each setting takes",
             )
         settings[key] = value
     return settings

@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+from importlib import metadata
 
 from sampan.api.dispatch import make_at_once, make_handler, wait_for_those_left_behind
 from sampan.api.listeners import Listeners
@@ -20,7 +21,7 @@ from sampan.daemon.readiness import READY, STOPPING, tell_manager
 from sampan.daemon.wiring import Engine, wire
 from sampan.engine.layout import Layout
 from sampan.engine.spec_security import prepare_default_filter
-from sampan.errors import Conflict, SampanError, SystemFailure
+from sampan.errors import Conflict, SampanError, SystemFailure, reason_of
 
 LAST_PATIENCE_S = 2.0
 PREPARE_AFTER_S = 0.2  # when whoever had the daemon started has been answered
@@ -31,8 +32,11 @@ log = logging.getLogger("sampan")
 def main() -> int:
     """The program `sampand`; the exit status is 1 when it could not serve."""
     words = sys.argv[1:]
-    if words[:1] in (["--help"], ["-h"]):
+    if {"--help", "-h"}.intersection(words):
         sys.stdout.write(HELP)
+        return 0
+    if {"--version", "-v"}.intersection(words):
+        sys.stdout.write(f"sampand version {metadata.version('sampan')}\n")
         return 0
     try:
         options = parse(words)
@@ -47,7 +51,7 @@ def main() -> int:
         _run(options)
         _leave()
     except SampanError as error:
-        sys.stderr.write(f"sampand: {error}\n" + (f"  {error.remedy}\n" if error.remedy else ""))
+        sys.stderr.write(f"sampand: {error}\n" + (f"  try: {error.remedy}\n" if error.remedy else ""))
         return 1
     return 0
 
@@ -86,7 +90,8 @@ def _make_roots(options: Options) -> None:
         os.makedirs(Layout(options.data_root, options.exec_root).containers, mode=0o711, exist_ok=True)
     except OSError as error:
         raise SystemFailure(
-            f"cannot make {error.filename}: {error.strerror}", remedy="run sampand as root, or give --data-root"
+            f"cannot make the roots: {reason_of(error)}",
+            remedy="run sampand as root, or give another --data-root and --exec-root",
         ) from error
 
 

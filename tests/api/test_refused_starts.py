@@ -1,0 +1,92 @@
+"""A daemon that cannot serve says so: a sentence that names what is wrong, and a remedy; nothing is touched."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.engine_process import PROGRAM, SOURCE, EngineProcess
+
+PATIENCE_S = 60
+
+
+@contextmanager
+def _daemon(directory: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    roots = ["--data-root", str(directory / "data"), "--exec-root", str(directory / "run"), "--bridge", "none"]
+    program = [sys.executable, "-I", "-c", PROGRAM, str(SOURCE)]
+    with subprocess.Popen([*program, *roots, *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one:
+        yield one
+
+
+def _answer(directory: Path, *words: str) -> tuple[int, str, str]:
+    with _daemon(directory, *words) as process:
+        output, errors = process.communicate(timeout=PATIENCE_S)
+    return process.returncode, output, errors
+
+
+def _refusal(directory: Path, *words: str) -> str:
+    status, _, errors = _answer(directory, *words)
+    assert status == 1, errors
+    first, second = errors.splitlines()
+    assert first.startswith("sampand: ")
+    assert second.startswith("  try: ")
+    return errors
+
+
+def test_a_file_where_the_socket_is_to_be_stays_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "accounts").write_text("root:x:0:0")
+    assert f"cannot listen on {tmp_path}/accounts: it is there, and no socket" in _refusal(
+        tmp_path, "-H", f"unix://{tmp_path}/accounts"
+    )
+    assert (tmp_path / "accounts").read_text() == "root:x:0:0"
+
+
+def test_a_link_where_the_socket_is_to_be_stays_too(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    assert "no socket" in _refusal(tmp_path, "-H", f"unix://{tmp_path}/link")
+    assert os.readlink(tmp_path / "link") == str(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("", "it is there, and no socket"),
+        ("/file/below", "/file: file exists"),
+        (f"/{'long' * 40}", "AF_UNIX path too long"),
+    ],
+)
+def test_a_socket_that_cannot_be_made_is_said(tmp_path: Path, path: str, said: str) -> None:
+    (tmp_path / "file").touch()
+    assert said in _refusal(tmp_path, "-H", f"unix://{tmp_path}{path}")
+
+
+def test_the_socket_that_a_dead_daemon_left_is_taken(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
+        (tmp_path / "run").mkdir()
+        dead.bind(str(tmp_path / "run" / "sampan.sock"))
+    with EngineProcess(tmp_path, "-H", "unix://") as engine:  # which is the default, as with dockerd
+        assert engine.request("GET", "/_ping")[0] == 200
+
+
+def test_a_settings_file_of_another_language_is_said_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "daemon.json").write_bytes(b'{"debug": true}\n\xff')
+    assert "daemon.json is no TOML: " in _refusal(tmp_path, "--config-file", str(tmp_path / "daemon.json"))
+    assert "cannot be read: is a directory" in _refusal(tmp_path, "--config-file", str(tmp_path))
+
+
+def test_a_certificate_that_is_not_there_is_said_without_its_number(tmp_path: Path) -> None:
+    said = _refusal(tmp_path, "--tls", "-H", "tcp://127.0.0.1:1", "--tlscert", "/no/such/cert.pem")
+    assert "cannot use the TLS files /no/such/cert.pem, /etc/sampan/key.pem: no such file or directory" in said
+
+
+def test_it_says_its_version(tmp_path: Path) -> None:
+    for word in ("--version", "-v"):
+        status, output, errors = _answer(tmp_path, word)
+        assert (status, output[:16], errors) == (0, "sampand version ", "")
+    assert not (tmp_path / "data").exists()
