@@ -115,6 +115,14 @@ def test_one_that_ends_while_it_starts_is_said_with_its_last_word_and_its_log(en
     assert str(Path(endpoint.path).with_name("sampand.log")) in caught.value.remedy
 
 
+def test_one_that_refuses_to_start_is_said_with_its_remedy(endpoint: Endpoint) -> None:
+    with pytest.raises(DaemonUnreachable) as caught:
+        start_daemon(endpoint, command("import sys; sys.exit('sampand: no such bridge\\n  try: make it')"))
+
+    assert str(caught.value) == "the daemon ended while it was starting: no such bridge"
+    assert caught.value.remedy.startswith("make it; or read its log, ")
+
+
 def test_one_that_cannot_be_executed_is_said(endpoint: Endpoint) -> None:
     with pytest.raises(DaemonUnreachable, match="ended while it was starting"):
         start_daemon(endpoint, ["/no/such/sampand"])

@@ -128,11 +128,16 @@ def _await(endpoint: Endpoint, pid: int, log_path: str, timeout_s: float) -> Non
 
 
 def _ended(log_path: str) -> DaemonUnreachable:
+    """What a daemon that is gone said last: its sentence, with the remedy where it gave one, and the log's name."""
     try:
         with open(log_path, "rb") as file:
             file.seek(max(os.path.getsize(log_path) - 2000, 0))
-            last = file.read().decode(errors="replace").strip().rpartition("\n")[2]
+            lines = file.read().decode(errors="replace").strip().splitlines()
     except OSError:
-        last = ""
-    says = f": {last}" if last else ""
-    return DaemonUnreachable(f"the daemon ended while it was starting{says}", remedy=f"read its log, {log_path}")
+        lines = []
+    read = f"read its log, {log_path}"
+    tried = lines.pop().strip().removeprefix("try: ") if len(lines) > 1 and lines[-1].startswith("  try: ") else ""
+    says = f": {lines[-1].removeprefix('sampand: ')}" if lines else ""
+    return DaemonUnreachable(
+        f"the daemon ended while it was starting{says}", remedy=f"{tried}; or {read}" if tried else read
+    )
