@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 from aiohttp import web
 
 from sampan.api.server import Connection, Server
-from sampan.errors import Forbidden, InvalidArgument, SystemFailure
+from sampan.errors import Forbidden, InvalidArgument, SystemFailure, reason_of
 
 TLS_PORT, PLAIN_PORT = 2376, 2375  # docker's own
 _PIECE = 65536
@@ -76,7 +76,9 @@ def tls_context(address: TcpAddress) -> ssl.SSLContext | None:
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # docker's certificates lack what it asks for
     except (OSError, ssl.SSLError) as error:
         files = ", ".join(filter(None, (address.certificate, address.key, address.authority)))
-        raise SystemFailure(f"cannot use the TLS files {files}: {error}", remedy="give PEM files that match") from error
+        raise SystemFailure(
+            f"cannot use the TLS files {files}: {reason_of(error)}", remedy="give PEM files that match"
+        ) from error
     return context
 
 

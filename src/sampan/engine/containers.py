@@ -33,7 +33,7 @@ from sampan.engine.mount_points import Origins
 from sampan.engine.parts import Images, Networks, Roots, Secrets, Volumes, prepare_root
 from sampan.engine.store import ContainerStore
 from sampan.engine.waiting import EarlyClients, Locks, Waits
-from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError, SystemFailure
+from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError, SystemFailure, reason_of
 
 
 @dataclass(slots=True)
@@ -147,7 +147,8 @@ class Containers:
             if not isinstance(error, OSError):
                 raise
             raise SystemFailure(
-                f"cannot make the folder of container {record.id[:12]}: {error}", remedy="free space on the disk"
+                f"cannot make the folder of container {record.id[:12]}: {reason_of(error)}",
+                remedy="free space on the disk",
             ) from error
         self.launcher.created(record.id)
 
@@ -207,7 +208,7 @@ class Containers:
                 await self.networks.release(container_id)
                 self._release(record)
             except (OSError, SampanError) as error:
-                text = f"unable to remove filesystem for {container_id}: {error}"
+                text = f"unable to remove filesystem for {container_id}: {reason_of(error)}"
                 self.store.save(record.with_state(Dead(text, ended.code, ended.started_at_ns, ended.finished_at_ns)))
                 self.waits.removed(container_id, ended.code, text)
                 raise SystemFailure(text, remedy="remove it again when the cause is gone") from error

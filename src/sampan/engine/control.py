@@ -34,7 +34,7 @@ from sampan.engine.monitors import Monitor
 from sampan.engine.spec import cgroup_path
 from sampan.engine.store import ContainerStore
 from sampan.engine.waiting import Ending
-from sampan.errors import Conflict, InvalidArgument, NotModified, SampanError, SystemFailure, of_kind
+from sampan.errors import Conflict, InvalidArgument, NotModified, SampanError, SystemFailure, of_kind, reason_of
 from sampan.monitor.protocol import Attach
 
 DEFAULT_STOP_TIMEOUT_S = 10
@@ -209,7 +209,7 @@ class Control:
             if error.errno in {errno.ENOENT, errno.ENODEV}:  # its monitor has released it, its end is being told
                 raise Conflict(f"container {record.id} is not running", remedy=f"sampan start {record.name}") from error
             raise SystemFailure(
-                f"the freezer of {cgroup.path} failed: {error}", remedy="see the kernel's log"
+                f"the freezer of {cgroup.path} failed: {reason_of(error)}", remedy="see the kernel's log"
             ) from error
         finally:
             cgroup.close()

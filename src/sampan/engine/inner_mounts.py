@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from sampan.engine.container import Running
 from sampan.engine.trees import open_mounts
-from sampan.errors import Conflict, NotFound, SystemFailure
+from sampan.errors import Conflict, NotFound, SystemFailure, reason_of
 from sampan.linux.apart import in_mounts_of
 from sampan.linux.mount import MountInfo, UmountFlag, move_mount, open_tree, parse_mountinfo, umount
 from sampan.linux.namespace import open_namespace
@@ -88,7 +88,7 @@ def _inside[T](running: Running, function: Callable[[_Inside], T]) -> T:
         try:
             return in_mounts_of(namespace, call)
         except OSError as error:
-            raise SystemFailure(f"cannot change the mounts of the running container: {error}") from error
+            raise SystemFailure(f"cannot change the mounts of the running container: {reason_of(error)}") from error
 
 
 def _open_source(plan: MountPlan) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from sampan.engine.ahead import Expectation
 from sampan.engine.monitors import Listener, Monitor
-from sampan.errors import SystemFailure, Unavailable
+from sampan.errors import SystemFailure, Unavailable, reason_of
 from sampan.monitor import handle
 from sampan.monitor.protocol import MonitorPlan
 
@@ -66,7 +66,9 @@ class Launcher:
             except OSError as error:
                 self._end()
                 if attempt:
-                    raise SystemFailure(f"the launcher cannot be reached: {error}", remedy="see the log") from error
+                    raise SystemFailure(
+                        f"the launcher cannot be reached: {reason_of(error)}", remedy="see the log"
+                    ) from error
         raise AssertionError
 
     def warm(self) -> socket.socket:

@@ -22,7 +22,7 @@ from sampan.engine.store import ContainerStore
 from sampan.engine.threads import to_its_end
 from sampan.engine.trees import open_mounts
 from sampan.engine.waiting import Locks
-from sampan.errors import Conflict, NotFound, SystemFailure
+from sampan.errors import Conflict, NotFound, SystemFailure, reason_of
 from sampan.linux.apart import in_mounts_of
 from sampan.linux.openat import make_directories_in_root, open_in_root
 from sampan.oci.runtime_resources import Resources
@@ -79,7 +79,8 @@ class LiveDevices:
                 _inside(running, lambda root: _make_nodes(root, gone, new))
             except OSError as error:
                 raise SystemFailure(
-                    f"cannot change the devices of container {record.id}: {error}", remedy="choose another path inside"
+                    f"cannot change the devices of container {record.id}: {reason_of(error)}",
+                    remedy="choose another path inside",
                 ) from error
             undo.pop_all()
 
@@ -92,7 +93,7 @@ class LiveDevices:
             cgroup.apply(plan_update(Resources(devices=rules)))
         except OSError as error:
             raise SystemFailure(
-                f"cannot change the device rules of container {record.id}: {error}",
+                f"cannot change the device rules of container {record.id}: {reason_of(error)}",
                 remedy="a group can only allow what its parent allows",
             ) from error
         finally:

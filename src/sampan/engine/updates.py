@@ -18,7 +18,7 @@ from sampan.engine.spec import cgroup_path
 from sampan.engine.spec_resources import runtime_resources
 from sampan.engine.store import ContainerStore
 from sampan.engine.waiting import Locks
-from sampan.errors import Conflict, InvalidArgument, SampanError, SystemFailure
+from sampan.errors import Conflict, InvalidArgument, SampanError, SystemFailure, reason_of
 from sampan.runtime.plan_resources import plan_update
 
 _RATES = frozenset({"blkio_read_bps", "blkio_write_bps", "blkio_read_iops", "blkio_write_iops"})
@@ -66,7 +66,8 @@ class Updates:
                 undo.pop_all()
         except OSError as error:
             raise SystemFailure(
-                f"Cannot update container {record.id}: {error}", remedy="see `sampan stats` for what it uses now"
+                f"Cannot update container {record.id}: {reason_of(error)}",
+                remedy="see `sampan stats` for what it uses now",
             ) from error
         finally:
             cgroup.close()

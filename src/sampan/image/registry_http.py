@@ -17,7 +17,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from sampan.errors import Forbidden, InvalidArgument, NotFound, SampanError, Unauthorized, Unavailable
+from sampan.errors import Forbidden, InvalidArgument, NotFound, SampanError, Unauthorized, Unavailable, reason_of
 from sampan.image.auth import ANONYMOUS, Authorizer, Credentials, parse_challenges
 from sampan.oci.reference import DEFAULT_DOMAIN
 
@@ -72,7 +72,7 @@ class RegistrySettings:
                 ssl.create_default_context(cafile=file)
             except OSError as error:  # ssl.SSLError is one
                 raise InvalidArgument(
-                    f"the certificate file {file} of registries cannot be used: {error}",
+                    f"the certificate file {file} of registries cannot be used: {reason_of(error)}",
                     remedy="name a file in PEM form",
                 ) from error
 
