@@ -85,6 +85,23 @@ def test_a_certificate_that_is_not_there_is_said_without_its_number(tmp_path: Pa
     assert "cannot use the TLS files /no/such/cert.pem, /etc/sampan/key.pem: no such file or directory" in said
 
 
+def test_who_is_not_root_is_told_to_become_it(tmp_path: Path) -> None:
+    # what is needed is imported as root: the checkout may be where nobody else may read
+    program = "import os, sys; sys.path.insert(0, sys.argv.pop(1)); from sampan.daemon.serve import main; "
+    words = [
+        program + "os.setresuid(1000, 1000, 1000); sys.exit(main())",
+        str(SOURCE),
+        "--data-root",
+        f"{tmp_path}/data",
+    ]
+    with subprocess.Popen([sys.executable, "-I", "-c", *words], stderr=subprocess.PIPE, text=True) as process:
+        _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert errors.splitlines()[0].endswith("for which it has to be root")
+    assert errors.splitlines()[1] == "  try: sudo sampand"
+    assert not (tmp_path / "data").exists()
+
+
 def test_it_says_its_version(tmp_path: Path) -> None:
     for word in ("--version", "-v"):
         status, output, errors = _answer(tmp_path, word)

@@ -63,7 +63,8 @@ class Listeners:
             listening = _bound(path)
             os.chown(path, -1, group)
         except OSError as error:
-            raise SystemFailure(f"cannot listen on {path}: {reason_of(error)}", remedy="give another -H") from error
+            reason = reason_of(error).removeprefix(f"{path}: ")
+            raise SystemFailure(f"cannot listen on {path}: {reason}", remedy="give another -H") from error
         listening.listen(1024)
         self._paths.append((path, os.stat(path).st_ino))
         return listening

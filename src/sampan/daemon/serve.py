@@ -21,7 +21,7 @@ from sampan.daemon.readiness import READY, STOPPING, tell_manager
 from sampan.daemon.wiring import Engine, wire
 from sampan.engine.layout import Layout
 from sampan.engine.spec_security import prepare_default_filter
-from sampan.errors import Conflict, SampanError, SystemFailure, reason_of
+from sampan.errors import Conflict, Forbidden, SampanError, SystemFailure, reason_of
 
 LAST_PATIENCE_S = 2.0
 PREPARE_AFTER_S = 0.2  # when whoever had the daemon started has been answered
@@ -79,8 +79,12 @@ def _leave() -> None:
 def _make_roots(options: Options) -> None:
     """The two roots, and a lock on each until this process has ended, so that one daemon works on them.
 
-    Raises Conflict.
+    Raises Forbidden for somebody who is not root, Conflict, and SystemFailure.
     """
+    if os.geteuid():
+        raise Forbidden(
+            "sampand works with mounts, namespaces and cgroups, for which it has to be root", remedy="sudo sampand"
+        )
     os.umask(0o022)
     try:
         for root in (options.data_root, options.exec_root):
