@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -83,6 +84,37 @@ def test_a_settings_file_of_another_language_is_said_without_a_traceback(tmp_pat
 def test_a_certificate_that_is_not_there_is_said_without_its_number(tmp_path: Path) -> None:
     said = _refusal(tmp_path, "--tls", "-H", "tcp://127.0.0.1:1", "--tlscert", "/no/such/cert.pem")
     assert "cannot use the TLS files /no/such/cert.pem, /etc/sampan/key.pem: no such file or directory" in said
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "disk"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160k", "sampan-test", str(path)], check=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def test_a_disk_without_room_is_said_at_whatever_point_it_is_full(tmp_path: Path, disk: Path) -> None:
+    for room in range(0, 160 << 10, 32 << 10):
+        (disk / "ballast").write_bytes(bytes((160 << 10) - room - 4096))
+        said = _refusal(tmp_path, "--data-root", str(disk / f"data{room}"))
+        assert "move it away" not in said, "what is in the file is sound"
+        shutil.rmtree(disk / f"data{room}", ignore_errors=True)  # or else the next round had less room
+
+
+def test_a_disk_that_cannot_be_written_to_is_said(tmp_path: Path, disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    assert f"{disk}/data: read-only file system" in _refusal(tmp_path, "--data-root", str(disk / "data")).lower()
+
+
+def test_a_state_file_that_is_none_is_said_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sampan.db").write_bytes(b"no database" * 1000)
+    assert "sampan.db cannot be opened: file is not a database" in _refusal(tmp_path)
+    assert (tmp_path / "data" / "sampan.db").read_bytes() == b"no database" * 1000
 
 
 def test_who_is_not_root_is_told_to_become_it(tmp_path: Path) -> None:

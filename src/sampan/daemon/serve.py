@@ -10,6 +10,7 @@ import logging
 import os
 import resource
 import signal
+import sqlite3
 import sys
 from importlib import metadata
 
@@ -57,7 +58,10 @@ def main() -> int:
 
 
 def _run(options: Options) -> None:
-    """Serve, on a loop whose end waits for no thread: those that are left work for clients that are gone."""
+    """Serve, on a loop whose end waits for no thread: those that are left work for clients that are gone.
+
+    Raises SystemFailure for what the disk refuses.
+    """
     try:
         import uvloop
     except ImportError:
@@ -65,7 +69,14 @@ def _run(options: Options) -> None:
     else:
         loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(serve(options))
+    try:
+        loop.run_until_complete(serve(options))
+    except (OSError, sqlite3.Error) as error:
+        log.debug("this ended the daemon", exc_info=True)
+        raise SystemFailure(
+            f"sampand cannot serve: {reason_of(error)}",
+            remedy=f"see that {options.data_root} and {options.exec_root} have room; --debug shows where it came from",
+        ) from error
 
 
 def _leave() -> None:
@@ -95,7 +106,7 @@ def _make_roots(options: Options) -> None:
     except OSError as error:
         raise SystemFailure(
             f"cannot make the roots: {reason_of(error)}",
-            remedy="run sampand as root, or give another --data-root and --exec-root",
+            remedy="give another --data-root and --exec-root",
         ) from error
 
 

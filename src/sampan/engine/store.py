@@ -34,6 +34,7 @@ SCHEMA_VERSION = 1
 _STATES: dict[str, type[State]] = {
     kind.__name__: kind for kind in (Created, Running, Paused, Exited, Restarting, Removing, Dead)
 }
+_DAMAGED = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
 _JOURNAL_BYTES = 4608 << 10  # SQLite's own limit of 1000 pages with their heads, and one transaction more
 _DEFINITION = msgspec.json.Decoder(ContainerDefinition)
 
@@ -41,7 +42,7 @@ _DEFINITION = msgspec.json.Decoder(ContainerDefinition)
 def open_database(path: str) -> sqlite3.Connection:
     """The engine's database at `path`, made when it is not there.
 
-    Raises SystemFailure when the file is no database or was written by a newer sampan.
+    Raises SystemFailure when the file is no database, has no room, or was written by a newer sampan.
     """
     try:
         connection = sqlite3.connect(path, isolation_level=None)
@@ -51,7 +52,10 @@ def open_database(path: str) -> sqlite3.Connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.DatabaseError as error:
         raise SystemFailure(
-            f"the state file {path} cannot be read: {error}", remedy="move it away to begin anew, or restore it"
+            f"the state file {path} cannot be opened: {error}",
+            remedy="move it away to begin anew, or restore it"
+            if error.sqlite_errorcode & 0xFF in _DAMAGED
+            else "see that its disk has room and can be written to",
         ) from error
     if version > SCHEMA_VERSION:
         raise SystemFailure(
