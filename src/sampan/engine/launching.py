@@ -27,6 +27,7 @@ _PREPARE_AFTER_S = 0.02
 # How long what was made for the next container is kept: its first process is as old as that for ps(1).
 _EXPECT_FOR_S = 2.0
 _LEAVE_PATIENCE_S = 10.0
+_END_PATIENCE_S = 5.0
 
 
 class Launcher:
@@ -181,10 +182,7 @@ class Launcher:
             asyncio.get_running_loop().remove_reader(self._connection)
             self._connection.close()
             self._connection = None
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)  # so that it is not waited for; monitors are not its session
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self._pid, 0)
+            _reap(self._pid)
 
     def _receive(self) -> None:
         """The launcher tells of forks and ends of monitors, which the monitors' own connections tell too."""
@@ -195,3 +193,19 @@ class Launcher:
             self._end()
             if time.monotonic() - self._spawned_at_s > STEADY_S:
                 self.warm()
+
+
+def _reap(pid: int) -> None:
+    """Take in a launcher whose connection has ended, which it leaves for: at once, or when its rehearsal is over.
+
+    One that hangs is not waited for longer than that takes; monitors are not of its session.
+    """
+    with contextlib.suppress(ProcessLookupError), contextlib.ExitStack() as undo:
+        process = os.pidfd_open(pid)
+        undo.callback(os.close, process)
+        poll = select.poll()
+        poll.register(process, select.POLLIN)
+        if not poll.poll(_END_PATIENCE_S * 1000):
+            os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
