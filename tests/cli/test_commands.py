@@ -232,6 +232,26 @@ def test_update_sends_what_docker_sends_and_leaves_the_rest(fake_daemon: FakeDae
     assert document["NanoCpus"] == 0
 
 
+def test_update_with_nothing_to_change_is_refused(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    done = sampan("update", "c1")
+
+    assert (done.returncode, fake_daemon.requests) == (1, [])
+    assert done.stderr == b"sampan: `sampan update` needs to be told what to change\n  try: sampan update --help\n"
+
+
+def test_history_shows_no_age_of_what_was_built_to_have_none(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    layers = [
+        {"Id": "sha256:new", "Created": created, "CreatedBy": "", "Size": 0, "Comment": ""}
+        for created in (0, 1, 946684800, 946684801)
+    ]
+    fake_daemon.on("GET", "/images/old/history", fake_daemon.reply(200, layers))
+
+    ages = sampan("history", "--format", "{{.CreatedSince}}", "old").stdout.decode().splitlines()
+    assert ages[:3] == ["N/A"] * 3
+    assert ages[3].endswith("years ago")
+    assert sampan("history", "--format", "{{.CreatedAt}}", "old").stdout.splitlines()[1] == b"1970-01-01T00:00:01Z"
+
+
 def test_rmi_prints_what_became_of_each_image(fake_daemon: FakeDaemon, sampan: Command) -> None:
     removed = [{"Untagged": "a:1"}, {"Deleted": "sha256:x"}]
     fake_daemon.on("DELETE", "/images/host/a:1", fake_daemon.reply(200, removed))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 from sampan.cli.formats.listing import show
-from sampan.cli.formats.written import ago, ellipsis, short_id, size, timestamp
+from sampan.cli.formats.written import ago, ellipsis, short_id, size
 from sampan.client.session import quote
 
 TYPE_CHECKING = False
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     from sampan.cli.formats.listing import Column
     from sampan.cli.grammar import Arguments
     from sampan.client.session import Session
+
+UNKNOWN_UNTIL_S = (
+    946684800  # 2000: what says to be older was built to say nothing of time, and docker shows no age of it
+)
 
 SUMMARY = "Show the layers of an image"
 USAGE = ("[OPTIONS] IMAGE",)
@@ -43,14 +49,20 @@ def history_columns(*, full: bool, human: bool) -> dict[str, Column]:
 
     def since(layer: dict[str, Any]) -> str:
         if not human:
-            return timestamp(layer["Created"])
-        return ago(layer["Created"]) if layer["Created"] > 0 else "N/A"
+            return rfc3339(layer["Created"])
+        return ago(layer["Created"]) if layer["Created"] > UNKNOWN_UNTIL_S else "N/A"
 
     return {
         "Comment": ("COMMENT", lambda layer: layer["Comment"]),
-        "CreatedAt": ("CREATED AT", lambda layer: timestamp(layer["Created"])),
+        "CreatedAt": ("CREATED AT", lambda layer: rfc3339(layer["Created"])),
         "CreatedBy": ("CREATED BY", created_by),
         "CreatedSince": ("CREATED" if human else "CREATED AT", since),
         "ID": ("IMAGE", lambda layer: layer["Id"] if full else short_id(layer["Id"])),
         "Size": ("SIZE", lambda layer: size(layer["Size"]) if human else str(layer["Size"])),
     }
+
+
+def rfc3339(unix_s: float) -> str:
+    """A point in time of this place, as docker prints it here: "2026-11-24T08:04:33Z"."""
+    text = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(unix_s))
+    return f"{text[:-5]}Z" if text.endswith("+0000") else f"{text[:-2]}:{text[-2:]}"
