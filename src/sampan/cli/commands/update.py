@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from sampan.cli.each import complain
+from sampan.cli.grammar import UsageError
 from sampan.client.failure import ApiError
 from sampan.client.session import quote
 
@@ -128,6 +129,8 @@ def _bindings(texts: list[str]) -> dict[str, list[dict[str, str]]]:
 
 def run(arguments: Arguments, session: Session) -> int:
     """Change all of them, one after the other."""
+    if not any(arguments.given(option[0]) for option in OPTIONS):
+        raise UsageError("`sampan update` needs to be told what to change", code=1)
     document = update_document(arguments)
     code = 0
     for name in arguments.words:
