@@ -121,6 +121,31 @@ def test_an_update_is_seen_without_a_restart_by_the_program_and_by_execs(engine:
     engine.json("DELETE", "/containers/growing?force=1", expect=204)
 
 
+ASKED = """
+import ctypes, struct
+buffer = ctypes.create_string_buffer(256)
+while True:
+    with open("/x/ask") as ask:
+        ask.read()
+    ctypes.CDLL(None).sysinfo(buffer)
+    with open("/x/told", "w") as told:
+        told.write(str(struct.unpack_from("=q4Q", buffer.raw)[4]))
+"""
+
+
+def test_an_update_is_seen_by_the_very_next_call_of_sysinfo(engine: EngineProcess, tmp_path: Path) -> None:
+    for name in ("ask", "told"):
+        os.mkfifo(tmp_path / name)
+    host = {"Memory": 256 * MEGABYTE, "Binds": [f"{tmp_path}:/x"]}
+    engine.run("asked", "/usr/bin/python3", "-c", ASKED, host=host)
+    for megabytes in (256, *(300 + number for number in range(10))):
+        change = {"Memory": megabytes * MEGABYTE, "MemorySwap": 2 * megabytes * MEGABYTE}
+        engine.json("POST", "/containers/asked/update", change, expect=200)
+        (tmp_path / "ask").write_text("now")
+        assert (tmp_path / "told").read_text() == str(megabytes * MEGABYTE)
+    engine.json("DELETE", "/containers/asked?force=1", expect=204)
+
+
 def test_load_and_processor_time_are_those_of_the_container(engine: EngineProcess) -> None:
     busy = "import time, os\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass\n"
     script = busy + "print(open('/proc/stat').readline(), end='', flush=True)"

@@ -38,6 +38,10 @@ _NUMBERS = {
 }
 _FORGET_AFTER_S = 900.0
 _FRESH_S = 0.05  # who asks again and again gets the same for so long: our time is paid for by nobody's limit
+_LIMITS = {
+    1: ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"),
+    2: ("memory.max", "memory.high", "memory.swap.max"),
+}
 _LONG = 8  # affinity masks are made of unsigned longs
 
 
@@ -54,7 +58,8 @@ class Answers:
         self._listeners: set[int] = set()
         self._load: LoadAverage | None = None
         self._asked_at = 0.0
-        self._recent: tuple[Mapping[str, str], float, bytes] | None = None  # the caller's groups, when, what was told
+        # the caller's groups and our limits, when, what was told
+        self._recent: tuple[tuple[Mapping[str, str], list[str | None]], float, bytes] | None = None
 
     def add(self, listener: int) -> None:
         """Listen until no process is left under its filter; -1 is none."""
@@ -98,15 +103,15 @@ class Answers:
             return
 
     def _sysinfo(self, listener: int, call: Notification, place: Membership) -> int | None:
-        group = place.paths
-        if self._recent is None or self._recent[0] != group or time.monotonic() - self._recent[1] >= _FRESH_S:
+        about = place.paths, self._limits(place)
+        if self._recent is None or self._recent[0] != about or time.monotonic() - self._recent[1] >= _FRESH_S:
             content = _SYSINFO.pack(
                 int(self._age_s()),
                 *(int(average * _LOAD_SHIFT) for average in self._averages(place)),
                 *_memory(place),
                 *(min(self._count(place), 0xFFFF), 0, 0, 0, 1),
             )
-            self._recent = group, time.monotonic(), content
+            self._recent = about, time.monotonic(), content
         content = self._recent[2]
         return 0 if _write(listener, call, call.arguments[0], content) else None
 
@@ -148,6 +153,13 @@ class Answers:
             return
         self._load.sample()
         self._loop.after(SAMPLE_EVERY_S, self._sample)
+
+    def _limits(self, place: Membership) -> list[str | None]:
+        """What the container's own group says about memory: an update is seen by whoever asks after it."""
+        own = self._own(place, "memory")
+        if own is None:
+            return []
+        return [own.text(file) for file in _LIMITS[own.version]]
 
     def _own(self, place: Membership, controller: str) -> Group | None:
         """The container's own group, whichever group below it the caller is in."""
