@@ -34,7 +34,9 @@ from sampan.runtime.launch_plan import (
 if TYPE_CHECKING:
     from sampan.runtime.launched import Launched
 
-SHOW = "cat /proc/self/cgroup; ip -o link | grep -c LOWER_UP; hostname; cat /proc/mounts; ls -l /dev | sort"
+# Devices without the minute in which they were made; before Linux 6.15 mounts are listed in the order of their making.
+DEVICES = "stat -c '%N %A %u %g %t %T %s' /dev/*"
+SHOW = f"cat /proc/self/cgroup; ip -o link | grep -c LOWER_UP; hostname; sort /proc/mounts; {DEVICES}"
 
 
 def waiting_for(plan: LaunchPlan) -> Ahead:
