@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posix
 import termios
+import tty
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
@@ -33,21 +34,8 @@ class RawMode:
             return
         before = termios.tcgetattr(self._fd)
         raw = termios.tcgetattr(self._fd)
-        raw[0] &= ~(
-            termios.IGNBRK
-            | termios.BRKINT
-            | termios.PARMRK
-            | termios.ISTRIP
-            | termios.INLCR
-            | termios.IGNCR
-            | termios.ICRNL
-            | termios.IXON
-        )
-        raw[1] &= ~termios.OPOST
-        raw[2] = raw[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
-        raw[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
-        raw[6][termios.VMIN] = 1
-        raw[6][termios.VTIME] = 0
+        tty.cfmakeraw(raw)
+        raw[0] &= ~termios.ICRNL  # which Python leaves
         termios.tcsetattr(self._fd, termios.TCSADRAIN, raw)
         self._before = before
 

@@ -11,6 +11,7 @@ import os
 import stat
 import struct
 import termios
+import tty
 from typing import Any, NamedTuple
 
 from sampan.linux.openat import Resolve, openat2
@@ -85,21 +86,8 @@ def set_raw(fd: int) -> list[Any]:
     """Put the terminal into raw mode as cfmakeraw(3) does and return the settings from before, for `restore`."""
     before = termios.tcgetattr(fd)
     wanted = termios.tcgetattr(fd)
-    wanted[0] &= ~(
-        termios.IGNBRK
-        | termios.BRKINT
-        | termios.PARMRK
-        | termios.ISTRIP
-        | termios.INLCR
-        | termios.IGNCR
-        | termios.ICRNL
-        | termios.IXON
-    )
-    wanted[1] &= ~termios.OPOST
-    wanted[2] = wanted[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
-    wanted[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
-    wanted[6][termios.VMIN] = 1
-    wanted[6][termios.VTIME] = 0
+    tty.cfmakeraw(wanted)
+    wanted[0] &= ~termios.ICRNL  # which Python leaves
     termios.tcsetattr(fd, termios.TCSADRAIN, wanted)
     return before
 
