@@ -35,7 +35,7 @@ class RawMode:
         before = termios.tcgetattr(self._fd)
         raw = termios.tcgetattr(self._fd)
         tty.cfmakeraw(raw)
-        raw[0] &= ~termios.ICRNL  # which Python leaves
+        raw[0] &= ~termios.ICRNL  # which some Pythons leave
         termios.tcsetattr(self._fd, termios.TCSADRAIN, raw)
         self._before = before
 

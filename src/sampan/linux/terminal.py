@@ -83,11 +83,11 @@ def make_controlling(fd: int) -> None:
 
 
 def set_raw(fd: int) -> list[Any]:
-    """Put the terminal into raw mode as cfmakeraw(3) does and return the settings from before, for `restore`."""
+    """Put the terminal into raw mode (cfmakeraw(3), and whatever else POSIX has of input modes) and return the settings from before, for `restore`."""
     before = termios.tcgetattr(fd)
     wanted = termios.tcgetattr(fd)
     tty.cfmakeraw(wanted)
-    wanted[0] &= ~termios.ICRNL  # which Python leaves
+    wanted[0] &= ~termios.ICRNL  # which some Pythons leave
     termios.tcsetattr(fd, termios.TCSADRAIN, wanted)
     return before
 
