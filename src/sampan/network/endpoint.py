@@ -2,6 +2,9 @@
 
 The pair lives with the namespace: when the last process and descriptor of that are gone the kernel removes both ends,
 which costs nobody a wait (deleting a pair takes some 20 ms).
+
+What a link says of itself when it comes up would go to every other container of its bridge, and cost more with each:
+docs/decisions/quiet-links.md.
 """
 
 from __future__ import annotations
@@ -25,6 +28,10 @@ from sampan.network.definitions import Endpoint, Network
 
 _LOOPBACK = 1
 _PATIENCE_S = 3.0
+_QUIET = {
+    "router_solicitations": "0",  # its routes are ours to say
+    "mldv2_unsolicited_report_interval": "3600000",  # ms: what it listens to is said once, nothing gets lost here
+}
 ADDRESS = "127.0.0.11"  # of the name server, as an owner sees it
 DEFAULTS = {4: "0.0.0.0/0", 6: "::/0"}
 
@@ -40,34 +47,48 @@ def prepare(netns_fd: int) -> None:
         set_link(there, _LOOPBACK, up=True)
 
 
-def connect(netlink: Netlink, netns_fd: int, network: Network, endpoint: Endpoint, index: int) -> None:
-    """Join a namespace to a bridge or another link. Raises OSError; what is left then goes with the namespace."""
+def connect(netlink: Netlink, netns_fd: int, network: Network, endpoint: Endpoint, index: int) -> int:
+    """Make an endpoint's link on the bridge or parent `index`, and what is inside; the host's end of it, 0 for none.
+
+    That is no port of the bridge yet: see `attach`. Raises OSError; what is left then goes with the namespace.
+    """
+    port = 0
     if network.is_bridge:
-        _add_pair(netlink, netns_fd, network, endpoint, index)
+        port = _add_pair(netlink, netns_fd, network, endpoint, index)
     else:
         parent.connect(netlink, netns_fd, network, endpoint, index)
         with contextlib.suppress(FileNotFoundError):  # there it meets others' addresses
             write_sysctl(netns_fd, f"ipv6/conf/{endpoint.interface}/accept_dad", "1")
     settle(netns_fd, network, endpoint)
+    return port
 
 
-def _add_pair(netlink: Netlink, netns_fd: int, network: Network, endpoint: Endpoint, bridge_index: int) -> None:
+def attach(netlink: Netlink, network: Network, port: int, index: int) -> None:
+    """Make the host's end `port` of an endpoint's link a port of the bridge `index`, as whose it is in the network."""
+    set_link(netlink, port, master=index)
+    bridge.port(netlink, network, port)
+
+
+def _add_pair(netlink: Netlink, netns_fd: int, network: Network, endpoint: Endpoint, bridge_index: int) -> int:
+    """The pair, whose host's end is up and has no address; the index of that."""
     mtu = network.mtu or get_link(netlink, bridge_index).mtu
     port = add_veth(
         netlink,
         endpoint.link,
         endpoint.interface,
-        NewLink(up=True, mtu=mtu, master=bridge_index),
+        NewLink(mtu=mtu),
         Peer(mac=endpoint.mac, mtu=mtu, netns_fd=netns_fd),
     )
-    bridge.port(netlink, network, port)
+    bridge.write_sysctl(f"ipv6/conf/{endpoint.link}/disable_ipv6", "1")
+    set_link(netlink, port, up=True)
+    return port
 
 
 def settle(netns_fd: int, network: Network, endpoint: Endpoint) -> None:
     """Addresses and routes of an endpoint, inside."""
-    if not endpoint.ipv6:
-        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
-            write_sysctl(netns_fd, f"ipv6/conf/{endpoint.interface}/disable_ipv6", "1")
+    with inside(netns_fd):
+        for name, value in _settings(network, endpoint).items():
+            bridge.write_sysctl(f"ipv6/conf/{endpoint.interface}/{name}", value)
     with Netlink(netns_fd) as there:
         set_link(there, _LOOPBACK, up=True)
         index = get_link(there, endpoint.interface).index
@@ -78,6 +99,13 @@ def settle(netns_fd: int, network: Network, endpoint: Endpoint) -> None:
         if endpoint.routes:
             for family in (4, 6):
                 route_by(there, index, network, endpoint, family)
+
+
+def _settings(network: Network, endpoint: Endpoint) -> dict[str, str]:
+    """Of IPv6 at the endpoint's link, inside. On links of others there are their routers to be asked."""
+    if not endpoint.ipv6:
+        return {"disable_ipv6": "1"}
+    return _QUIET if network.is_bridge and not network.made_elsewhere else {}
 
 
 def _patiently(act: Callable[[], None]) -> None:

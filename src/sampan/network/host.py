@@ -76,16 +76,22 @@ class HostNetwork:
         Raises SystemFailure; then `disconnect` takes away what was made.
         """
         elements: list[Elements] = []
+        ports: list[tuple[Network, int, int]] = []
         for each in endpoints:
             network = self._network(each)
             with _told(f"connect to network {network.name}"):
                 index = self._kind(network).is_ready(self.netlink, network) or self._make_link(network)
-                endpoint.connect(self.netlink, netns_fd, network, each, index)
+                port = endpoint.connect(self.netlink, netns_fd, network, each, index)
                 if each.rate != Rate():
                     rates.limit(self.netlink, netns_fd, network, each)
             elements.append(rules.of_endpoint(each, network))
+            if port:
+                ports.append((network, port, index))
         with _told(f"write the rules of inet {self.firewall.table}"):
             self.firewall.add(rules.merged(elements))
+        for network, port, index in ports:
+            with _told(f"attach to network {network.name}"):
+                endpoint.attach(self.netlink, network, port, index)
 
     def route(self, netns_fd: int, each: Endpoint) -> None:
         """Have an owner's default routes go by this endpoint."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import struct
 from pathlib import Path
 
 from tests.engine_process import EngineProcess
-from tests.network_containers import Containers, Networks, ip_in, refuses
+from tests.network_containers import Containers, Networks, ip_in, refuses, veths
 from tests.packets import capturing
 from tests.private_network import HOST6, OUTSIDE6, PrivateNetwork, make_private_network
 
 KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
 ROUTED = {"com.docker.network.bridge.gateway_mode_ipv6": "routed"}
+ROUTER_SOLICITATION, NEIGHBOUR_SOLICITATION = 133, 135  # types of ICMPv6 (RFC 4861)
+ALL_ROUTERS = "ff02::2"
 
 
 def test_a_routed_network_s_addresses_are_seen_outside_and_reached_at_published_ports_alone(
@@ -46,6 +50,27 @@ def test_neighbours_find_each_other_anew(engine: EngineProcess, networks: Networ
             assert one.ask(there, 7601) == ip_in(engine, "one", "six", "GlobalIPv6Address")
             one.run("ip", "-6", "neighbour", "flush", "dev", "eth0")
             assert there not in one.run("ip", "-6", "neighbour", "show", "dev", "eth0", "nud", "reachable")
+
+
+def test_a_container_that_starts_asks_its_neighbours_for_no_router(
+    engine: EngineProcess, network: PrivateNetwork, networks: Networks, containers: Containers
+) -> None:
+    networks.create("six", EnableIPv6=True)
+    one = containers.run("one", NetworkMode="six")
+    heard = []
+    with one.open_socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as raw, one.serving("::", 7602):
+        group = socket.inet_pton(socket.AF_INET6, ALL_ROUTERS) + struct.pack("=I", 0)
+        raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
+        two = containers.run("two", NetworkMode="six")
+        assert two.ask(ip_in(engine, "one", "six", "GlobalIPv6Address"), 7602)
+        raw.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                heard.append(raw.recv(2000)[0])
+    assert NEIGHBOUR_SOLICITATION in heard
+    assert ROUTER_SOLICITATION not in heard
+    for link in veths(network):
+        assert network.run("ip", "-6", "address", "show", "dev", link) == ""
 
 
 def test_the_host_goes_on_to_learn_its_routes_and_keeps_those_it_has(tmp_path: Path) -> None:
