@@ -83,7 +83,7 @@ def make_controlling(fd: int) -> None:
 
 
 def set_raw(fd: int) -> list[Any]:
-    """Put the terminal into raw mode (cfmakeraw(3), and whatever else POSIX has of input modes) and return the settings from before, for `restore`."""
+    """Put the terminal into raw mode (cfmakeraw(3)) and return the settings from before, for `restore`."""
     before = termios.tcgetattr(fd)
     wanted = termios.tcgetattr(fd)
     tty.cfmakeraw(wanted)
