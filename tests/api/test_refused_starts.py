@@ -134,6 +134,27 @@ def test_who_is_not_root_is_told_to_become_it(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize("is_a_mount", [True, False])
+def test_in_a_chroot_it_refuses_before_anything_is_made(tmp_path: Path, *, is_a_mount: bool) -> None:
+    """What enters a container's mounts gets the root of its mount namespace, which a chroot does not change."""
+    bare = tmp_path / "bare"
+    for name in ("proc", "usr"):
+        (bare / name).mkdir(parents=True)
+    mounts = f"mount --rbind / {tmp_path}/bare" if is_a_mount else f"mount --rbind /proc {bare}/proc"
+    # what is needed is imported before: there may be little inside
+    program = "import os, sys; sys.path.insert(0, sys.argv.pop(1)); from sampan.daemon.serve import main; "
+    program += "os.chroot(sys.argv.pop(1)); sys.exit(main())"
+    words = [sys.executable, "-I", "-c", program, str(SOURCE), str(bare), "--data-root", f"{tmp_path}/data"]
+    inside = ["unshare", "--mount", "--propagation", "private", "bash", "-ec", f'{mounts}; exec "$@"', "bash", *words]
+    done = subprocess.run(inside, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first.startswith("sampand: no engine can work in a chroot")
+    assert second.startswith("  try: ")
+    assert not (tmp_path / "data").exists()
+    assert not (bare / "var").exists()
+
+
 def test_it_says_its_version(tmp_path: Path) -> None:
     for word in ("--version", "-v"):
         status, output, errors = _answer(tmp_path, word)

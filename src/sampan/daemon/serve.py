@@ -22,7 +22,8 @@ from sampan.daemon.readiness import READY, STOPPING, tell_manager
 from sampan.daemon.wiring import Engine, wire
 from sampan.engine.layout import Layout
 from sampan.engine.spec_security import prepare_default_filter
-from sampan.errors import Conflict, Forbidden, SampanError, SystemFailure, reason_of
+from sampan.errors import Conflict, Forbidden, NotImplementedHere, SampanError, SystemFailure, reason_of
+from sampan.linux.apart import is_in_chroot
 
 LAST_PATIENCE_S = 2.0
 PREPARE_AFTER_S = 0.2  # when whoever had the daemon started has been answered
@@ -46,6 +47,7 @@ def main() -> int:
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         )
         logging.getLogger("asyncio").setLevel(logging.WARNING)
+        _check_standing()
         _make_roots(options)
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each container and each client has some
@@ -87,15 +89,24 @@ def _leave() -> None:
     os._exit(0)
 
 
-def _make_roots(options: Options) -> None:
-    """The two roots, and a lock on each until this process has ended, so that one daemon works on them.
-
-    Raises Forbidden for somebody who is not root, Conflict, and SystemFailure.
-    """
+def _check_standing() -> None:
+    """Raises Forbidden for somebody who is not root, NotImplementedHere for a root that is not the real one."""
     if os.geteuid():
         raise Forbidden(
             "sampand works with mounts, namespaces and cgroups, for which it has to be root", remedy="sudo sampand"
         )
+    if is_in_chroot():
+        raise NotImplementedHere(
+            "no engine can work in a chroot: what enters a container's mounts would come out of it",
+            remedy="make the directory the root with pivot_root(8), as in a container or a machine of its own",
+        )
+
+
+def _make_roots(options: Options) -> None:
+    """The two roots, and a lock on each until this process has ended, so that one daemon works on them.
+
+    Raises Conflict and SystemFailure.
+    """
     os.umask(0o022)
     try:
         for root in (options.data_root, options.exec_root):

@@ -6,11 +6,12 @@ that it entered or made is gone, and the process has noticed nothing.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 
 from sampan.linux.mount import MountFlag, mount
-from sampan.linux.namespace import CloneFlag, setns, unshare
+from sampan.linux.namespace import CloneFlag, open_namespace, setns, unshare
 
 _CLONE_FS = 0x00000200
 
@@ -54,3 +55,27 @@ def in_mounts_of[T](namespace_fd: int, function: Callable[[], T]) -> T:
         return function()
 
     return call_apart(call)
+
+
+def is_in_chroot() -> bool:
+    """Whether the root of this process is another than that of its mount namespace (chroot(2)).
+
+    Who enters a mount namespace by setns(2) gets that namespace's root: a chroot ends with it.
+    """
+    namespace = open_namespace("self", "mnt")
+    try:
+        return in_mounts_of(namespace, _root_mount) != _root_mount()
+    finally:
+        os.close(namespace)
+
+
+def _root_mount() -> tuple[str, int, int]:
+    """What tells one root from another: the mount's id (fdinfo in proc(5)), and which of its directories it is."""
+    fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with open(f"/proc/thread-self/fdinfo/{fd}", encoding="ascii") as file:
+            mount_id = next(line.split()[1] for line in file if line.startswith("mnt_id:"))
+        found = os.fstat(fd)
+        return mount_id, found.st_dev, found.st_ino
+    finally:
+        os.close(fd)
