@@ -10,9 +10,8 @@ from types import ModuleType
 
 import pytest
 
-from sampan.cli.__main__ import OPTIONS, load
 from sampan.cli.catalogue import command_names
-from sampan.cli.commands import ALIASES, COMMON, GROUPS, TOP_LEVEL
+from sampan.cli.commands import ALIASES, COMMON, GROUPS, OPTIONS, TOP_LEVEL, load
 from sampan.cli.completion_scripts import bash, fish, zsh
 from sampan.cli.grammar import REPEATED
 from sampan.cli.help import help_text

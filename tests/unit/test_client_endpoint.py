@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sampan.client.endpoint import DEFAULT_SOCKET, Endpoint, find_endpoint, parse_endpoint
+from sampan.client.endpoint import DEFAULT_SOCKET, Endpoint, parse_endpoint
 from sampan.client.failure import DaemonUnreachable
+from sampan.client.lookup import find_endpoint
 
 
 @pytest.fixture(autouse=True)

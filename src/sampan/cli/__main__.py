@@ -8,6 +8,7 @@ from __future__ import annotations
 import posix
 import sys
 
+from sampan.cli.commands import ALIASES, GROUPS, OPTIONS, TOP_LEVEL, load
 from sampan.cli.grammar import Arguments, HelpWanted, UsageError, parse
 
 TYPE_CHECKING = False
@@ -17,19 +18,6 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from sampan.client.session import Session
-
-OPTIONS = (
-    ("config", "", "string", "", "Folder of docker's client settings, by default ~/.docker"),
-    ("context", "c", "string", "", "Use the endpoint of this docker context (`default`: the default socket)"),
-    ("debug", "D", "bool", "", "Show where in the program an error came from"),
-    ("host", "H", "string", "", "Where the daemon listens: unix:///path.sock or tcp://host:port"),
-    ("tls", "", "bool", "", "Encrypt the connection; --tlsverify does too"),
-    ("tlscacert", "", "string", "", "Trust only certificates signed by this CA"),
-    ("tlscert", "", "string", "", "The certificate to show to the daemon"),
-    ("tlskey", "", "string", "", "The key of that certificate"),
-    ("tlsverify", "", "bool", "", "Encrypt, and check the daemon's certificate"),
-    ("version", "v", "bool", "", "Print the version of this program and leave"),
-)
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -95,8 +83,6 @@ def run(argv: Sequence[str]) -> int:
 
 def find_command(words: Sequence[str]) -> tuple[ModuleType, list[str], list[str]]:
     """The module of the command that `words` begin with, the command's name, and the words after it."""
-    from sampan.cli.commands import ALIASES, GROUPS, TOP_LEVEL
-
     if not words or words[0] == "help":
         raise HelpWanted
     first = words[0]
@@ -115,13 +101,6 @@ def find_command(words: Sequence[str]) -> tuple[ModuleType, list[str], list[str]
 
         raise unknown_command((first, second), commands)
     return load(commands[second]), [first, second], list(words[2:])
-
-
-def load(module: str) -> ModuleType:
-    """The module of a command."""
-    name = f"sampan.cli.commands.{module}"
-    __import__(name)
-    return sys.modules[name]
 
 
 def parse_command(module: ModuleType, words: Sequence[str], name: str) -> Arguments:
@@ -143,7 +122,7 @@ def _amount(least: int, most: int) -> str:
 
 def open_session(options: Arguments) -> Session:
     """The session with the daemon that the options name; nothing is connected yet."""
-    from sampan.client.endpoint import find_endpoint
+    from sampan.client.lookup import find_endpoint
     from sampan.client.session import Session
 
     endpoint, default = find_endpoint(options.text("host"), options.text("context"))
@@ -157,8 +136,6 @@ def open_session(options: Arguments) -> Session:
 
 def _given_name(argv: Sequence[str]) -> list[str]:
     """The command that a help was asked of, as far as the words name one."""
-    from sampan.cli.commands import GROUPS, TOP_LEVEL
-
     words = [word for word in argv if not word.startswith("-") and word != "help"]
     if words and words[0] in GROUPS:
         return words[:2] if words[1:2] and words[1] in GROUPS[words[0]][1] else words[:1]

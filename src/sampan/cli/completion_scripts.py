@@ -5,9 +5,8 @@ What they start is `sampan ps` and `sampan images`, and only where a container o
 
 from __future__ import annotations
 
-from sampan.cli.__main__ import OPTIONS, load
 from sampan.cli.catalogue import command_names
-from sampan.cli.commands import GROUPS, TOP_LEVEL
+from sampan.cli.commands import GROUPS, OPTIONS, TOP_LEVEL, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

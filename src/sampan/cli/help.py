@@ -6,8 +6,7 @@ import os
 import sys
 from textwrap import wrap
 
-from sampan.cli.__main__ import OPTIONS, load
-from sampan.cli.commands import ALIASES, COMMON, GROUPS, TOP_LEVEL
+from sampan.cli.commands import ALIASES, COMMON, GROUPS, OPTIONS, TOP_LEVEL, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

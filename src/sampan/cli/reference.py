@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from sampan.cli.__main__ import OPTIONS, load
-from sampan.cli.commands import GROUPS, TOP_LEVEL
+from sampan.cli.commands import GROUPS, OPTIONS, TOP_LEVEL, load
 from sampan.cli.grammar import spelled
 from sampan.cli.help import default_text, names_of, usage_lines, value_word
 

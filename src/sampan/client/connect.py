@@ -10,9 +10,9 @@ from typing import Any, Self
 
 from sampan.client.containers import Containers
 from sampan.client.documents import DiskUsage, Event, SystemInfo, Version
-from sampan.client.endpoint import find_endpoint
 from sampan.client.filters import filters_text
 from sampan.client.images import Images
+from sampan.client.lookup import find_endpoint
 from sampan.client.networks import Networks
 from sampan.client.secrets import Secrets
 from sampan.client.session import Session

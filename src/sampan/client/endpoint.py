@@ -1,4 +1,4 @@
-"""Where a daemon is: what SAMPAN_HOST, DOCKER_HOST, -H and contexts may say, and how to get a socket to it.
+"""The address of a daemon, in the forms that DOCKER_HOST takes, and how to get a socket to it.
 
 Sockets are the interpreter's own `_socket` ones: the socket module costs 6 ms of CPU, most of a short command.
 """
@@ -138,31 +138,3 @@ def _split_authority(authority: str, port: int, text: str) -> tuple[str, int]:
 def environment(name: str) -> str:
     """The variable's value as text, "" when it is not set."""
     return posix.environ.get(name.encode(), b"").decode("utf-8", "surrogateescape")
-
-
-def find_endpoint(host: str = "", context: str = "") -> tuple[Endpoint, bool]:
-    """The endpoint to use, and whether it is the default one, where a missing daemon may be started.
-
-    `host` and `context` are what -H and --context say. After them count SAMPAN_HOST, DOCKER_HOST, SAMPAN_CONTEXT,
-    DOCKER_CONTEXT, and then the default socket. The context named "default" is the one without a name.
-    """
-    if host and context:
-        raise DaemonUnreachable("both -H and --context are given", remedy="leave one of them out")
-    named = host if context else host or environment("SAMPAN_HOST") or environment("DOCKER_HOST")
-    if named:
-        endpoint = _with_tls(parse_endpoint(named))
-        return endpoint, endpoint.path == DEFAULT_SOCKET
-    context = context or environment("SAMPAN_CONTEXT") or environment("DOCKER_CONTEXT")
-    if context in {"", "default"}:
-        return Endpoint("unix", path=DEFAULT_SOCKET), True
-    from sampan.client.contexts import context_endpoint
-
-    return context_endpoint(context), False
-
-
-def _with_tls(endpoint: Endpoint) -> Endpoint:
-    if endpoint.scheme == "tcp" and endpoint.tls is None and environment("DOCKER_TLS_VERIFY"):
-        from sampan.client.tls import files_from_environment
-
-        endpoint.tls = files_from_environment()
-    return endpoint

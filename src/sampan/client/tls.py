@@ -7,7 +7,6 @@ import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sampan.client.endpoint import environment
 from sampan.client.failure import DaemonUnreachable
 
 TYPE_CHECKING = False
@@ -23,12 +22,6 @@ class TlsFiles:
     certificate: str = ""
     key: str = ""
     verify: bool = True
-
-
-def files_from_environment() -> TlsFiles:
-    """Docker's convention: ca.pem, cert.pem and key.pem below DOCKER_CERT_PATH (by default ~/.docker)."""
-    folder = environment("DOCKER_CERT_PATH") or f"{environment('HOME')}/.docker"
-    return TlsFiles(f"{folder}/ca.pem", f"{folder}/cert.pem", f"{folder}/key.pem")
 
 
 class Encrypted:

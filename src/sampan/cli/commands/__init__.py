@@ -7,6 +7,26 @@ where the first word ends the options). Its `run(arguments, session)` returns th
 
 from __future__ import annotations
 
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+# What may stand before the command.
+OPTIONS = (
+    ("config", "", "string", "", "Folder of docker's client settings, by default ~/.docker"),
+    ("context", "c", "string", "", "Use the endpoint of this docker context (`default`: the default socket)"),
+    ("debug", "D", "bool", "", "Show where in the program an error came from"),
+    ("host", "H", "string", "", "Where the daemon listens: unix:///path.sock or tcp://host:port"),
+    ("tls", "", "bool", "", "Encrypt the connection; --tlsverify does too"),
+    ("tlscacert", "", "string", "", "Trust only certificates signed by this CA"),
+    ("tlscert", "", "string", "", "The certificate to show to the daemon"),
+    ("tlskey", "", "string", "", "The key of that certificate"),
+    ("tlsverify", "", "bool", "", "Encrypt, and check the daemon's certificate"),
+    ("version", "v", "bool", "", "Print the version of this program and leave"),
+)
+
 GROUPS: dict[str, tuple[str, dict[str, str]]] = {
     "builder": (
         "Look after builds",
@@ -189,3 +209,10 @@ ALIASES: dict[str, str] = {
     "volume remove": "volume rm",
 }
 COMMON = ("run", "exec", "ps", "images", "logs", "stop", "rm", "inspect", "stats", "top", "version", "info")
+
+
+def load(module: str) -> ModuleType:
+    """The module of a command."""
+    name = f"sampan.cli.commands.{module}"
+    __import__(name)
+    return sys.modules[name]

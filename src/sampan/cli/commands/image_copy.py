@@ -40,7 +40,7 @@ def run(arguments: Arguments, session: Session) -> int:
 
 def open_other(place: str) -> Session:
     """The session with the engine at an address or of a context."""
-    from sampan.client.endpoint import find_endpoint
+    from sampan.client.lookup import find_endpoint
 
     endpoint, _ = find_endpoint(place, "") if "://" in place else find_endpoint("", place)
     return Session(endpoint)
