@@ -204,6 +204,23 @@ def test_a_missing_image_is_pulled_and_the_progress_goes_to_standard_error(
     assert asked == {"fromImage": "far/image", "tag": "tag", "platform": "linux/arm64"}
 
 
+def test_an_image_that_is_to_be_mounted_and_missing_is_not_mistaken_for_the_containers(
+    fake_daemon: FakeDaemon, sampan: Command
+) -> None:
+    fake_daemon.on("POST", "/containers/create", fake_daemon.reply(404, {"message": "No such image: tools:latest"}))
+
+    done = sampan("run", "--mount", "type=image,source=tools,target=/opt", "host:5000/image")
+
+    assert (done.returncode, fake_daemon.asked("POST", "/images/create")) == (125, [])
+    assert b"No such image: tools:latest" in done.stderr
+
+
+def test_an_image_of_a_registry_with_a_port_is_told_with_its_tag(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    fake_daemon.on("POST", "/containers/create", fake_daemon.reply(404, {"message": "No such image: host:5000/image"}))
+
+    assert b"Unable to find image 'host:5000/image:latest' locally" in sampan("run", "host:5000/image").stderr
+
+
 def test_pull_never_does_not_pull_and_pull_always_does_first(fake_daemon: FakeDaemon, sampan: Command) -> None:
     fake_daemon.script_a_run()
     fake_daemon.on("POST", "/images/create", fake_daemon.reply(200))

@@ -56,10 +56,9 @@ def create_container(arguments: Arguments, session: Session, request: CreateRequ
         try:
             answer = _ask(arguments, session, request)
         except ApiError as error:
-            if policy != "missing" or error.status != 404 or "o such image" not in error.sentence:
+            if policy != "missing" or not _lacks_image(error, request):
                 raise
-            image = request.config["Image"]
-            sys.stderr.write(f"Unable to find image '{image if ':' in image else image + ':latest'}' locally\n")
+            sys.stderr.write(f"Unable to find image '{_tagged(request.config['Image'])}' locally\n")
             _pull(arguments, session, request)
             answer = _ask(arguments, session, request)
         for warning in answer.get("Warnings") or []:
@@ -75,6 +74,20 @@ def create_container(arguments: Arguments, session: Session, request: CreateRequ
         if cidfile:
             posix.close(file)
     return container_id
+
+
+def _lacks_image(error: ApiError, request: CreateRequest) -> bool:
+    """Whether it is the container's own image that is missing, and not one that is mounted."""
+    if error.status != 404 or "o such image" not in error.sentence:
+        return False
+    mounts = request.host.get("Mounts") or []
+    mounted = {_tagged(mount.get("Source", "")) for mount in mounts if mount.get("Type") == "image"}
+    return error.sentence.rpartition(" ")[2] not in mounted - {_tagged(request.config["Image"])}
+
+
+def _tagged(image: str) -> str:
+    """The reference with its tag; a colon may also stand before a registry's port."""
+    return image if ":" in image.rpartition("/")[2] else f"{image}:latest"
 
 
 def _ask(arguments: Arguments, session: Session, request: CreateRequest) -> dict[str, Any]:
