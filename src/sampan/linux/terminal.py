@@ -11,7 +11,6 @@ import os
 import stat
 import struct
 import termios
-import tty
 from typing import Any, NamedTuple
 
 from sampan.linux.openat import Resolve, openat2
@@ -84,6 +83,8 @@ def make_controlling(fd: int) -> None:
 
 def set_raw(fd: int) -> list[Any]:
     """Put the terminal into raw mode (cfmakeraw(3)) and return the settings from before, for `restore`."""
+    import tty  # the OCI command, which is slow by every import, seldom needs it
+
     before = termios.tcgetattr(fd)
     wanted = termios.tcgetattr(fd)
     tty.cfmakeraw(wanted)
