@@ -82,7 +82,9 @@ def test_an_error_is_json_with_a_message_and_the_status_of_its_kind(engine: Engi
         ("GET", "/exec/nothing/json", 404, "No such exec instance: nothing"),
         ("GET", "/no/such/page", 404, "page not found"),
         ("GET", "/swarm", 503, "This node is not a swarm manager"),
-        ("POST", "/plugins/create", 501, ""),
+        ("POST", "/plugins/create", 501, "sampan has no plugins but those for volumes"),
+        ("POST", "/session", 501, "sampan does not speak BuildKit's own protocol (POST /session)"),
+        ("POST", "/v1.45/grpc", 501, "(POST /v1.45/grpc)"),
         ("GET", "/containers/json?limit=many", 400, "many"),
     ):
         answer = ask(engine, method, path)

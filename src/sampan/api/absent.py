@@ -56,8 +56,14 @@ def is_absent(method: str, path: str) -> bool:
 async def not_built(call: Call, services: Services) -> web.StreamResponse:
     """501."""
     del services
+    asked = f"{call.request.method} {call.request.path}"
+    if call.request.path.endswith(("/session", "/grpc")):
+        raise NotImplementedHere(
+            f"sampan does not speak BuildKit's own protocol ({asked})",
+            remedy="build with `sampan build`, or set DOCKER_BUILDKIT=0 for docker and compose",
+        )
     raise NotImplementedHere(
-        f"{call.request.method} {call.request.path} is not built yet", remedy="see CHANGELOG for what is there"
+        f"sampan has no plugins but those for volumes ({asked})", remedy="a volume plugin is found by its socket"
     )
 
 
