@@ -39,7 +39,7 @@ class Runtime(Protocol):
     """How containers are made. Each call raises StepFailed with nothing left behind."""
 
     def prepare(self, model: LaunchPlan, pages: Ranges, /) -> None:
-        """Make what a container like `model` needs, under its id; `pages` are those that its process will write to.
+        """Make what a container like `model` (of `runtime.ahead.model_of`) needs; its process will write to `pages`.
 
         What the next launch does not need is dropped by it. Raises OSError, SampanError or StepFailed with nothing
         left behind.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from sampan.cgroup.group import Cgroup
 from sampan.linux.memory import Ranges
 from sampan.monitor.container import Launched, StdioEnds
-from sampan.runtime.ahead import Ahead, make_ahead, model_of
+from sampan.runtime.ahead import Ahead, make_ahead
 from sampan.runtime.hooks import state_document, try_hooks
 from sampan.runtime.join import join
 from sampan.runtime.launch import Stdio, launch
@@ -36,10 +36,9 @@ class OciRuntime:
         self._ahead: Ahead | None = None  # the next container's process, in part
 
     def prepare(self, model: LaunchPlan, pages: Ranges) -> None:
-        """Make the cgroup and the first process of a container like `model`, if that can be made without its plan."""
-        known = model_of(model, model.id)
-        if self._ahead is None and known is not None:
-            self._ahead = make_ahead(known, pages)
+        """Make the cgroup and the first process of a container like `model`, as `runtime.ahead` has models."""
+        if self._ahead is None:
+            self._ahead = make_ahead(model, pages)
 
     def drop(self) -> None:
         """Give back what was prepared."""

@@ -23,6 +23,7 @@ from sampan.monitor.container import Launched, Runtime, StdioEnds
 from sampan.monitor.log_plan import LogPlan
 from sampan.monitor.monitor import Monitor
 from sampan.monitor.protocol import Attach, Go, MonitorPlan
+from sampan.runtime.ahead import model_of
 from sampan.runtime.launch import release
 from sampan.runtime.launch_plan import (
     CapabilitiesPlan,
@@ -79,8 +80,8 @@ def rehearse(
                 os.mkdir(f"{scratch}/{name}", 0o700)
             os.close(os.open(f"{scratch}/root/program", os.O_WRONLY | os.O_CREAT, 0o755))
             plan = _plan(scratch)
-            if ahead:
-                runtime.prepare(plan.launch, ())
+            if ahead and (model := model_of(plan.launch, plan.launch.id)) is not None:
+                runtime.prepare(model, ())
             _live(runtime, plan, note)
         finally:
             runtime.drop()
