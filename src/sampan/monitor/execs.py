@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import os
 import signal
@@ -101,7 +100,7 @@ class Execs:
         packets: list[Status] = []
         while running or not packets:
             exits = () if packets else tuple(self._ended)
-            packets.append(_with_execs(status, tuple(running[:_IN_ONE_STATUS]), exits))
+            packets.append(replace(status, execs=tuple(running[:_IN_ONE_STATUS]), exits=exits))
             del running[:_IN_ONE_STATUS]
         return packets
 
@@ -228,8 +227,8 @@ class Execs:
 
 def _sized(plan: ExecPlan, size: Resize) -> ExecPlan:
     """With a terminal that has its size before the program looks at it."""
-    process = dataclasses.replace(plan.process, console_height=size.height, console_width=size.width)
-    return dataclasses.replace(plan, process=process)
+    process = replace(plan.process, console_height=size.height, console_width=size.width)
+    return replace(plan, process=process)
 
 
 def _refusal(error: StepFailed) -> str:
@@ -247,15 +246,3 @@ def close_descriptors(launched: Launched) -> None:
     for descriptor in (launched.pidfd, launched.console):
         if descriptor >= 0:
             os.close(descriptor)
-
-
-def _with_execs(status: Status, running: tuple[tuple[str, int], ...], ended: tuple[tuple[str, int], ...]) -> Status:
-    return Status(
-        status.id,
-        status.phase,
-        status.pid,
-        status.monitor_pid,
-        execs=running,
-        exits=ended,
-        started_at_ns=status.started_at_ns,
-    )

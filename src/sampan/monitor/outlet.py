@@ -90,18 +90,14 @@ class Outlet:
     def last(self, patience_s: float) -> None:
         """Nothing more will be offered: call `on_stuck` when the client takes nothing for so long before it has all."""
         self._last_patience_s = patience_s
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
+        self._cancel_stall()
         self._watch_for_stall()
 
     def drop(self) -> None:
         """Forget all that waits, and call nobody back any more."""
         self._on_room = self._on_stuck = _do_nothing
         self._cancel_pace()
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
+        self._cancel_stall()
         self._kept = []
         if self._spool is not None:
             self._spool.close()
@@ -157,6 +153,11 @@ class Outlet:
         if self._pace is not None:
             self._pace.cancel()
             self._pace = None
+
+    def _cancel_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
 
     def _watch_for_stall(self) -> None:
         if self._stall is None:

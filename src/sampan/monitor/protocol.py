@@ -265,29 +265,7 @@ Message = (
     | OutOfMemory
     | Status
 )
-_BY_NAME: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (
-        Launch,
-        Prepare,
-        Expect,
-        Forked,
-        Gone,
-        Ready,
-        Go,
-        Started,
-        Failed,
-        Exited,
-        Attach,
-        Exec,
-        Resize,
-        Signal,
-        Detached,
-        Trouble,
-        OutOfMemory,
-        Status,
-    )
-}
+_BY_NAME: dict[str, type[Any]] = {kind.__name__: kind for kind in Message.__args__}
 
 
 def encode(message: Message) -> bytes:

@@ -49,7 +49,6 @@ class _Join:
     undo: ExitStack  # given back when it failed
     entry: Entry = field(default_factory=Entry)
     channel: Channel | None = None
-    child: Child | None = None
     own_pid: int = 0
     own_pidfd: int = -1
     console: int = -1

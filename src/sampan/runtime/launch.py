@@ -62,7 +62,6 @@ class Start:
     entry: Entry = field(default_factory=Entry)
     sources: Sources = field(default_factory=Sources)
     channel: Channel | None = None
-    child: Child | None = None
     gate_fd: int = -1
     pid: int = 0
     pidfd: int = -1

@@ -9,6 +9,7 @@ import errno
 import os
 import signal
 import socket
+import stat
 from collections.abc import Collection
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -139,7 +140,7 @@ def give_pipes(stdio: Stdio | None, plan: LaunchPlan) -> None:
         return
     owner = outside(plan.namespaces.uid_maps, 0), outside(plan.namespaces.gid_maps, 0)
     for fd in (stdio.stdin, stdio.stdout, stdio.stderr):
-        if fd >= 0 and os.stat(fd).st_mode & 0o170000 == 0o010000:
+        if fd >= 0 and stat.S_ISFIFO(os.fstat(fd).st_mode):
             os.fchown(fd, *owner)
 
 
