@@ -130,7 +130,7 @@ def test_inspect_looks_among_all_kinds_and_says_what_it_did_not_find(fake_daemon
 
     assert done.returncode == 1
     assert json.loads(done.stdout) == [{"Id": "1", "Name": "/c"}, {"Name": "v"}]
-    assert done.stderr == b"sampan: Error response from daemon: No such object: nope\n"
+    assert done.stderr.startswith(b"sampan: Error response from daemon: No such object: nope\n  try: ")
     assert sampan("inspect", "-f", "{{.Name}}", "c", "v").stdout == b"/c\nv\n"
     assert sampan("inspect", "--type", "volume", "c").returncode == 1
     assert sampan("inspect", "--type", "nonsense", "c").returncode == 1
@@ -295,6 +295,22 @@ def test_port_prints_all_bindings_or_those_of_one_port(fake_daemon: FakeDaemon, 
     ]
     assert sampan("port", "c1", "9").stdout == b"127.0.0.1:99\n"
     assert sampan("port", "c1", "70/tcp").returncode == 1
+
+
+def test_system_prune_removes_what_is_kept_for_builds_unless_labels_are_asked_for(
+    fake_daemon: FakeDaemon, sampan: Command
+) -> None:
+    fake_daemon.on("POST", "/(containers|images)/prune", fake_daemon.reply(200, {"SpaceReclaimed": 1000}))
+    fake_daemon.on("POST", "/networks/prune", fake_daemon.reply(200, {}))
+    fake_daemon.on("POST", "/build/prune", fake_daemon.reply(200, {"CachesDeleted": ["one"], "SpaceReclaimed": 2000}))
+
+    assert b"what is kept for builds" in sampan("system", "prune", input=b"n\n").stdout
+    assert sampan("system", "prune", "-f", "--filter", "label=a").stdout == b"Total reclaimed space: 2kB\n"
+    assert fake_daemon.asked("POST", "/build/prune") == []
+
+    done = sampan("system", "prune", "-f", "--filter", "until=24h")
+    assert done.stdout == b"Deleted build cache objects:\none\n\nTotal reclaimed space: 4kB\n"
+    assert "until" in fake_daemon.asked("POST", "/build/prune")[0].query["filters"]
 
 
 def test_prune_asks_first_and_does_nothing_without_a_yes(fake_daemon: FakeDaemon, sampan: Command) -> None:

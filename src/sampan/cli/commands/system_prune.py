@@ -13,7 +13,7 @@ from sampan.cli.formats.written import size
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sampan.cli.grammar import Arguments
-    from sampan.client.session import Session
+    from sampan.client.session import Query, Session
 
 SUMMARY = "Remove what nothing uses"
 USAGE = ("[OPTIONS]",)
@@ -44,8 +44,18 @@ def run(arguments: Arguments, session: Session) -> int:
             sys.stdout.write(heading + "\n" + "".join(f"{name}\n" for name in answer[key]) + "\n")
         reclaimed += answer.get("SpaceReclaimed") or 0
     reclaimed += prune_images(session, filters_query(arguments, f"dangling={'false' if every else 'true'}"))
+    if not any(text.startswith("label") for text in arguments.items("filter")):  # what is kept for builds has none
+        reclaimed += _prune_builds(session, filters_query(arguments), every=every)
     sys.stdout.write(f"Total reclaimed space: {size(reclaimed, 4)}\n")
     return 0
+
+
+def _prune_builds(session: Session, filters: Query | None, *, every: bool) -> int:
+    answer = session.call("POST", "/build/prune", {**(filters or {}), "all": every})
+    if answer.get("CachesDeleted"):
+        sys.stdout.write("Deleted build cache objects:\n" + "\n".join(answer["CachesDeleted"]) + "\n\n")
+    freed: int = answer.get("SpaceReclaimed") or 0
+    return freed
 
 
 def _warning(*, every: bool, volumes: bool) -> str:
@@ -53,4 +63,5 @@ def _warning(*, every: bool, volumes: bool) -> str:
     if volumes:
         parts.append("all anonymous volumes that no container uses")
     parts.append("all images without a container" if every else "all images without a name")
+    parts.append("what is kept for builds, if no --filter asks for labels")
     return "This removes:\n" + "\n".join(f"  - {part}" for part in parts)
