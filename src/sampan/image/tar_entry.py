@@ -96,7 +96,8 @@ def parse_number(raw: bytes, what: str) -> int:
 
 
 def _no_number(raw: bytes, what: str) -> InvalidArgument:
-    return refuse(f"this is no tar archive, or it is damaged: a header's {what} is {raw!r}, which is no octal number")
+    shown = raw.decode("ascii", "backslashreplace").encode("unicode_escape").decode()
+    return refuse(f"this is no tar archive, or it is damaged: the {what} in a header is no octal number: {shown}")
 
 
 def text_of(raw: bytes) -> bytes:

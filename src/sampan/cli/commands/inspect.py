@@ -77,7 +77,9 @@ def _find(session: Session, word: str, kinds: Sequence[str], *, size: bool) -> A
                 return error
         except ApiError as error:
             return error
-    return NotFoundError(404, f"No such object: {word}")
+    return NotFoundError(
+        404, f"No such object: {word}", remedy="`sampan ps -a`, `images`, `network ls` and `volume ls` list all"
+    )
 
 
 def _print_by_template(source: str, documents: list[Any]) -> None:
