@@ -124,7 +124,8 @@ def install() -> None:
         if name not in sys.modules:
             module = _STANDING_IN[name] = sys.modules[name] = _StandIn(name)
             vars(module).update({key: value for key, value in names.items() if not key.startswith("__")})
-    sys.modules.setdefault("collections.abc", _collections_abc)
+    if "collections.abc" not in sys.modules:  # goes too: until 3.13 only its import names it in collections
+        _STANDING_IN["collections.abc"] = sys.modules["collections.abc"] = _collections_abc
     sys.meta_path.insert(0, Guard)
 
 
