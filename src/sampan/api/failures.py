@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sqlite3
@@ -12,17 +13,18 @@ from sampan.api.answer import Answer
 from sampan.api.call import nothing, reply
 from sampan.errors import Kind, SampanError
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_MAKE_ROOM = "make room where the data root is, for example with `sampan image prune`"
+
 log = logging.getLogger("sampan.api")
 
 
 def answer(error: BaseException) -> Answer:
     """The answer for an error. One that is nobody's sentence is a fault of ours: logged whole, told in short."""
     if isinstance(error, sqlite3.OperationalError) and "disk is full" in str(error):
-        return _document(
-            "cannot record it: No space left on device",
-            "make room where the data root is, for example with `sampan image prune`",
-            500,
-        )
+        return _document("cannot record it: No space left on device", _MAKE_ROOM, 500)
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return _document(f"cannot write {error.filename or 'to the disk'}: {error.strerror}", _MAKE_ROOM, 500)
     if not isinstance(error, SampanError):
         log.error("a request failed in a way that was not foreseen", exc_info=error)
         return _document(

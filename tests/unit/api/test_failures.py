@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import http.client
 import json
 import logging
@@ -118,6 +119,28 @@ def test_whatever_a_handler_raises_is_told_in_dockers_shape_and_logged_whole(
     assert record.exc_info
     assert record.exc_info[1] is error
     assert record.exc_info[2] is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "cannot write to the disk: No space left on device"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "/a/file"), "cannot write /a/file: Disk quota exceeded"),
+    ],
+)
+def test_a_full_disk_is_no_fault_of_ours_and_has_a_remedy(
+    serve: Any, caplog: pytest.LogCaptureFixture, error: OSError, said: str
+) -> None:
+    async def fail(call: Call) -> web.StreamResponse:
+        del call
+        raise error
+
+    with caplog.at_level(logging.ERROR), serve(fail) as served:
+        status, _, body = served.request()
+    document = json.loads(body)
+    assert (status, document["message"]) == (500, said)
+    assert "make room" in document["remedy"]
+    assert caplog.records == []
 
 
 def test_an_error_that_names_a_path_of_any_bytes_is_told(serve: Any) -> None:
