@@ -51,7 +51,7 @@ class ContainerState:
     creator_start_time: int = 0
     owner: str = ""
     owns_cgroup: bool = True  # it was made for this container, and goes with it
-    made_parents: tuple[str, ...] = ()  # groups above it that were made with it, the deepest first
+    made_directories: tuple[str, ...] = ()  # of groups above its own, made with it: absolute, the deepest first
     annotations: tuple[tuple[str, str], ...] = ()
 
     def born(self, pid: int) -> ContainerState:
@@ -125,8 +125,9 @@ class Containers:
         content = _read(path, id)
         try:
             values = loads(content)
-            return ContainerState(**{field.name: _frozen(values[field.name]) for field in fields(ContainerState)})
-        except (ValueError, KeyError, TypeError) as error:
+            known = [field.name for field in fields(ContainerState) if field.name in values]
+            return ContainerState(**{name: _frozen(values[name]) for name in known})
+        except (ValueError, TypeError) as error:
             raise SystemFailure(
                 f"{path} is damaged: {error}", remedy="remove the container's directory when its processes are gone"
             ) from None

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sampan.cgroup import hierarchies
+
 from .conftest import Runtime, wait_until
 
 
@@ -221,16 +223,39 @@ def test_groups_that_were_made_above_the_cgroup_go_with_the_last_container(runti
         runtime.write("sleep", "1000", linux__cgroupsPath=f"/{top}/middle/{name}")
         runtime.ok("run", "-d", name)
 
-    def groups(name: str = f"{top}/middle") -> int:
-        roots = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*/")]
-        return sum(1 for root in roots if (root / name).is_dir())
-
-    there = groups()
+    there = directories_of(f"{top}/middle")
     assert there
     runtime.ok("delete", "-f", names[1])
-    assert groups() == there
+    assert directories_of(f"{top}/middle") == there
     runtime.ok("delete", "-f", names[0])
-    assert not groups(top)
+    assert not directories_of(top)
+
+
+def directories_of(group: str) -> list[Path]:
+    """The group's directories, in whichever hierarchies it is."""
+    roots = [Path(one.mount_point) for one in hierarchies().hierarchies]
+    return [root / group for root in roots if (root / group).is_dir()]
+
+
+def test_a_group_above_that_was_there_stays_where_it_was_and_nowhere_else(runtime: Runtime) -> None:
+    top, name = runtime.new_id(), runtime.new_id()
+    first, *others = [Path(one.mount_point, top) for one in hierarchies().hierarchies]
+    first.mkdir()
+    try:
+        runtime.write("sleep", "1000", linux__cgroupsPath=f"/{top}/{name}")
+        runtime.ok("run", "-d", name)
+        assert directories_of(top) == [first, *others]
+        runtime.ok("delete", "-f", name)
+        assert directories_of(top) == [first]
+    finally:
+        first.rmdir()
+
+
+def test_a_start_that_fails_leaves_no_group_above_its_own(runtime: Runtime) -> None:
+    top, name = runtime.new_id(), runtime.new_id()
+    runtime.write(linux__cgroupsPath=f"/{top}/middle/{name}", process__args=["/not/there"])
+    assert "no such file" in runtime.refused("create", name)
+    assert not directories_of(top)
 
 
 def test_a_frozen_cgroup_is_refused(runtime: Runtime) -> None:

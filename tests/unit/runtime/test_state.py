@@ -24,7 +24,7 @@ STATE = ContainerState(
     creator=os.getpid(),
     creator_start_time=start_time(os.getpid()),
     annotations=(("a", "b"), ("c", "")),
-    made_parents=("/a/b", "/a"),
+    made_directories=("/a/b", "/a"),
 )
 
 

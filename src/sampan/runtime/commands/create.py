@@ -15,6 +15,7 @@ from sampan.linux.process import start_time
 from sampan.runtime.commands.bundle import Bundle, load_bundle
 from sampan.runtime.commands.console import check_console, send_console
 from sampan.runtime.commands.options import NUMBER, SWITCH, VALUE, Option, Words
+from sampan.runtime.commands.parents import missing_parents, remove_parents
 from sampan.runtime.commands.show import is_frozen
 from sampan.runtime.commands.verb import Command, Verb, container_id
 from sampan.runtime.launch import launch
@@ -60,6 +61,7 @@ def begin(command: Command, bundle: Bundle, undo: ExitStack, *, has_gate: bool =
     state = _first_state(bundle, owns_cgroup=not _found_cgroup(command, plan))
     command.containers.create(state, bundle.config)
     undo.callback(command.containers.remove, plan.id)
+    undo.callback(remove_parents, state.made_directories)
     stdio = None if plan.process.terminal else Stdio(0, 1, 2)
     command.report.debug(f"launching container {plan.id} of bundle {bundle.path}")
     with command.containers.gate(plan.id) as gate_path:
@@ -81,7 +83,7 @@ def _first_state(bundle: Bundle, *, owns_cgroup: bool) -> ContainerState:
         rootfs=plan.root.path,
         cgroup_path=plan.cgroup.path if plan.cgroup else "",
         owns_cgroup=owns_cgroup,
-        made_parents=_missing_parents(plan.cgroup.path if plan.cgroup else ""),
+        made_directories=missing_parents(plan.cgroup.path if plan.cgroup else ""),
         created=time.strftime(f"%Y-%m-%dT%H:%M:%S.{rest:09}Z", time.gmtime(now)),
         oci_version=bundle.spec.oci_version,
         creator=creator,
@@ -111,22 +113,6 @@ def _found_cgroup(command: Command, plan: LaunchPlan) -> bool:
         return True
     finally:
         cgroup.close()
-
-
-def _missing_parents(path: str) -> tuple[str, ...]:
-    """The groups above that the start is going to make, the deepest first."""
-    missing = []
-    parent = os.path.dirname(path)
-    while parent not in {"", "/"}:
-        cgroup = open_cgroup(parent)
-        try:
-            if cgroup.exists():
-                break
-        finally:
-            cgroup.close()
-        missing.append(parent)
-        parent = os.path.dirname(parent)
-    return tuple(missing)
 
 
 def _user_name(uid: int) -> str:

@@ -11,6 +11,7 @@ from sampan.cgroup import open_cgroup
 from sampan.errors import Conflict, NotFound, SampanError, SystemFailure
 from sampan.linux.process import pidfd_open, pidfd_send_signal
 from sampan.runtime.commands.options import SWITCH, Option, Words
+from sampan.runtime.commands.parents import remove_parents
 from sampan.runtime.commands.show import is_frozen
 from sampan.runtime.commands.verb import REGEX, Command, Verb, container_id, container_ids
 from sampan.runtime.hooks import state_document, try_hooks
@@ -66,17 +67,7 @@ def end_all(state: ContainerState) -> None:
                 cgroup.remove()
     finally:
         cgroup.close()
-    for parent in state.made_parents:
-        _remove_empty(parent)
-
-
-def _remove_empty(path: str) -> None:
-    """Remove a group in every hierarchy where nobody and nothing else is in it."""
-    cgroup = open_cgroup(path)
-    for _, directory in cgroup.directories():
-        with contextlib.suppress(OSError):
-            os.rmdir(directory)
-    cgroup.close()
+    remove_parents(state.made_directories)
 
 
 def _kill(state: ContainerState) -> None:
