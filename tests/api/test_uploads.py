@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
+import os
+import random
 import socket
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from tests.engine_process import EngineProcess
@@ -65,6 +68,60 @@ def test_what_comes_in_chunks_is_there_and_the_connection_is_said_to_end(engine:
         file = found.extractfile("one")
         assert file is not None
         assert file.read() == content
+
+
+ONE, TWO = random.Random(1).randbytes(2_000_000), b"2"
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+@pytest.mark.parametrize("framing", ["a chunk for each part", "one chunk", "a length"])
+def test_files_that_come_in_one_piece_are_there(
+    engine: EngineProcess, box: str, framing: str, compress: Callable[[bytes], bytes]
+) -> None:
+    data = compress(archive(("one", ONE), ("two", TWO), ("three", ONE[::-1])))
+    first = head(box)
+    match framing:
+        case "one chunk":
+            data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
+        case "a length":
+            first = first.replace(b"Transfer-Encoding: chunked", b"Content-Length: %d" % len(data))
+        case _:
+            parts = (data[:512], data[512 : 512 + len(ONE)], data[512 + len(ONE) :])
+            data = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts if part) + b"0\r\n\r\n"
+    with connect(engine) as client:
+        client.sendall(first + data)
+        assert last_answer(client)[0] == 200
+    status, body = engine.request("GET", f"/containers/{box}/archive?path=/srv")
+    assert status == 200
+    with tarfile.open(fileobj=io.BytesIO(body)) as found:
+        for name, content in (("one", ONE), ("two", TWO), ("three", ONE[::-1])):
+            file = found.extractfile(f"srv/{name}")
+            assert file is not None
+            assert file.read() == content
+
+
+def test_a_file_that_finds_no_room_is_told_to_who_still_sends_it(engine: EngineProcess) -> None:
+    engine.run("roomless", "sleep", "1000", host={"Tmpfs": {"/srv": "size=1m"}})
+    data = archive(("large", ONE))
+    with connect(engine) as client:
+        client.sendall(head("roomless") + b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))
+        status, _, rest = last_answer(client)
+        assert status == 500
+        assert b"No space left on device" in rest
+    engine.json("DELETE", "/containers/roomless?force=1", expect=204)
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_file_leaves_nothing_open(engine: EngineProcess, box: str) -> None:
+    def descriptors() -> int:
+        return len(os.listdir(f"/proc/{engine.pid}/fd"))
+
+    before = descriptors()
+    for _ in range(10):
+        with connect(engine) as client:
+            data = archive(("half", ONE))
+            client.sendall(head(box) + b"%x\r\n" % len(data) + data[:1_500_000])
+    until(lambda: descriptors() <= before)
+    assert engine.json("GET", f"/containers/{box}/json")["State"]["Status"] == "created"
 
 
 def test_a_refusal_reaches_a_client_that_still_sends(engine: EngineProcess) -> None:

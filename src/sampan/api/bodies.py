@@ -16,6 +16,7 @@ import time
 from collections.abc import Generator
 
 from sampan.errors import InvalidArgument
+from sampan.linux.splice import Conduit
 
 BODY_HEADER = "X-Sampan-Body"
 _CHUNKED = b"chunked"
@@ -25,10 +26,12 @@ _OTHERWISE = re.compile(rb"\r\n(?:expect|upgrade|connection|trailer|content-enco
 _LEAST = 1 << 16  # a shorter body is here with its head, or nearly
 _BUFFER = 1 << 18  # more than a unix socket holds
 _LARGE = 1 << 13  # of a chunk: what is given as it lies in the buffer; smaller ones are joined
+_LEAST_MOVED = 1 << 17  # of a chunk, or of a body without chunks: two calls move it, and one more pipe
 _HEXADECIMAL = re.compile(rb"[0-9a-fA-F]{1,15}(?:[ \t]*;[^\r\n]*)?")
 _MOST_LINE = 1024
 _MOST_LENGTHS = 4096
 _LINGER_S = 1.0
+_CUT_OFF = "the client has left in the middle of its body"
 
 
 def marked(head: bytes) -> bytes:
@@ -53,7 +56,7 @@ class ClientLeft(ConnectionError):
 
 
 class SocketBody:
-    """A body on a socket. `read` and `pieces` are for one thread; `abandon` is for any other.
+    """A body on a socket. `read` and `move` are for one thread; `abandon` is for any other.
 
     The socket is the caller's until `release`; `early` are the bytes of the body that came with the head.
     """
@@ -64,6 +67,8 @@ class SocketBody:
         self._view = memoryview(self._buffer)
         self._view[: len(early)] = early
         self._at, self._end = 0, len(early)
+        self._left = 0  # of the present chunk, or of a body without chunks, behind what `read` has given
+        self._conduit: Conduit | None = None
         self._lengths: dict[bytes, int] = {}
         self._deadline: float | None = None
         self._pieces = self._chunked() if framing == _CHUNKED.decode() else self._counted(int(framing))
@@ -75,6 +80,24 @@ class SocketBody:
         Raises InvalidArgument for a body that is not what its head says, ClientLeft when it is cut off.
         """
         return next(self._pieces, b"")
+
+    def move(self, target: int, at_most: int) -> int:
+        """Move bytes of the body to the open file `target`, at its position, without reading them; how many.
+
+        0 when the next ones have to be read: they are here already, or few follow each other. Raises ClientLeft when
+        the body is cut off, OSError for what the file's disk refuses; then nothing more can be moved.
+        """
+        at_most = min(at_most, self._left)
+        if at_most < _LEAST_MOVED or self._at < self._end:
+            return 0
+        if self._conduit is None:
+            self._conduit = Conduit()
+        moved = self._conduit.take(self._connection.fileno(), at_most)
+        if not moved:
+            raise ClientLeft(_CUT_OFF)
+        self._left -= moved
+        self._conduit.put(target, moved)
+        return moved
 
     def abandon(self) -> None:
         """Let the reading thread see the end of the connection."""
@@ -90,6 +113,8 @@ class SocketBody:
 
     def release(self) -> None:
         """Give the socket back as it was."""
+        if self._conduit is not None:
+            self._conduit.close()
         self._connection.setblocking(False)  # noqa: FBT003
         self._connection.close()
 
@@ -106,47 +131,45 @@ class SocketBody:
                 raise TimeoutError
         count = self._connection.recv_into(self._view[left:])
         if not count:
-            raise ClientLeft("the client has left in the middle of its body")
+            raise ClientLeft(_CUT_OFF)
         self._end += count
 
-    def _counted(self, left: int) -> Generator[bytes | memoryview]:
-        while left:
+    def _next_piece(self) -> memoryview:
+        """What is here of the present chunk."""
+        at = self._at
+        self._at = min(self._end, at + self._left)
+        self._left -= self._at - at
+        return self._view[at : self._at]
+
+    def _counted(self, length: int) -> Generator[bytes | memoryview]:
+        self._left = length
+        while self._left:
             if self._at == self._end:
                 self._fill()
-            piece = self._view[self._at : min(self._end, self._at + left)]
-            self._at += len(piece)
-            left -= len(piece)
-            yield piece
+            yield self._next_piece()
 
     def _chunked(self) -> Generator[bytes | memoryview]:
         """The chunked coding (RFC 9112, 7.1); pieces that would be small are joined, large ones are not copied."""
         small: list[memoryview] = []
-        left, is_first = 0, True
+        is_first = True
         while True:
-            if not left:
-                left = self._next_length(is_first=is_first)
-                is_first = is_first and left < 0
-            if left <= 0 or self._at == self._end:
-                if small:
-                    yield b"".join(small)
-                    small.clear()
-                if not left:
-                    self._skip_trailers()
-                    return
-                self._fill()
-                left = max(left, 0)
-                continue
-            at = self._at
-            self._at = min(self._end, at + left)
-            piece = self._view[at : self._at]
-            left -= self._at - at
-            if self._at - at < _LARGE:
-                small.append(piece)
+            length = self._left or self._next_length(is_first=is_first)
+            is_first = is_first and length < 0
+            self._left = max(length, 0)
+            here = min(self._left, self._end - self._at)
+            if 0 < here < _LARGE:
+                small.append(self._next_piece())
                 continue
             if small:
                 yield b"".join(small)
                 small.clear()
-            yield piece
+            if here:
+                yield self._next_piece()
+            elif length:
+                self._fill()
+            else:
+                self._skip_trailers()
+                return
 
     def _next_length(self, *, is_first: bool) -> int:
         """The length of the next chunk, passed over with the line end of the one before; -1 when not all is here."""

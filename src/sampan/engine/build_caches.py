@@ -14,6 +14,7 @@ from sampan.errors import Conflict, InvalidArgument, NotFound
 from sampan.image.compression import plain
 from sampan.image.feed import from_thread
 from sampan.image.pack import PackOptions, pack
+from sampan.image.pieces import Move
 from sampan.image.unpack import unpack
 from sampan.image.unpack_terms import Whiteouts
 
@@ -54,10 +55,10 @@ class BuildCaches:
         lease = self.caches.add(f"importing {secrets.token_hex(8)}")
         try:
 
-            def work(reading: PieceReading) -> None:
+            def work(reading: PieceReading, move: Move) -> None:
                 root = os.open(lease.path, _DIRECTORY)
                 try:
-                    unpack(plain(reading), root, whiteouts=Whiteouts.LITERAL)
+                    unpack(plain(reading, move), root, whiteouts=Whiteouts.LITERAL)
                 finally:
                     os.close(root)
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from sampan.image.feed import Feed, FeedClosed
+from sampan.image.pieces import Move, unmoved
 
 Reading = Callable[[int], bytes]
 PieceReading = Callable[[int], bytes | memoryview]  # what it gives is good until the next call
@@ -22,6 +23,9 @@ class Stream(Protocol):
     def read(self, size: int = -1, /) -> bytes | memoryview:
         """The next piece, good until the next call; b"" at the end."""
 
+    def move(self, target: int, at_most: int, /) -> int:
+        """As the `move` of `Pieces`."""
+
     def abandon(self) -> None:
         """Let what waits in `read` fail."""
 
@@ -34,11 +38,11 @@ def at_a_client_s_pace[**P, T](function: Callable[P, T], *arguments: P.args, **o
     return asyncio.get_running_loop().run_in_executor(_AT_CLIENTS_PACE, partial(function, *arguments, **options))
 
 
-async def consume_source[T](source: Source, work: Callable[[PieceReading], T]) -> T:
+async def consume_source[T](source: Source, work: Callable[[PieceReading, Move], T]) -> T:
     """As `consume`, for a source of either kind."""
     if isinstance(source, AsyncIterator):
-        return await consume(source, work)
-    working = asyncio.get_running_loop().run_in_executor(_AT_CLIENTS_PACE, work, source.read)
+        return await consume(source, lambda reading: work(reading, unmoved))
+    working = at_a_client_s_pace(work, source.read, source.move)
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:

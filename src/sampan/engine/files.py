@@ -27,6 +27,7 @@ from sampan.image.compression import plain
 from sampan.image.differences import Change, ChangeKind
 from sampan.image.file_part import FilePart
 from sampan.image.pack import PackOptions, pack_in_parts, pack_one_in_parts
+from sampan.image.pieces import Move, Pieces
 from sampan.image.unpack import unpack
 from sampan.image.unpack_terms import Into, Whiteouts
 from sampan.linux.openat import open_in_root
@@ -98,8 +99,8 @@ class Files:
             base = await asyncio.to_thread(_destination, root, path, reference)
             user = owner or (record.config.process.user if as_user else "")
 
-            def work(reading: PieceReading) -> None:
-                _unpack(reading, root, base, user, keep_kinds=keep_kinds)
+            def work(reading: PieceReading, move: Move) -> None:
+                _unpack(plain(reading, move), root, base, user, keep_kinds=keep_kinds)
 
             try:
                 await consume_source(archive, work)
@@ -193,13 +194,13 @@ def _destination(root: int, path: str, reference: str) -> str:
     return real
 
 
-def _unpack(reading: PieceReading, root: int, base: str, user: str, *, keep_kinds: bool) -> None:
+def _unpack(pieces: Pieces, root: int, base: str, user: str, *, keep_kinds: bool) -> None:
     owner = None
     if user:
         who = users.resolve(root, user)
         owner = (who.uid, who.gid)
     into = Into(os.fsencode(base), owner, keep_kinds)
-    unpack(plain(reading), root, whiteouts=Whiteouts.LITERAL, into=into)
+    unpack(pieces, root, whiteouts=Whiteouts.LITERAL, into=into)
 
 
 def _readonly(record: ContainerRecord, path: str) -> str:

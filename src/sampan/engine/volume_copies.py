@@ -22,6 +22,7 @@ from sampan.errors import Conflict, InvalidArgument, NotImplementedHere, SystemF
 from sampan.image.compression import plain
 from sampan.image.file_part import FilePart
 from sampan.image.pack import PackOptions, pack_in_parts
+from sampan.image.pieces import Move
 from sampan.image.unpack import unpack
 from sampan.image.unpack_terms import Whiteouts
 from sampan.volume.options import source_of
@@ -132,10 +133,10 @@ class VolumeCopies:
         async with self._new(name, labels) as made:
             data = self.volumes.volumes.data(made.name)
 
-            def work(reading: PieceReading) -> None:
+            def work(reading: PieceReading, move: Move) -> None:
                 root = os.open(data, _DIRECTORY)
                 try:
-                    unpack(plain(reading), root, whiteouts=Whiteouts.LITERAL)
+                    unpack(plain(reading, move), root, whiteouts=Whiteouts.LITERAL)
                 finally:
                     os.close(root)
 

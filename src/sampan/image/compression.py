@@ -17,6 +17,7 @@ import zstandard
 from isal import igzip_lib, isal_zlib
 
 from sampan.errors import InvalidArgument
+from sampan.image.pieces import Move, Pieces, unmoved
 
 PIECE = 1 << 18
 MAGIC_BYTES = 6
@@ -89,10 +90,10 @@ def decompress(compression: Compression, chunks: Iterator[bytes]) -> Iterator[by
     return _member_pieces(compression, chunks)
 
 
-def plain(read: Callable[[int], bytes | memoryview]) -> Iterator[bytes | memoryview]:
+def plain(read: Callable[[int], bytes | memoryview], move: Move = unmoved) -> Pieces:
     """A stream without its compression, whichever it is; `read` gives its next bytes, b"" at its end.
 
-    Each piece is good until the next is asked for.
+    `move` is that of the stream as it comes.
     """
     magic = b""
     while len(magic) < MAGIC_BYTES and (more := read(PIECE)):
@@ -105,7 +106,9 @@ def plain(read: Callable[[int], bytes | memoryview]) -> Iterator[bytes | memoryv
             data = read(PIECE)
 
     compression = detect(magic)
-    return raw() if compression is Compression.NONE else decompress(compression, map(bytes, raw()))
+    if compression is Compression.NONE:
+        return Pieces(raw(), move)
+    return Pieces(decompress(compression, map(bytes, raw())))
 
 
 def _damaged(compression: Compression, why: object) -> InvalidArgument:

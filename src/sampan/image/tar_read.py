@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from sampan.image.pieces import Pieces, unmoved
 from sampan.image.tar_entry import (
     BLOCK,
     HEADER,
@@ -56,12 +57,13 @@ class TarReader:
 
     def __init__(
         self,
-        chunks: Iterable[bytes | memoryview],
+        chunks: Iterable[bytes | memoryview] | Pieces,
         *,
         limits: ArchiveLimits = DEFAULT_LIMITS,
         keep: Callable[[bytes], None] | None = None,
     ) -> None:
         self._chunks = iter(chunks)
+        self._move = chunks.move if isinstance(chunks, Pieces) else unmoved
         self._limits = limits
         self._keep = keep
         self._chunk: bytes | memoryview = b""
@@ -100,10 +102,16 @@ class TarReader:
             else:
                 return self._entry(header, long_name, long_link, records)
 
-    def payload(self) -> Iterator[memoryview]:
-        """The bytes of the present entry in the archive, to be read once, in pieces."""
+    def payload(self, to: int = -1) -> Iterator[memoryview]:
+        """The bytes of the present entry in the archive, to be read once, in pieces.
+
+        Those that can go to the open file `to` unread, at its position, go there and are in no piece.
+        """
         while self._payload_left:
             if self._at == len(self._chunk):
+                if to >= 0 and (moved := self._move(to, self._payload_left)):
+                    self._payload_left -= moved
+                    continue
                 self._refill()
             piece = memoryview(self._chunk)[self._at : self._at + self._payload_left]
             self._at += len(piece)

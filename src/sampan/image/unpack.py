@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterable
 
 from sampan.errors import InvalidArgument, SampanError
+from sampan.image.pieces import Pieces
 from sampan.image.tar_entry import Entry, Kind, refuse, split_name
 from sampan.image.tar_read import DEFAULT_LIMITS, ArchiveLimits, TarReader
 from sampan.image.tree import disk_failure, remove_tree, umask, write_all
@@ -32,7 +33,7 @@ _OF_ARCHIVE = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EFBIG, errn
 
 
 def unpack(
-    chunks: Iterable[bytes | memoryview],
+    chunks: Iterable[bytes | memoryview] | Pieces,
     root_fd: int,
     *,
     whiteouts: Whiteouts = Whiteouts.OVERLAY,
@@ -51,7 +52,7 @@ def unpack(
 class _Unpacking:
     def __init__(
         self,
-        chunks: Iterable[bytes | memoryview],
+        chunks: Iterable[bytes | memoryview] | Pieces,
         root_fd: int,
         whiteouts: Whiteouts,
         limits: ArchiveLimits,
@@ -242,7 +243,7 @@ class _Unpacking:
             segments = ((0, entry.size),) if entry.segments is None else entry.segments
             self._recorder.payload(path, segments)
         if entry.segments is None:
-            for piece in self._reader.payload():
+            for piece in self._reader.payload(fd):
                 write_all(fd, piece)
             return
         pieces = self._reader.payload()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +74,73 @@ def test_a_chunked_body_is_what_was_sent_however_it_is_cut(seed: int) -> None:
     early = dice.choice([0, 1, 5, 900, 80_000])
     with sent(cut(coded[early:], dice), coded[:early], "chunked", more=True) as body:
         assert whole(body) == data
+
+
+def moved_and_read(body: SocketBody, target: int) -> tuple[int, int]:
+    """Bytes that went to a file unread, and bytes that were read and written there."""
+    moved = read = 0
+    while True:
+        if count := body.move(target, 700_000):
+            moved += count
+        elif piece := body.read():
+            assert os.write(target, piece) == len(piece)
+            read += len(piece)
+        else:
+            return moved, read
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_goes_to_a_file_unread_is_what_was_sent_however_it_is_cut(seed: int, tmp_path: Path) -> None:
+    dice = random.Random(seed)
+    chunks = [dice.randbytes(dice.choice([1, 900, 9_000, 140_000, 700_000])) for _ in range(dice.randint(1, 6))]
+    data = b"".join(chunks)
+    framing, coded = str(len(data)), data
+    if dice.random() < 0.8:
+        framing = "chunked"
+        coded = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    early = dice.choice([0, 1, 900, 80_000])
+    target = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+    try:
+        with sent(cut(coded[early:], dice), coded[:early], framing, more=True) as body:
+            assert sum(moved_and_read(body, target)) == len(data)
+    finally:
+        os.close(target)
+    assert (tmp_path / "file").read_bytes() == data
+
+
+def test_a_long_chunk_is_not_read(tmp_path: Path) -> None:
+    target = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+    try:
+        with sent([b"1e8480\r\n", bytes(2_000_000), b"\r\n0\r\n\r\n"], b"", "chunked", more=True) as body:
+            moved, read = moved_and_read(body, target)
+    finally:
+        os.close(target)
+    assert (moved + read, read < 600_000) == (2_000_000, True)
+
+
+def test_a_file_without_room_keeps_the_rest_of_the_body_readable() -> None:
+    with sent([b"100000\r\n", bytes(0x100000), b"\r\n3\r\nend\r\n0\r\n\r\n"], b"", "chunked") as body:
+        first = body.read()
+        full = os.open("/dev/full", os.O_WRONLY)
+        try:
+            with pytest.raises(OSError, match="No space left"):
+                while body.move(full, 1 << 20):
+                    pass
+        finally:
+            os.close(full)
+        assert whole(body).endswith(b"end")
+        assert len(first) < 0x100000
+
+
+@pytest.mark.parametrize("framing", ["chunked", "1000000"])
+def test_a_body_that_is_cut_off_while_it_is_moved_is_no_whole_body(framing: str, tmp_path: Path) -> None:
+    coded = b"f4240\r\n" if framing == "chunked" else b""
+    target = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+    try:
+        with sent([coded, bytes(600_000)], b"", framing) as body, pytest.raises(ClientLeft):
+            moved_and_read(body, target)
+    finally:
+        os.close(target)
 
 
 @pytest.mark.parametrize("early", [0, 3, 100_000, 300_000])
