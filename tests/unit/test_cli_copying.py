@@ -15,8 +15,10 @@ import pytest
 from sampan.cli.commands.cp import split_place
 from sampan.cli.copying import name_at_target, pack, unpack
 from sampan.cli.grammar import Failure
+from sampan.cli.one_file import pack_file
 from sampan.client.transport import Connection, split_chunks
-from sampan.image.file_part import FilePart
+from sampan.image.file_part import FilePart, read_parts
+from sampan.image.pack import pack_one_in_parts
 
 
 @pytest.fixture
@@ -127,6 +129,67 @@ def test_a_file_that_shrinks_while_it_is_packed_leaves_the_archive_whole(tree: P
         assert file is not None
         assert file.read() == b"y" * 10 + bytes(2_999_990)
         assert "r/sub/g" in tar.getnames()
+
+
+PLAIN_NAMES = ["r", "a/b", "x" * 100, "name with spaces"]
+OTHER_NAMES = ["x" * 101, "grüße", "d" * 90 + "/" + "f" * 90]
+
+
+@pytest.mark.parametrize("name", [*PLAIN_NAMES, *OTHER_NAMES])
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 1_500_000])
+def test_one_file_makes_the_same_archive_whoever_packs_it(tmp_path: Path, name: str, size: int) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(os.urandom(size))
+    file.chmod(0o4751)
+    os.utime(file, (1, 1_234_567_890.5))
+    directory = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        whole = b"".join(read_parts(pack_one_in_parts(directory, b"file", os.fsencode(name))))
+        alone = b"".join(read_parts(pack_file(directory, "file", name)))
+    finally:
+        os.close(directory)
+    assert alone == (whole if name in PLAIN_NAMES else b"")
+    assert b"".join(packed(str(file), name)) == whole
+
+
+def with_holes(file: Path) -> None:
+    os.truncate(file, 1 << 30)
+
+
+def with_attributes(file: Path) -> None:
+    os.setxattr(file, "user.colour", b"blue")
+
+
+def from_before_1970(file: Path) -> None:
+    os.utime(file, (-5, -5))
+
+
+def of_a_late_user(file: Path) -> None:
+    os.chown(file, 1 << 22, 0)
+
+
+def a_link(file: Path) -> None:
+    file.unlink()
+    file.symlink_to("elsewhere")
+
+
+def a_fifo(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize("make", [with_holes, with_attributes, from_before_1970, of_a_late_user, a_link, a_fifo])
+def test_what_one_header_does_not_say_is_packed_as_always(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"content")
+    make(file)
+    directory = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        assert list(pack_file(directory, "file", "x")) == []
+        whole = b"".join(read_parts(pack_one_in_parts(directory, b"file", b"x")))
+    finally:
+        os.close(directory)
+    assert b"".join(packed(str(file), "x")) == whole
 
 
 def test_what_cannot_be_read_is_named(tree: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from sampan.cli.grammar import Failure
+from sampan.cli.one_file import pack_file
 from sampan.errors import InvalidArgument, SystemFailure
 
 TYPE_CHECKING = False
@@ -97,24 +98,35 @@ def pack(source: str, name: str, *, follow: bool = False) -> Iterator[bytes | Fi
 
     Times are whole seconds, as Docker's are. Failure for what cannot be read.
     """
-    from sampan.image.pack import PackOptions, pack_in_parts, pack_one_in_parts
-
     is_directory = os.path.isdir(source) and (follow or not os.path.islink(source) or source.endswith(("/", "/.")))
     place = os.path.realpath(source) if follow and not is_directory else source
     folder, _, file = ("", "", "") if is_directory else place.rpartition("/")
     try:
         root = os.open(source if is_directory else folder or ("/" if place.startswith("/") else "."), _DIRECTORY)
         try:
-            if file:
-                yield from pack_one_in_parts(root, os.fsencode(file), os.fsencode(name))
-            else:
-                yield from pack_in_parts(root, PackOptions(prefix=os.fsencode(name)))
+            yield from _pack_below(root, file, name)
         finally:
             os.close(root)
     except OSError as error:
         raise Failure(f"cannot read {source}: {error.strerror}") from None
     except SystemFailure as error:
         raise Failure(str(error)) from None
+
+
+def _pack_below(root: int, file: str, name: str) -> Iterator[bytes | FilePart]:
+    """The archive of a file in an open directory, or of the directory."""
+    parts = pack_file(root, file, name) if file else iter(())
+    first = next(parts, None)
+    if first is not None:
+        yield first
+        yield from parts
+        return
+    from sampan.image.pack import PackOptions, pack_in_parts, pack_one_in_parts
+
+    if file:
+        yield from pack_one_in_parts(root, os.fsencode(file), os.fsencode(name))
+    else:
+        yield from pack_in_parts(root, PackOptions(prefix=os.fsencode(name)))
 
 
 def kind_of(path_stat: dict[str, Any] | None) -> str:
