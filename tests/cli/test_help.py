@@ -115,3 +115,28 @@ def test_bash_completes_commands_and_options(words: list[str], found: set[str]) 
     done = subprocess.run(["bash", "--norc", "-c", program], capture_output=True, timeout=60, check=True)
 
     assert set(done.stdout.decode().split()) == found
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="completes in bash, which is not installed")
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["rm", ""], {"of:ps"}),
+        (["top", ""], {"of:ps"}),
+        (["rmi", ""], {"of:images"}),
+        (["run", "--network", ""], {"of:network"}),
+        (["network", "connect", ""], {"of:ps", "of:network"}),
+        (["volume", "rm", ""], {"of:volume"}),
+        (["volume", "rm", "x"], set[str]()),
+        (["secret", "rm", ""], {"of:secret"}),
+        (["inspect", ""], {"of:ps", "of:images", "of:network", "of:volume"}),
+    ],
+)
+def test_bash_completes_names_of_what_is_to_be_named(words: list[str], found: set[str], tmp_path: Path) -> None:
+    quoted = " ".join(f"'{word}'" for word in ["sampan", *words])
+    program = f"{bash()}\nsampan() {{ echo of:$1; }}; COMP_WORDS=({quoted}); COMP_CWORD={len(words)}; _sampan; "
+    program += "printf '%s\\n' \"${COMPREPLY[@]}\""
+
+    done = subprocess.run(["bash", "--norc", "-c", program], capture_output=True, timeout=60, check=True, cwd=tmp_path)
+
+    assert set(done.stdout.decode().split()) == found

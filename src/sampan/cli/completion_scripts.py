@@ -1,9 +1,11 @@
 """Completion scripts for bash, zsh and fish: static text made from the tables.
 
-What they start is `sampan ps` and `sampan images`, and only where a container or an image is to be named.
+What they start is the listing of a kind (`sampan ps`, `sampan images` …), where one of that kind is to be named.
 """
 
 from __future__ import annotations
+
+import re
 
 from sampan.cli.catalogue import command_names
 from sampan.cli.commands import GROUPS, OPTIONS, TOP_LEVEL, load
@@ -14,15 +16,26 @@ if TYPE_CHECKING:
 
     from sampan.cli.grammar import Row
 
-IMAGE_WORDS = ("IMAGE", "SOURCE_IMAGE", "REPOSITORY")
+# What the usage calls one of a kind, and the command that lists the names of all.
+KINDS = {
+    "container": (("CONTAINER", "NAME|ID"), "ps -a --format '{{.Names}}'"),
+    "image": (
+        ("IMAGE", "SOURCE_IMAGE", "NAME|ID"),
+        "images --filter dangling=false --format '{{.Repository}}:{{.Tag}}'",
+    ),
+    "network": (("NETWORK", "NAME|ID"), "network ls --format '{{.Name}}'"),
+    "volume": (("VOLUME", "NAME|ID"), "volume ls --quiet"),
+    "secret": (("SECRET",), "secret ls --format '{{.Name}}'"),
+    "config": (("CONFIG",), "config ls --format '{{.Name}}'"),
+}
+# Options whose value is one of a kind.
+_VALUES = {"--link": "container", "--network": "network", "--volumes-from": "container"}
 
 
-def argument_kind(module: str) -> str:
-    """What the command's words name: "container", "image" or nothing that completion knows."""
-    first = load(module).USAGE[0]
-    if "CONTAINER" in first:
-        return "container"
-    return "image" if any(word in first for word in IMAGE_WORDS) else ""
+def argument_kinds(module: str) -> list[str]:
+    """What the command's words name: kinds of `KINDS`, or nothing that completion knows."""
+    words = re.findall(r"[A-Z][A-Z_|]*", " ".join(load(module).USAGE).replace("[VOLUME]", ""))
+    return [kind for kind, (names, _) in KINDS.items() if not {*names}.isdisjoint(words)]
 
 
 def _words(rows: Sequence[Row]) -> list[str]:
@@ -52,22 +65,22 @@ def bash() -> str:
         "    ((index++))",
         "  done",
     ]
-    lines += ["  local options= valued= names= kind=", "  case $command in"]
+    lines += ["  local options= valued= names= kinds= kind=", "  case $command in"]
     lines += [f'    "") options="{" ".join(_words(OPTIONS))}"; names="{" ".join(sorted({*TOP_LEVEL, *GROUPS}))}" ;;']
     for group, (_, commands) in sorted(GROUPS.items()):
         lines.append(f'    {group}) names="{" ".join(sorted(commands))}" ;;')
     for name, module in command_names():
         rows = load(module).OPTIONS
-        lines.append(f'    "{" ".join(name)}") kind={argument_kind(module)}')
+        lines.append(f'    "{" ".join(name)}") kinds="{" ".join(argument_kinds(module))}"')
         lines.append(f'      options="{" ".join(_words(rows))}"')
         lines.append(f'      valued=" {" ".join(_with_value(rows))} " ;;')
-    lines += [
-        "  esac",
-        '  if [[ $valued == *" $previous "* ]]; then COMPREPLY=($(compgen -f -- "$current")); return; fi',
-    ]
-    lines += ["  if [[ $current == -* ]]; then names=$options", "  elif [[ $kind == container ]]; then"]
-    lines += ["    names=$(sampan ps -a --format '{{.Names}}' 2>/dev/null)", "  elif [[ $kind == image ]]; then"]
-    lines += ["    names=$(sampan images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null)", "  fi"]
+    lines += ["  esac", '  if [[ $valued == *" $previous "* ]]; then', "    case $previous in"]
+    lines += [f"      {option}) kinds={kind} ;;" for option, kind in _VALUES.items()]
+    lines += ['      *) COMPREPLY=($(compgen -f -- "$current")); return ;;', "    esac"]
+    lines += ["  elif [[ $current == -* ]]; then kinds= names=$options", "  fi"]
+    lines += ["  for kind in $kinds; do", "    case $kind in"]
+    lines += [f'      {kind}) names+=" $(sampan {listing} 2>/dev/null)" ;;' for kind, (_, listing) in KINDS.items()]
+    lines += ["    esac", "  done"]
     lines += [
         '  COMPREPLY=($(compgen -W "$names" -- "$current"))',
         '  [[ ${#COMPREPLY[@]} == 0 ]] && COMPREPLY=($(compgen -f -- "$current"))',
@@ -94,9 +107,9 @@ def _zsh_options(rows: Sequence[Row]) -> list[str]:
 def zsh() -> str:
     """A script for zsh, to be put into a folder of $fpath as `_sampan`."""
     lines = ["#compdef sampan", "# zsh completion for sampan, made by `sampan completion zsh`", ""]
-    lines += ["_sampan_containers() { compadd -- ${(f)\"$(sampan ps -a --format '{{.Names}}' 2>/dev/null)\"} }"]
     lines += [
-        "_sampan_images() { compadd -- ${(f)\"$(sampan images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null)\"} }"
+        f'_sampan_{kind}s() {{ compadd -- ${{(f)"$(sampan {listing} 2>/dev/null)"}} }}'
+        for kind, (_, listing) in KINDS.items()
     ]
     for title, names in (("", TOP_LEVEL), *((group, commands) for group, (_, commands) in sorted(GROUPS.items()))):
         lines += ["", f"_sampan_{title or 'top'}_names() {{", "  local -a names=("]
@@ -121,8 +134,9 @@ def zsh() -> str:
         "  case $command in",
     ]
     for name, module in command_names():
-        kind = argument_kind(module)
-        rest = f"'*:{kind}:_sampan_{kind}s'" if kind else "'*:file:_files'"
+        kinds = argument_kinds(module)
+        listed = "; ".join(f"_sampan_{kind}s" for kind in kinds)
+        rest = f"'*:{' or '.join(kinds)}:{{{listed}}}'" if kinds else "'*:file:_files'"
         lines.append(f"    '{' '.join(name)}') _arguments -s {' '.join(_zsh_options(load(module).OPTIONS))} {rest} ;;")
     return "\n".join([*lines, "  esac", "}", "", '_sampan "$@"', ""])
 
@@ -147,12 +161,9 @@ def fish() -> str:
         seen = "; and ".join(f"__fish_seen_subcommand_from {part}" for part in words)
         rows = [row for row in load(module).OPTIONS if row[2] != "alias"]
         lines += [f"complete -c sampan -n '{seen}' {_fish_option(row)}" for row in rows]
-        kind = argument_kind(module)
-        if kind == "container":
-            lines.append(f"complete -c sampan -n '{seen}' -a '(sampan ps -a --format \"{{{{.Names}}}}\" 2>/dev/null)'")
-        elif kind == "image":
-            images = 'sampan images --format "{{.Repository}}:{{.Tag}}" 2>/dev/null'
-            lines.append(f"complete -c sampan -n '{seen}' -a '({images})'")
+        for kind in argument_kinds(module):
+            listing = KINDS[kind][1].replace("'", '"')
+            lines.append(f"complete -c sampan -n '{seen}' -a '(sampan {listing} 2>/dev/null)'")
     return "\n".join([*lines, ""])
 
 
