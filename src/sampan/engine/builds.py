@@ -221,9 +221,11 @@ class Builds:
         task.add_done_callback(lambda _: told.put_nowait(None))
         self._running[build_id] = task
         try:
-            while events := await _next_events(told):
-                yield events
-            yield await task
+            with self.images.disposal.aside():
+                while events := await _next_events(told):
+                    yield events
+                image = await task
+            yield image
         finally:
             del self._running[build_id]
             task.cancel()
