@@ -18,9 +18,10 @@ from sampan.build.progress import Output, Removed, Running, StepEnds, Tell
 from sampan.build.run_mounts import RunMounts
 from sampan.build.stage_state import EPOCH, StageState
 from sampan.build.steps import StepEnd, StepMount, StepRequest
-from sampan.build.threads import away
+from sampan.build.threads import away, here
 from sampan.build.workshop import Workshop
 from sampan.errors import Forbidden, InvalidArgument, NotImplementedHere
+from sampan.image.adopt import is_small
 from sampan.image.commit import commit_layer
 from sampan.image.layers import Layer
 
@@ -116,7 +117,8 @@ class Commands:
                 raise _failed(words, end, state.image_id)
             keeps_container = not (request.remove or request.force_remove)
             upper = runner.upper(end.container_id)
-            layer = await away(lambda: self._take(upper, latest_s, keeps_container=keeps_container))
+            where = here if is_small(upper) else away
+            layer = await where(lambda: self._take(upper, latest_s, keeps_container=keeps_container))
         except BaseException as error:
             if request.force_remove or isinstance(error, asyncio.CancelledError):
                 await self._remove(end.container_id)

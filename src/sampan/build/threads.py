@@ -6,6 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 
+async def here[T](work: Callable[[], T]) -> T:
+    """What `work` gives or raises, at once: for what takes no longer than handing it to a thread."""
+    return work()
+
+
 async def away[T](work: Callable[[], T], stop: Callable[[], None] = lambda: None) -> T:
     """What `work` gives or raises, from a thread. Cancelled, it calls `stop` and waits for the thread first."""
     task = asyncio.ensure_future(asyncio.to_thread(work))

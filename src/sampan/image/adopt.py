@@ -20,6 +20,7 @@ from sampan.linux.openat import Resolve, openat2
 from sampan.linux.overlay import is_opaque
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FEW_FILES, _FEW_BYTES = 16, 1 << 17
 _BENEATH = int(Resolve.BENEATH | Resolve.NO_SYMLINKS)
 
 
@@ -53,6 +54,29 @@ def adopt(
         if os.path.lexists(new):
             dispose(new)
     return layer
+
+
+def is_small(upper: str) -> bool:
+    """Whether `adopt` needs about a millisecond for the directory: it has few files, of few bytes."""
+    count = size = 0
+    pending = [os.open(upper, _DIRECTORY)]
+    try:
+        while pending:
+            directory = pending.pop()
+            try:
+                with os.scandir(directory) as entries:
+                    for entry in entries:
+                        count, size = count + 1, size + entry.stat(follow_symlinks=False).st_size
+                        if count > _FEW_FILES or size > _FEW_BYTES:
+                            return False
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append(os.open(entry.name, _DIRECTORY, dir_fd=directory))
+            finally:
+                os.close(directory)
+    finally:
+        for directory in pending:
+            os.close(directory)
+    return True
 
 
 def _digest(tree: int, recipe: str, latest_mtime_s: int | None) -> Layer:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.kernel.image.conftest import tree_of
 
-from sampan.image.adopt import adopt
+from sampan.image.adopt import adopt, is_small
 from sampan.image.commit import commit_layer
 from sampan.image.layers import LayerStore
 from sampan.linux.overlay import make_opaque, make_whiteout
@@ -106,3 +106,16 @@ def test_no_file_of_an_adopted_tree_is_later_than_the_epoch_that_is_asked_for(
     root = Path(layers.diff(ids[0]))
     times = {path.lstat().st_mtime for path in root.rglob("*") if not stat.S_ISCHR(path.lstat().st_mode)}
     assert times == {1000, 2000}
+
+
+def test_only_a_directory_of_few_files_and_bytes_is_small(tmp_path: Path) -> None:
+    upper = make_upper(tmp_path / "upper")
+    (tmp_path / "upper" / "holes").unlink()
+    assert is_small(upper)
+    for number in range(20):
+        (tmp_path / "upper" / "anew" / str(number)).touch()
+    assert not is_small(upper)
+    (tmp_path / "large").mkdir()
+    (tmp_path / "large" / "sparse").touch()
+    os.truncate(tmp_path / "large" / "sparse", 1 << 20)
+    assert not is_small(str(tmp_path / "large"))
