@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import shutil
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -49,7 +50,11 @@ log = logging.getLogger("sampan.engine")
 
 
 class StepLauncher(Launcher):
-    """The launcher, which also knows variables that no record may hold: secrets of steps, by container."""
+    """The launcher, which also knows variables that no record may hold: secrets of steps, by container.
+
+    A step follows a step: the next monitor is forked as soon as one is launched, not only when no start has come for a
+    while.
+    """
 
     def __init__(self, spawn: Callable[[], tuple[int, socket.socket]], expectation: Expectation) -> None:
         super().__init__(spawn, expectation)
@@ -57,16 +62,15 @@ class StepLauncher(Launcher):
 
     def launch(self, plan: MonitorPlan, listener: Listener) -> Monitor:
         """Have a monitor serve `plan`, with the container's private variables in its environment."""
-        more = self.private_environment.pop(plan.launch.id, ())
+        more = self.private_environment.pop(plan.launch.id, None)
         if more:
             process = plan.launch.process
             process = dataclasses.replace(process, environment=(*process.environment, *more))
             plan = dataclasses.replace(plan, launch=dataclasses.replace(plan.launch, process=process))
-        return super().launch(plan, listener)
-
-    def prepare_next(self) -> None:
-        """Have the next monitor forked now, and not only when no start has come for a while: a step follows a step."""
-        self._prepare()
+        monitor = super().launch(plan, listener)
+        if more is not None:
+            asyncio.get_running_loop().call_soon(self._prepare)
+        return monitor
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,6 @@ class StepContainers:
         ended = self.lifecycle.waits.exit(record.id)
         try:
             await unbroken(self.lifecycle.start(record.id))
-            self.launcher.prepare_next()
             await _listen(ours, output)
             ending = await ended
         finally:
@@ -138,7 +141,10 @@ class StepContainers:
             log.exception("the container of a build's step was not removed")
 
     async def remove(self, container_id: str) -> None:
-        """Remove the container of a step that has ended."""
+        """Remove the container of a step that has ended; nobody waits for the disk."""
+        run = self.images.layers.throw_away(self.containers.layout.run(container_id))
+        if run is not None:
+            self.images.disposal.dispose(run)
         with contextlib.suppress(NotFound):
             await self.containers.remove(container_id, volumes=True)
 
@@ -146,6 +152,7 @@ class StepContainers:
         """Let the container stay when the build has ended, to be looked at; it is like any other from now on."""
         record = self.containers.store.get(container_id)
         if record is not None:
+            shutil.rmtree(self.containers.layout.run(container_id), ignore_errors=True)
             self.containers.store.save(dataclasses.replace(record, build_step=False))
 
     async def discard(self, container_id: str) -> None:

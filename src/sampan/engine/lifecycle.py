@@ -247,7 +247,8 @@ class Lifecycle:
             ) from error
         finally:
             cgroup.close()
-        shutil.rmtree(self.layout.run(record.id), ignore_errors=True)
+        if not record.build_step:  # its run directory goes with the container, which is soon
+            shutil.rmtree(self.layout.run(record.id), ignore_errors=True)
 
     def _start_failed(self, record: ContainerRecord, error: SampanError) -> ContainerRecord:
         """Keep in the record why it did not start."""
@@ -366,10 +367,8 @@ class Lifecycle:
                 endpoints=released(record),
                 memory_kills=memory_kills(exit_record.kills) or record.memory_kills,
             )
-            if following:
-                record = self.store.save(record.with_state(following(ended)))
-            else:
-                record = self.store.save(self.aftermath.following(record))
+            after = record.with_state(following(ended)) if following else self.aftermath.following(record)
+            record = self.store.save(after)
             self.execs.forget_running(record.id)
             self.announcer.networks(record, "disconnect", self.networks.drivers(record))
             self.announcer.volumes(record, "unmount")

@@ -109,10 +109,10 @@ class Recovery:
                 await self._release_leftovers(record)
 
     async def _discard(self, record: ContainerRecord) -> None:
-        """A step of a build that nobody waits for any more."""
+        """A step of a build that nobody waits for any more; its record does not tell whether it runs."""
         with contextlib.suppress(SampanError):  # it is Dead then, and says why
-            if record.running is not None:
-                await self.lifecycle.settle(record.id, lost_exit(self.lifecycle.layout.container(record.id)))
+            await self._release_leftovers(record)
+            await self.lifecycle.volumes.unmount(record)
             await self.containers.remove(record.id, volumes=True)
 
     async def _find_again(self, record: ContainerRecord, following: Callable[[Exited], State] | None = None) -> None:

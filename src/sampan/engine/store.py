@@ -156,9 +156,14 @@ class ContainerStore:
         return record
 
     def save(self, record: ContainerRecord) -> ContainerRecord:
-        """Write what has changed of a known record. Raises NotFound when it was removed meanwhile."""
+        """Write what has changed of a known record. Raises NotFound when it was removed meanwhile.
+
+        How the step of a build goes on is not written: the next daemon removes its container whatever has become of it.
+        """
         before = self._known(record)
-        if record.id not in self._foretold and dataclasses.replace(before, state=record.state) == record:
+        if _is_still_step(before, record):
+            pass
+        elif record.id not in self._foretold and dataclasses.replace(before, state=record.state) == record:
             kind, state, _ = _row(record)
             self.connection.execute("UPDATE containers SET kind = ?, state = ? WHERE id = ?", (kind, state, record.id))
         else:
@@ -173,9 +178,9 @@ class ContainerStore:
 
         Raises NotFound when it was removed meanwhile.
         """
-        self._known(record)
-        self._foretold.add(record.id)
-        self._write(record)
+        if not _is_still_step(self._known(record), record):
+            self._foretold.add(record.id)
+            self._write(record)
 
     def _known(self, record: ContainerRecord) -> ContainerRecord:
         known = self._records.get(record.id)
@@ -201,6 +206,11 @@ class ContainerStore:
     def _remember(self, record: ContainerRecord) -> None:
         self._records[record.id] = record
         self._ids[record.name] = record.id
+
+
+def _is_still_step(before: ContainerRecord, record: ContainerRecord) -> bool:
+    """Whether the record is that of a build's step, with nothing new that would have to be given back."""
+    return before.build_step and record.build_step and before.mounts == record.mounts
 
 
 def _row(record: ContainerRecord) -> tuple[str, bytes, bytes]:
