@@ -59,3 +59,11 @@ def test_a_container_that_does_not_run_has_it_at_its_next_start(engine: EnginePr
     engine.json("POST", "/containers/later/start", expect=204)
     assert _opens(engine, "later", "/dev/deep/fuse")
     engine.json("DELETE", "/containers/later?force=1", expect=204)
+
+
+def test_a_privileged_container_has_what_it_asks_for_under_other_names_too(engine: EngineProcess) -> None:
+    devices = [{"PathOnHost": "/dev/zero", "PathInContainer": "/dev/deep/zero"}, {"PathOnHost": "/dev/no-such-device"}]
+    engine.run("mighty", "sleep", "300", host={"Privileged": True, "Devices": devices})
+    assert _opens(engine, "mighty", "/dev/deep/zero")
+    assert _opens(engine, "mighty", "/dev/null")
+    engine.json("DELETE", "/containers/mighty?force=1", expect=204)

@@ -106,7 +106,7 @@ def _device_status(path: str) -> os.stat_result:
 
 
 def host_devices(host: HostConfig) -> tuple[tuple[Device, str], ...]:
-    """Each device that shows inside, with its permissions: those asked for, or all of the host's when privileged."""
+    """Each device that shows inside, with its permissions: those asked for, after all of the host's when privileged."""
     asked = host.resources.device_requests
     if asked:
         raise NotImplementedHere(
@@ -114,9 +114,14 @@ def host_devices(host: HostConfig) -> tuple[tuple[Device, str], ...]:
             f"[{' '.join('[' + ' '.join(names) + ']' for names in asked[0].capabilities or ())}]",
             remedy="device requests need a driver of the vendor: pass the device's nodes with --device",
         )
-    if host.privileged:
-        return tuple(_tree("/dev", "/dev", "rwm"))
-    return tuple(entry for mapping in host.resources.devices or () for entry in _mapped(mapping))
+    mappings = host.resources.devices or ()
+    if not host.privileged:
+        return tuple(entry for mapping in mappings for entry in _mapped(mapping))
+    # those that keep their path are there anyway, as Docker has it
+    elsewhere = [one for one in mappings if one.container_path not in {"", one.host_path}]
+    shown = {device.path: device for device, _ in _tree("/dev", "/dev", "rwm")}
+    shown |= {device.path: device for mapping in elsewhere for device, _ in _mapped(mapping)}
+    return tuple((device, "rwm") for device in shown.values())
 
 
 def _mapped(mapping: DeviceMapping) -> Iterator[tuple[Device, str]]:
