@@ -49,10 +49,7 @@ def plan_writes(limits: Limits, host: Host) -> list[Batch]:
     batches += v1_limits.rdma(limits.rdma)
     if limits.unified:
         if host.unified is None:
-            raise NotImplementedHere(
-                "raw cgroup keys (unified) need cgroup v2, which is not mounted here",
-                remedy="use the named limits instead",
-            )
+            raise _not_unified("raw cgroup keys (unified) need cgroup v2, which is not mounted here")
         batches += _raw_keys(limits, host.unified)
     for batch in batches:
         require(host, batch[0].controller, batch[0].what)
@@ -72,12 +69,15 @@ def _raw_keys(limits: Limits, unified: Hierarchy) -> list[Batch]:
     batches = v2_limits.unified(limits.unified)
     for batch in batches:
         # On a hybrid host a v1 hierarchy may have the controller: its files are not what the raw key means.
-        if batch[0].controller not in ("cgroup", *unified.controllers):
-            raise NotImplementedHere(
-                f"{batch[0].what}: the unified cgroup tree of this host has no {batch[0].controller} controller",
-                remedy="use the named limits instead",
-            )
+        name = batch[0].controller
+        if name not in ("cgroup", *unified.controllers):
+            raise _not_unified(f"{batch[0].what}: the unified cgroup tree of this host has no {name} controller")
     return batches
+
+
+def _not_unified(reason: str) -> NotImplementedHere:
+    """In runc's words, as far as it has any."""
+    return NotImplementedHere(f"invalid configuration: {reason}", remedy="use the named limits instead")
 
 
 def _version(host: Host, controller: str, unified_name: str = "") -> _Version:
