@@ -10,7 +10,8 @@ import os
 import socket
 from typing import Any, Protocol
 
-from sampan.errors import Kind, SampanError, SystemFailure, Unavailable, of_kind
+from sampan.engine.failed_starts import failure
+from sampan.errors import SystemFailure, Unavailable
 from sampan.monitor import handle, protocol
 from sampan.monitor.protocol import (
     Attach,
@@ -241,16 +242,6 @@ class Monitor:
 def _settle[T](future: asyncio.Future[T], value: T) -> None:
     if not future.done():
         future.set_result(value)
-
-
-def failure(message: Failed) -> SampanError:
-    """The error that a Failed packet tells of, in the words of Docker's runtime."""
-    if message.text.startswith("failed to initialize logging driver"):
-        sentence = f"failed to create task for container: {message.text}"
-        return of_kind(Kind[message.kind], sentence, remedy=message.remedy)
-    is_bare = message.exec_id or message.step == "resolve_user"  # that is a look-up of Docker's daemon
-    sentence = message.text if is_bare else f"unable to start container process: {message.text}"
-    return of_kind(Kind[message.kind], sentence, remedy=message.remedy)
 
 
 def connect(container_id: str, run_directory: str, listener: Listener) -> Monitor:

@@ -1,0 +1,77 @@
+"""A start that fails in the container's own processes says why, and what can be done about it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.engine_process import EngineProcess
+
+
+def refusal(engine: EngineProcess, *command: str, host: dict[str, Any] | None = None, **config: Any) -> tuple[int, str]:
+    """Status of the start, and its sentence and remedy as the command shows them."""
+    container = engine.create("", *command, host=host, **config)
+    status, _ = engine.request("POST", f"/containers/{container}/start")
+    answer = engine.json("POST", f"/containers/{container}/start", expect=status)
+    engine.json("DELETE", f"/containers/{container}?force=1", expect=204)
+    return status, f"{answer['message']} / {answer.get('remedy', '')}"
+
+
+def script(folder: Path, content: bytes) -> dict[str, Any]:
+    (folder / "program").write_bytes(content)
+    os.chmod(folder / "program", 0o755)
+    return {"Binds": [f"{folder}:/x:ro"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "remedy"),
+    [
+        (b"#!/no/such/interpreter\n", "exec /x/program: no such file or directory", "what runs it"),
+        (b"#!/bin/sh\r\necho dos\r\n", "exec /x/program: no such file or directory", "DOS line ends"),
+        (b"neither ELF nor a script", "exec /x/program: exec format error", "#! line"),
+    ],
+)
+def test_a_file_that_cannot_be_executed_is_told_with_what_it_lacks(
+    engine: EngineProcess, tmp_path: Path, content: bytes, said: str, remedy: str
+) -> None:
+    status, answer = refusal(engine, "/x/program", host=script(tmp_path, content))
+    assert status == 400
+    assert said in answer.partition(" / ")[0]
+    assert remedy in answer.partition(" / ")[2]
+
+
+@pytest.mark.parametrize("program", ["/no/such/program", "/etc/hostname/below", "/etc"])
+def test_a_program_that_is_none_has_a_remedy(engine: EngineProcess, program: str) -> None:
+    _, answer = refusal(engine, program)
+    assert f'exec: "{program}": ' in answer
+    assert " / name a program" in answer
+
+
+@pytest.mark.parametrize(("source", "target"), [("file", "/etc"), ("", "/etc/group"), ("file", "/etc/group/below")])
+def test_a_file_and_a_directory_that_do_not_fit_are_told_in_words_that_people_search_for(
+    engine: EngineProcess, tmp_path: Path, source: str, target: str
+) -> None:
+    (tmp_path / "file").touch()
+    status, answer = refusal(engine, "true", host={"Binds": [f"{tmp_path / source}:{target}"]})
+    assert status == 500
+    assert "Are you trying to mount a directory onto a file (or vice-versa)?" in answer
+    assert " / mount a directory on a directory, a file on a file" in answer
+    assert "is a directory" not in answer, "docker would leave with 126, as for a program that cannot be executed"
+
+
+@pytest.mark.parametrize(
+    ("host", "remedy"),
+    [
+        ({"Tmpfs": {"/mnt": "wings=2"}}, "man 5 tmpfs"),
+        ({"Sysctls": {"net.ipv4.ip_forward": "perhaps"}, "NetworkMode": "none"}, "another kind of value"),
+        ({"Ulimits": [{"Name": "nofile", "Soft": 1 << 40, "Hard": 1 << 40}]}, "ask for less"),
+    ],
+)
+def test_what_the_kernel_refuses_has_a_remedy(engine: EngineProcess, host: dict[str, Any], remedy: str) -> None:
+    assert remedy in refusal(engine, "true", host=host)[1]
+
+
+def test_a_working_directory_that_is_a_file_has_a_remedy(engine: EngineProcess) -> None:
+    assert "name a directory with -w" in refusal(engine, "true", WorkingDir="/etc/hostname")[1]
