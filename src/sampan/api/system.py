@@ -7,7 +7,6 @@ import platform
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from importlib import metadata
 from typing import Any
 
 from aiohttp import web
@@ -22,6 +21,7 @@ from sampan.engine.events import Event
 from sampan.engine.sizes import container_size
 from sampan.errors import InvalidArgument
 from sampan.image import listing
+from sampan.version import VERSION
 
 EVENT_FILTERS = frozenset(
     "config container daemon event image label network node plugin scope secret service type volume".split()
@@ -52,10 +52,6 @@ def head_pong(services: Services, version: versions.Version, parameters: Mapping
     return pong(services, version, parameters, b"")
 
 
-def _release() -> str:
-    return metadata.version("sampan")
-
-
 async def version(call: Call, services: Services) -> web.StreamResponse:
     """GET /version."""
     del call, services
@@ -73,10 +69,10 @@ async def version(call: Call, services: Services) -> web.StreamResponse:
     }
     return reply(
         {
-            "Platform": {"Name": f"sampan {_release()}"},
+            "Platform": {"Name": f"sampan {VERSION}"},
             "Components": [
                 {"Name": "Engine", "Version": versions.ENGINE, "Details": details},
-                {"Name": "sampan", "Version": _release(), "Details": {"Python": platform.python_version()}},
+                {"Name": "sampan", "Version": VERSION, "Details": {"Python": platform.python_version()}},
             ],
             "Version": versions.ENGINE,
             "ApiVersion": versions.text(versions.MAXIMUM),

@@ -56,9 +56,9 @@ def run(argv: Sequence[str]) -> int:
         if options.given("config"):
             posix.environ[b"DOCKER_CONFIG"] = options.text("config").encode("utf-8", "surrogateescape")
         if options.flag("version"):
-            from sampan.cli import CLIENT_VERSION
+            from sampan.version import VERSION
 
-            sys.stdout.write(f"sampan version {CLIENT_VERSION}\n")
+            sys.stdout.write(f"sampan version {VERSION}\n")
             return 0
         module, name, words = find_command(options.words)
         arguments = parse_command(module, words, " ".join(name))

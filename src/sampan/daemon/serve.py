@@ -12,7 +12,6 @@ import resource
 import signal
 import sqlite3
 import sys
-from importlib import metadata
 
 from sampan.api.dispatch import make_at_once, make_handler, wait_for_those_left_behind
 from sampan.api.listeners import Listeners
@@ -24,6 +23,7 @@ from sampan.engine.layout import Layout
 from sampan.engine.spec_security import prepare_default_filter
 from sampan.errors import Conflict, Forbidden, NotImplementedHere, SampanError, SystemFailure, reason_of
 from sampan.linux.apart import is_in_chroot
+from sampan.version import VERSION
 
 LAST_PATIENCE_S = 2.0
 PREPARE_AFTER_S = 0.2  # when whoever had the daemon started has been answered
@@ -38,7 +38,7 @@ def main() -> int:
         sys.stdout.write(HELP)
         return 0
     if {"--version", "-v"}.intersection(words):
-        sys.stdout.write(f"sampand version {metadata.version('sampan')}\n")
+        sys.stdout.write(f"sampand version {VERSION}\n")
         return 0
     try:
         options = parse(words)

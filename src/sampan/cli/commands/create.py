@@ -121,4 +121,6 @@ def _open_cidfile(path: str) -> int:
             f"the file for the container's id, {path}, exists already", remedy="remove it, or name another", code=125
         ) from None
     except OSError as error:
-        raise Failure(f"--cidfile {path}: {(error.strerror or '').lower()}", code=125) from None
+        raise Failure(
+            f"--cidfile {path}: {(error.strerror or '').lower()}", remedy="name a file that can be made", code=125
+        ) from None

@@ -87,7 +87,7 @@ def _prompted(known: str) -> str:
     sys.stdout.flush()
     name = sys.stdin.readline().strip() or known
     if not name:
-        raise Failure("a username is needed")
+        raise Failure("a username is needed", remedy="name one with -u")
     return name
 
 
@@ -100,7 +100,7 @@ def _typed(registry: str, username: str, password: str) -> Login:
         _need_terminal()
         password = getpass(f"Password for {username} at {registry}: ")
         if not password:
-            raise Failure("a password is needed")
+            raise Failure("a password is needed", remedy="type it, or pipe it to --password-stdin")
     return Login(username, password)
 
 

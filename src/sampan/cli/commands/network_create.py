@@ -72,7 +72,7 @@ def subnets(arguments: Arguments) -> list[dict[str, Any]]:
     for text in _parts(arguments, "subnet"):
         net = _network(text, "subnet")
         if any(net.version == other.version and net.overlaps(other) for other in found):
-            raise Failure(f"the subnet {text} overlaps another")
+            raise Failure(f"the subnet {text} overlaps another", remedy="give subnets that share no address")
         found[net] = {"Subnet": text}
     for text in _parts(arguments, "ip-range"):
         inside = _network(text, "ip-range")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from sampan.cli import CLIENT_VERSION
 from sampan.client.failure import ClientError
 from sampan.client.session import API_VERSION
+from sampan.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def client_document() -> dict[str, Any]:
     """What there is to say of this end."""
     python = f"{sys.implementation.name} {'.'.join(str(number) for number in sys.version_info[:3])}"
     return {
-        "Version": CLIENT_VERSION,
+        "Version": VERSION,
         "ApiVersion": API_VERSION,
         "DefaultAPIVersion": API_VERSION,
         "PythonVersion": python,

@@ -17,8 +17,8 @@ from sampan.runtime.commands.verb import Command, Verb
 from sampan.runtime.handshake import StepFailed
 from sampan.runtime.handshake import describe as describe_failure
 from sampan.runtime.state import Containers
+from sampan.version import VERSION
 
-VERSION = "0.1.0"
 SPECIFICATION = "1.2.0"
 PURPOSE = "Open Container Initiative runtime"
 DEFAULT_ROOT = "/run/sampan-runtime"
