@@ -7,7 +7,6 @@ import io
 import json
 import socket
 import tarfile
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -382,29 +381,3 @@ def test_caches_are_listed_and_removed_by_name(fake_daemon: FakeDaemon, sampan: 
     done = sampan("builder", "rm", "abc", "/root/.cache")
     assert (done.returncode, done.stdout) == (0, b"abc\n/root/.cache\n")
     assert fake_daemon.lines[-2:] == ["DELETE /build/caches/abc", "DELETE /build/caches/%252Froot%252F.cache"]
-
-
-def test_files_that_cannot_be_written_are_no_longer_read_when_their_container_is_removed(
-    builds: FakeDaemon, sampan: Command, tmp_path: Path
-) -> None:
-    given_up = threading.Event()
-
-    def export(_: Request, client: socket.socket) -> None:
-        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nthe beginning")
-        if client.recv(1) == b"":
-            given_up.set()
-
-    def remove(request: Request, client: socket.socket) -> None:
-        """As the daemon does: a container that is being exported is waited for."""
-        reply = builds.reply(204) if given_up.wait(30) else builds.reply(500, {"message": "waited in vain"})
-        reply(request, client)
-
-    builds.on("POST", "/containers/create", builds.reply(201, {"Id": "c1"}))
-    builds.on("GET", "/containers/c1/export", export)
-    builds.on("DELETE", "/containers/c1", remove)
-    (tmp_path / "Dockerfile").write_text("FROM base\n")
-
-    done = sampan("build", "-q", "-o", "type=tar,dest=/no/such/place.tar", str(tmp_path))
-
-    assert (done.returncode, given_up.is_set()) == (1, True)
-    assert b"/no/such/place.tar: no such file or directory" in done.stderr

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -190,36 +188,6 @@ def test_import_of_what_is_not_there_names_it(fake_daemon: FakeDaemon, sampan: C
 
     assert done.returncode == 1
     assert done.stderr == b"sampan: /no/such.tar: no such file or directory\n"
-
-
-def test_export_writes_a_whole_file_or_none(fake_daemon: FakeDaemon, sampan: Command, tmp_path: Path) -> None:
-    def half(_: Request, client: socket.socket) -> None:
-        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
-        client.shutdown(socket.SHUT_RDWR)
-
-    fake_daemon.on("GET", "/containers/c1/export", half)
-    assert sampan("export", "-o", str(tmp_path / "a.tar"), "c1").returncode == 1
-    assert list(tmp_path.glob("a.tar*")) == []
-
-    fake_daemon.on("GET", "/containers/c1/export", fake_daemon.reply(200, "archive"))
-    assert sampan("export", "-o", str(tmp_path / "a.tar"), "c1").returncode == 0
-    assert (tmp_path / "a.tar").read_bytes() == b'"archive"\n'
-    assert sampan("export", "c1").stdout == b'"archive"\n'
-
-
-def test_export_writes_into_a_pipe_and_leaves_it_there(
-    fake_daemon: FakeDaemon, sampan: Command, tmp_path: Path
-) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    fake_daemon.on("GET", "/containers/c1/export", fake_daemon.reply(200, "archive"))
-    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        assert sampan("export", "-o", str(tmp_path / "pipe"), "c1").returncode == 0
-        assert os.read(reader, 100) == b'"archive"\n'
-    finally:
-        os.close(reader)
-    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
-    assert list(tmp_path.glob("pipe*")) == [tmp_path / "pipe"]
 
 
 def test_commit_sends_what_docker_sends(fake_daemon: FakeDaemon, sampan: Command) -> None:
