@@ -29,7 +29,10 @@ def context_endpoint(name: str) -> Endpoint:
             f"there is no context {name!r} ({path})", remedy="name one that `docker context ls` lists, or use -H"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DaemonUnreachable(f"context {name!r} cannot be read from {path}: {error}") from error
+        raise DaemonUnreachable(
+            f"context {name!r} cannot be read from {path}: {error}",
+            remedy=f"make it again: `docker context rm {name}` and `docker context create`, or use -H",
+        ) from error
     endpoint = parse_endpoint(docker["Host"])
     if endpoint.scheme == "tcp":
         _add_tls(endpoint, f"{config_folder()}/contexts/tls/{folder}/docker", verify=not docker.get("SkipTLSVerify"))

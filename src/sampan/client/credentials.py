@@ -21,6 +21,8 @@ HUB = "https://index.docker.io/v1/"  # the key under which Docker Hub's credenti
 _HUB_DOMAINS = frozenset({"", "docker.io", "index.docker.io"})
 _IDENTITY = "<token>"  # what helpers call the user of an identity token
 _LONGEST_S = 60
+_MEND = "mend the file, or move it away and log in again"
+_OTHER_HELPER = "mend it, or name another one in credsStore and credHelpers of config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def known_registries(folder: str = "") -> list[str]:
         try:
             found += json.loads(_run(helper, "list", ""))
         except ValueError as error:
-            raise ClientError(f"{_program(helper)} said nothing that can be read") from error
+            raise ClientError(f"{_program(helper)} said nothing that can be read", remedy=_OTHER_HELPER) from error
     return list(dict.fromkeys(found))
 
 
@@ -128,9 +130,9 @@ def _read(folder: str) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise ClientError(f"{_path(folder)} cannot be read: {error}") from error
+        raise ClientError(f"{_path(folder)} cannot be read: {error}", remedy=_MEND) from error
     if not isinstance(config, dict) or not isinstance(config.get("auths", {}), dict):
-        raise ClientError(f"{_path(folder)} is no configuration of docker")
+        raise ClientError(f"{_path(folder)} is no configuration of docker", remedy=_MEND)
     return config
 
 
@@ -171,7 +173,9 @@ def _from_file(kept: dict[str, str]) -> Login:
         try:
             username, _, password = base64.b64decode(kept["auth"]).decode().partition(":")
         except ValueError as error:
-            raise ClientError(f"config.json has an entry that cannot be read: {error}") from error
+            raise ClientError(
+                f"config.json has an entry that cannot be read: {error}", remedy="log in again with `sampan login`"
+            ) from error
     return Login(username, password.rstrip("\0"), token)
 
 
@@ -183,7 +187,7 @@ def _from_helper(helper: str, server: str) -> Login:
         found = json.loads(said)
         username, secret = str(found["Username"]), str(found["Secret"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ClientError(f"{_program(helper)} said nothing that can be read") from error
+        raise ClientError(f"{_program(helper)} said nothing that can be read", remedy=_OTHER_HELPER) from error
     return Login(identity_token=secret) if username == _IDENTITY else Login(username, secret)
 
 
@@ -195,7 +199,7 @@ def _run(helper: str, verb: str, text: str, *, missing_is_fine: bool = False) ->
     """Run a helper (docker-credential-helpers, its protocol over standard input and output)."""
     program = _program(helper)
     if os.sep in helper:
-        raise ClientError(f"{helper!r} is no name of a credential helper")
+        raise ClientError(f"{helper!r} is no name of a credential helper", remedy=_OTHER_HELPER)
     try:
         done = subprocess.run(
             [program, verb], input=text, capture_output=True, text=True, timeout=_LONGEST_S, check=False
@@ -206,10 +210,10 @@ def _run(helper: str, verb: str, text: str, *, missing_is_fine: bool = False) ->
             remedy="install it, or take credsStore and credHelpers out of config.json",
         ) from None
     except subprocess.TimeoutExpired:
-        raise ClientError(f"{program} does not answer") from None
+        raise ClientError(f"{program} does not answer", remedy=_OTHER_HELPER) from None
     if done.returncode:
         said = (done.stdout or done.stderr).strip()
         if missing_is_fine and "not found" in said:
             return ""
-        raise ClientError(f"{program} {verb} fails: {said}")
+        raise ClientError(f"{program} {verb} fails: {said}", remedy=_OTHER_HELPER)
     return done.stdout

@@ -99,9 +99,9 @@ def _of_health(check: Healthcheck) -> Iterator[SampanError]:
     }
     for name, value in durations.items():
         if value and value < _MILLISECOND_NS:
-            yield InvalidArgument(f"{name} in Healthcheck cannot be less than 1ms")
+            yield InvalidArgument(f"{name} in Healthcheck cannot be less than 1ms", remedy="write it as 500ms or 30s")
     if check.retries < 0:
-        yield InvalidArgument("Retries in Healthcheck cannot be negative")
+        yield InvalidArgument("Retries in Healthcheck cannot be negative", remedy="0 is the default, 3")
     if check.test and check.test[0] not in {"NONE", "CMD", "CMD-SHELL"}:
         yield InvalidArgument(f"Unknown type {check.test[0]!r} in Healthcheck", remedy="use NONE, CMD or CMD-SHELL")
 
@@ -111,10 +111,13 @@ def _of_restart(host: HostConfig) -> Iterator[SampanError]:
     if policy.name not in {"", "no", "always", "on-failure", "unless-stopped"}:
         yield InvalidArgument(
             f"invalid restart policy: unknown policy '{policy.name}'; use one of 'no', 'always', 'on-failure', "
-            "or 'unless-stopped'"
+            "or 'unless-stopped'",
+            remedy="as in --restart on-failure:3",
         )
     if policy.maximum_retries < 0:
-        yield InvalidArgument("invalid restart policy: maximum retry count cannot be negative")
+        yield InvalidArgument(
+            "invalid restart policy: maximum retry count cannot be negative", remedy="0, or no count, is without end"
+        )
     elif policy.maximum_retries and policy.name != "on-failure":
         yield InvalidArgument(
             "invalid restart policy: maximum retry count can only be used with 'on-failure'",
@@ -126,7 +129,7 @@ def _of_restart(host: HostConfig) -> Iterator[SampanError]:
 
 def _of_host(host: HostConfig) -> Iterator[SampanError]:
     if host.shm_size_bytes < 0:
-        yield InvalidArgument("SHM size can not be less than 0")
+        yield InvalidArgument("SHM size can not be less than 0", remedy="0 is the default, 64m")
     if not -1000 <= host.oom_score_adj <= 1000:
         yield InvalidArgument(
             f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]", remedy="choose one inside"
@@ -187,11 +190,18 @@ def _of_cpu(asked: Resources) -> Iterator[SampanError]:
             remedy=f"ask for --cpus between 0.01 and {cpus}",
         )
     if asked.cpu_shares < 0:
-        yield InvalidArgument(f"invalid CPU shares ({asked.cpu_shares}): value must be a positive integer")
+        yield InvalidArgument(
+            f"invalid CPU shares ({asked.cpu_shares}): value must be a positive integer", remedy="the default is 1024"
+        )
     if asked.cpu_period_us and not 1000 <= asked.cpu_period_us <= 1_000_000:
-        yield InvalidArgument("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
+        yield InvalidArgument(
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
+            remedy="--cpus says quota and period at once",
+        )
     if 0 < asked.cpu_quota_us < 1000:
-        yield InvalidArgument("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+        yield InvalidArgument(
+            "CPU cfs quota can not be less than 1ms (i.e. 1000)", remedy="--cpus says quota and period at once"
+        )
     for name, text in (("cpuset cpus", asked.cpuset_cpus), ("cpuset mems", asked.cpuset_mems)):
         if text and not _CPU_LIST.fullmatch(text):
             yield InvalidArgument(f"Invalid value {text} for {name}", remedy="as in 0-3 or 0,2")
