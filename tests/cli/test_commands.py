@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Command, FakeDaemon, Request
+    from tests.cli.conftest import Command, FakeDaemon
 
 
 @pytest.mark.parametrize(
