@@ -84,7 +84,7 @@ def test_a_hook_inside_knows_the_pid_of_the_inside(boat: Boat) -> None:
 @pytest.mark.parametrize("kind", ["prestart", "create_runtime", "create_container", "start_container"])
 def test_a_failing_hook_stops_the_start_and_its_words_are_told(boat: Boat, kind: str) -> None:
     hooks = replace(HooksPlan(), **{kind: (shell("echo no wind >&2; exit 3"), shell("touch /second"))})
-    with pytest.raises(StepFailed, match="/bin/sh exited with 3: no wind") as caught:
+    with pytest.raises(StepFailed, match="error running hook /bin/sh: it exited with 3: no wind") as caught:
         boat.run(boat.plan("touch /ran", hooks=hooks))
     assert caught.value.step.replace(" hook", "").lower() == kind.replace("_", "")
     assert not (boat.root / "ran").exists()
@@ -98,9 +98,10 @@ def test_a_hook_that_does_not_end_is_killed(boat: Boat) -> None:
         boat.run(boat.plan("true", hooks=hooks))
 
 
-def test_a_hook_that_is_not_there_is_named(boat: Boat) -> None:
-    hooks = HooksPlan(create_runtime=(HookPlan("/no/hook"),))
-    with pytest.raises(StepFailed, match="cannot run /no/hook: no such file or directory"):
+@pytest.mark.parametrize("kind", ["create_runtime", "start_container"])
+def test_a_hook_that_is_not_there_is_named(boat: Boat, kind: str) -> None:
+    hooks = replace(HooksPlan(), **{kind: (HookPlan("/no/hook"),)})
+    with pytest.raises(StepFailed, match="error running hook /no/hook: no such file or directory"):
         boat.run(boat.plan("true", hooks=hooks))
 
 
@@ -119,12 +120,12 @@ def test_a_failing_poststart_hook_only_warns(boat: Boat) -> None:
 
     warnings, code = boat.call(both)
     assert (len(warnings), code) == (1, 0)
-    assert "poststart hook: /bin/sh exited with 4" in warnings[0]
+    assert "poststart hook: error running hook /bin/sh: it exited with 4" in warnings[0]
     assert (boat.directory / "second").exists()
 
 
 def test_every_poststop_hook_runs(boat: Boat) -> None:
     done = boat.directory / "done"
     hooks = (shell("kill -9 $$"), shell(f"touch {done}"))
-    assert "was killed by signal 9" in try_hooks("poststop", hooks, b"{}")[0]
+    assert "it was killed by signal 9 (killed)" in try_hooks("poststop", hooks, b"{}")[0]
     assert done.exists()

@@ -17,7 +17,7 @@ from sampan.errors import Kind
 from sampan.linux.seccomp import Profile, Rule, compile_profile, filter_flags
 from sampan.runtime import launched
 from sampan.runtime.handshake import StepFailed
-from sampan.runtime.launch_plan import MountPlan, RlimitPlan, SeccompPlan
+from sampan.runtime.launch_plan import HookPlan, HooksPlan, MountPlan, RlimitPlan, SeccompPlan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,6 +77,46 @@ def test_a_filter_may_deny_everything_that_a_start_needs_but_execve(boat: Boat) 
     assert boat.run(boat.plan(own)).out == "still here\n"
 
 
+@pytest.mark.parametrize("no_new_privileges", [False, True])
+def test_a_hook_inside_runs_behind_the_filter_and_without_new_privileges(
+    boat: Boat, *, no_new_privileges: bool
+) -> None:
+    hook = HookPlan(
+        "/bin/sh", ("sh", "-c", "mkdir /x 2>/told; grep -E '^(Seccomp|NoNewPrivs):' /proc/self/status >>/told")
+    )
+    own = boat.process("cat /told", seccomp=denied("mkdir", "mkdirat"), no_new_privileges=no_new_privileges)
+    refusal, *lines = boat.run(boat.plan(own, hooks=HooksPlan(start_container=(hook,)))).lines
+    assert "Operation not permitted" in refusal
+    assert dict(line.split(":\t") for line in lines) == {"Seccomp": "2", "NoNewPrivs": str(int(no_new_privileges))}
+
+
+def test_a_hook_inside_that_calls_what_the_filter_kills_for_stops_the_start(boat: Boat) -> None:
+    hook = HookPlan("/bin/sh", ("sh", "-c", "exec mkdir /x"))
+    own = boat.process("true", seccomp=seccomp(Rule(("mkdir", "mkdirat"), "SCMP_ACT_KILL_PROCESS", None, ())))
+    with pytest.raises(StepFailed, match=r"hook /bin/sh: it was killed by signal 31 \(bad system call\)"):
+        boat.run(boat.plan(own, hooks=HooksPlan(start_container=(hook,))))
+
+
+def test_a_filter_may_deny_a_hook_inside_everything_but_what_it_calls_itself(boat: Boat) -> None:
+    """Between the filter and the hook nothing but execve(2) is called, nor for the program what only its hook needs."""
+    calls = (
+        "fork",
+        "vfork",
+        "clone",
+        "clone3",
+        "memfd_create",
+        "pipe2",
+        "pidfd_open",
+        "poll",
+        "waitid",
+        "dup2",
+        "dup3",
+    )
+    hook = HookPlan("/bin/busybox", ("busybox", "true"))
+    own = boat.process("/bin/busybox", "echo", "ran", seccomp=denied(*calls))
+    assert boat.run(boat.plan(own, hooks=HooksPlan(start_container=(hook,)))).out == "ran\n"
+
+
 def test_a_filter_that_kills_execve_ends_the_container(boat: Boat) -> None:
     own = boat.process("true", seccomp=seccomp(Rule(("execve",), "SCMP_ACT_KILL_PROCESS", None, ())))
     assert boat.run(boat.plan(own)).code == 128 + 31
@@ -133,6 +173,19 @@ def test_a_listener_gets_the_descriptor_and_the_state(boat: Boat) -> None:
     assert state["state"]["id"] == boat.cgroups[0].strip("/")
     assert state["pid"] == state["state"]["pid"]
     assert request["pid"] >= state["pid"]
+
+
+def test_what_a_listener_would_answer_is_not_there_for_a_hook_inside(boat: Boat) -> None:
+    path = boat.directory / "agent"
+    thread = listen(path, [])
+    rule = Rule(("mkdir", "mkdirat"), "SCMP_ACT_NOTIFY", None, ())
+    plan = seccomp(rule, flags=("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",), listener_path=str(path))
+    hook = HookPlan("/bin/sh", ("sh", "-c", "! mkdir /x 2>/told"))
+    own = boat.process("mkdir /x; cat /told", seccomp=plan)
+    outcome = boat.run(boat.plan(own, hooks=HooksPlan(start_container=(hook,))))
+    thread.join(60)
+    assert "Function not implemented" in outcome.out
+    assert "ross-device link" in outcome.err
 
 
 @pytest.mark.parametrize("ahead", [False, True], ids=["cloned with its plan", "cloned before"])

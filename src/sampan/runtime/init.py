@@ -158,8 +158,8 @@ SETTLE: tuple[Step, ...] = (
     tie_to_parent,
     set_rlimits,
     wait_at_gate,
-    run_start_hooks,
     forbid_new_privileges,
+    run_start_hooks,
     load_filter,
     execute,
 )

@@ -26,6 +26,7 @@ _OWN_ENTRY = int(Resolve.BENEATH | Resolve.NO_XDEV | Resolve.NO_SYMLINKS)
 _SYS_ADMIN = 1 << capability.NAMES.index("CAP_SYS_ADMIN")
 _JOIN_SESSION_KEYRING = 1
 _NEW_LISTENER = int(FilterFlag.NEW_LISTENER)
+_OF_LISTENERS = int(FilterFlag.NEW_LISTENER | FilterFlag.WAIT_KILLABLE_RECV)  # the second needs the first
 
 
 def new_keyring(child: Child) -> None:
@@ -183,6 +184,13 @@ def load_filter(child: Child) -> None:
     listener = seccomp.load(plan.program, plan.flags | _NEW_LISTENER)
     if listener is not None:
         child.channel.tell(Say.LISTENER, plan.listener_path, state, descriptors=(listener,))
+
+
+def load_hook_filter(child: Child) -> None:
+    """Load the same filter into a hook's process, without a listener: what that would answer fails with ENOSYS."""
+    plan = child.process.seccomp
+    if plan is not None:
+        seccomp.load(plan.unanswered if plan.answered else plan.program, plan.flags & ~_OF_LISTENERS)
 
 
 def _load_answered(child: Child, plan: SeccompPlan) -> None:

@@ -20,8 +20,9 @@ from sampan.linux.openat import make_directories_in_root, open_in_root
 from sampan.runtime import reaper, users
 from sampan.runtime.child import Child, Identity, foreign_ranges
 from sampan.runtime.handshake import Channel, Disconnected, Say, StepFailed, failed_words, failure
-from sampan.runtime.hooks import run_hooks, state_document
+from sampan.runtime.hooks import run_confined_hooks, state_document
 from sampan.runtime.program import find_program, kind_of_failure
+from sampan.runtime.security import load_hook_filter
 
 FAILED_CODE = 127  # nobody sees it: the failure is told before
 UMASK = 0o022
@@ -144,10 +145,14 @@ def wait_at_gate(child: Child) -> None:
 
 
 def run_start_hooks(child: Child) -> None:
-    """Run startContainer hooks: inside the container, right before its program."""
-    if child.plan.hooks.start_container and child.target_fd < 0:
+    """Run startContainer hooks: inside the container, right before its program, and as confined as that is going to be.
+
+    What they execute is the image's, so it is no more to be trusted.
+    """
+    hooks = child.plan.hooks.start_container
+    if hooks and child.target_fd < 0:
         state = state_document(child.plan, "created", os.getpid())
-        run_hooks("startContainer", child.plan.hooks.start_container, state, inherit=False)
+        run_confined_hooks("startContainer", hooks, state, lambda: load_hook_filter(child))
 
 
 def execute(child: Child) -> None:
