@@ -34,3 +34,14 @@ def test_info_shows_the_settings_of_registries(tmp_path: Path, monkeypatch: pyte
     assert found["IndexConfigs"]["old.example:5000"]["Secure"] is False
     assert found["InsecureRegistryCIDRs"] == ["10.0.0.0/8", "127.0.0.0/8"]
     assert (info["HttpsProxy"], info["NoProxy"]) == ("http://xxxxx:xxxxx@proxy.example:3128", "internal.example")
+
+
+def test_who_wants_buildkit_for_a_build_and_cannot_have_it_is_told_what_goes_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")  # so that nobody outside is asked
+    with EngineProcess(tmp_path) as engine:
+        for name, is_buildkit in (("moby/buildkit:buildx-stable-1", True), ("moby/other:1", False)):
+            answer = engine.json("POST", f"/images/create?fromImage={name}", expect=503)
+            assert answer["message"].startswith("cannot reach")
+            assert ("DOCKER_BUILDKIT=0" in answer["message"]) == is_buildkit

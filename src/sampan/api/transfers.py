@@ -15,7 +15,7 @@ from sampan.api.headers import HEADERS
 from sampan.api.services import Services
 from sampan.engine import lookups
 from sampan.engine.transfers import PullBegins, PullEnds, PullStep, PushBegins, PushStep
-from sampan.errors import InvalidArgument, SampanError
+from sampan.errors import InvalidArgument, SampanError, of_kind
 from sampan.image.auth import Credentials
 from sampan.image.pull import Pulled
 from sampan.image.pull_layer import LayerProgress
@@ -70,9 +70,27 @@ async def pull(call: Call, services: Services) -> web.StreamResponse:
     if tag:
         name = f"{name}@{tag}" if ":" in tag else f"{name}:{tag}"
     steps = services.transfers.pull(name, call.text("platform"), credentials(call))
-    return await _stream(call, _lines(steps, pull_line))
+    lines = _lines(steps, pull_line)
+    return await _stream(call, _lines_for_buildx(lines) if name.startswith(_BUILDKIT) else lines)
 
 
+async def _lines_for_buildx(lines: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    """The pull with which buildx begins, compose's too, where an engine does not speak BuildKit: say what goes without.
+
+    It is said in the sentence, as Docker's clients show no remedies.
+    """
+    async with contextlib.aclosing(lines) as closing:
+        try:
+            async for line in closing:
+                yield line
+        except SampanError as error:
+            sentence = (
+                f"{error}. It is wanted to build with: with DOCKER_BUILDKIT=0 docker and compose have sampan build"
+            )
+            raise of_kind(error.kind, sentence, remedy=error.remedy) from error
+
+
+_BUILDKIT = "moby/buildkit"
 _GOING = frozenset({"Downloading", "Pushing"})  # the CLI shows no line that has progress when it has no terminal
 
 
