@@ -84,9 +84,7 @@ async def _lines_for_buildx(lines: AsyncGenerator[bytes]) -> AsyncGenerator[byte
             async for line in closing:
                 yield line
         except SampanError as error:
-            sentence = (
-                f"{error}. It is wanted to build with: with DOCKER_BUILDKIT=0 docker and compose have sampan build"
-            )
+            sentence = f"{error}. BuildKit is wanted for a build: with DOCKER_BUILDKIT=0 docker and compose do without"
             raise of_kind(error.kind, sentence, remedy=error.remedy) from error
 
 
