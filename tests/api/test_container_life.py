@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event, Semaphore
 
 from tests.engine_process import EngineProcess
 from tests.groups import groups_matching
@@ -124,6 +126,34 @@ def test_a_running_container_is_removed_only_by_force(engine: EngineProcess) -> 
     engine.json("GET", "/containers/runner/json", expect=404)
     assert not (Path(engine.data_root) / "containers" / container_id).exists()
     assert not groups_matching(f"sampan/{container_id}")
+
+
+def test_one_that_others_restart_again_and_again_is_removed_by_force(engine: EngineProcess) -> None:
+    enough = Event()
+
+    def restart_until_it_is_gone(name: str) -> tuple[int, bytes]:
+        status, body = 204, b""
+        while status in {204, 304} and not enough.is_set():  # 304: another one was quicker
+            restarted.release()
+            status, body = engine.request("POST", f"/containers/{name}/restart?t=0")
+        return status, body
+
+    for number in range(5):
+        restarted = Semaphore(0)
+        engine.run(f"wanted{number}", "sleep", "1000")
+        with ThreadPoolExecutor(3) as others:
+            ends = [others.submit(restart_until_it_is_gone, f"wanted{number}") for _ in range(3)]
+            try:
+                for _ in range(9):
+                    assert restarted.acquire(timeout=60)
+                engine.json("DELETE", f"/containers/wanted{number}?force=1", expect=204)
+            except AssertionError:
+                enough.set()  # or else they went on for ever
+                raise
+            for end in ends:
+                status, body = end.result(60)
+                assert status in {404, 409}, body
+        engine.json("GET", f"/containers/wanted{number}/json", expect=404)
 
 
 def test_wait_tells_the_next_exit_and_the_removal(engine: EngineProcess) -> None:

@@ -164,8 +164,11 @@ async def remove(call: Call, services: Services) -> web.StreamResponse:
     container_id = services.store.find(reference).id
     try:
         if call.flag("force"):
-            await services.control.end(container_id)
-        await services.containers.remove(container_id, volumes=call.flag("v"))
+            with services.lifecycle.locks.condemned(container_id):
+                await services.control.end(container_id)
+                await services.containers.remove(container_id, volumes=call.flag("v"))
+        else:
+            await services.containers.remove(container_id, volumes=call.flag("v"))
     except NotFound:
         if not call.flag("force"):  # its own --rm was quicker
             raise

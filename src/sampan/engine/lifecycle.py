@@ -104,7 +104,7 @@ class Lifecycle:
         container_id = self.store.find(reference).id
         async with self.locks.of(container_id):
             record = self.store.find(container_id)
-            refuse_start(record)
+            refuse_start(record, is_condemned=self.locks.is_condemned(container_id))
             try:
                 return await self._start(dataclasses.replace(record, stopped_by_user=False), trace)
             except SampanError as error:
@@ -378,18 +378,18 @@ class Lifecycle:
             await self.aftermath.after_exit(record)
 
 
-def refuse_start(record: ContainerRecord) -> None:
-    """Raise when the state does not allow a start (moby, `containerStart`)."""
+def refuse_start(record: ContainerRecord, *, is_condemned: bool) -> None:
+    """Raise when the state does not allow a start (moby, `containerStart`), or it is about to be removed."""
+    if is_condemned or isinstance(record.state, (Removing, Dead)):
+        raise Conflict(
+            "container is marked for removal and cannot be started", remedy=f"remove it: sampan rm -f {record.name}"
+        )
     match record.state:
         case Running():
             raise NotModified(f"container {record.id[:12]} is already running")
         case Paused():
             raise Conflict(
                 "cannot start a paused container, try unpause instead", remedy=f"sampan unpause {record.name}"
-            )
-        case Removing() | Dead():
-            raise Conflict(
-                "container is marked for removal and cannot be started", remedy=f"remove it: sampan rm -f {record.name}"
             )
         case _:
             return

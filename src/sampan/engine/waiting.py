@@ -12,7 +12,7 @@ import os
 import select
 import struct
 import termios
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
 from sampan.monitor.protocol import Attach
@@ -114,10 +114,24 @@ def _unread(client: int) -> int:
 
 
 class Locks:
-    """One lock per container, there as long as somebody holds or waits for it."""
+    """One lock per container, there as long as somebody holds or waits for it; and who is about to be removed."""
 
     def __init__(self) -> None:
         self._locks: dict[str, tuple[asyncio.Lock, list[int]]] = {}
+        self._condemned: list[str] = []
+
+    @contextlib.contextmanager
+    def condemned(self, container_id: str) -> Iterator[None]:
+        """Let nobody start it: it is ended to be removed, and the lock is free between the two."""
+        self._condemned.append(container_id)
+        try:
+            yield
+        finally:
+            self._condemned.remove(container_id)
+
+    def is_condemned(self, container_id: str) -> bool:
+        """Whether it is about to be removed."""
+        return container_id in self._condemned
 
     @contextlib.asynccontextmanager
     async def of(self, container_id: str) -> AsyncIterator[None]:
