@@ -238,10 +238,7 @@ class ContainerNetworks:
         other = self.store.get(holder.owner) if holder else None
         if other is not None:
             return Conflict(sentence, remedy=f"container {other.name} has it: stop that, or publish another port")
-        who = ports.listener(taken.port, taken.protocol)
-        return Conflict(
-            sentence, remedy=f"{who or 'another program of this host'} listens there: end it, or publish another port"
-        )
+        return Conflict(sentence, remedy=ports.remedy(taken))
 
     async def complete(self, container_id: str) -> None:
         """Wait until the place is whole, then let its namespace go: the container has it now."""

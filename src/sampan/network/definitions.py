@@ -28,6 +28,12 @@ def family_of(address: str) -> int:
     return 6 if ":" in address else 4
 
 
+def is_same_place(one: str, other: str) -> bool:
+    """Whether a port that is published on one of two addresses of the host is published on the other too."""
+    every = {ANY4, ANY6}
+    return family_of(one) == family_of(other) and (one == other or one in every or other in every)
+
+
 @dataclass(frozen=True, slots=True)
 class Subnet:
     """A subnet of a network; addresses are allotted from `ip_range`, or from all of it."""

@@ -22,6 +22,7 @@ from sampan.network.doctor import Finding, examine
 from sampan.network.firewall import Firewall
 from sampan.network.ledger import Ledger
 from sampan.network.names.client import Names
+from sampan.network.rivals import Rivals
 from sampan.network.rules import Elements
 
 
@@ -42,6 +43,7 @@ class HostNetwork:
         self.names = Names(directory)
         self._netlink: Netlink | None = None
         self.firewall = Firewall(rules.table_of(default_bridge, directory), self._whole)
+        self.rivals = Rivals(self.firewall.table)  # the only part that is for the event loop's thread
 
     @property
     def netlink(self) -> Netlink:
@@ -55,6 +57,7 @@ class HostNetwork:
         with contextlib.suppress(OSError):  # what is left there is harmless
             self.firewall.retire()
         self.firewall.close()
+        self.rivals.close()
         self.names.close()
         if self._netlink is not None:
             self._netlink.close()

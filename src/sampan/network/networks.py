@@ -394,4 +394,4 @@ def open_networks(ledger: Ledger, directory: str, *, forwards: bool = True, defa
         return endpoint.id if endpoint else ""
 
     host = HostNetwork(ledger, directory, forwards=forwards, default_bridge=default_bridge)
-    return Networks(ledger, host, Ports(holder))
+    return Networks(ledger, host, Ports(holder, host.rivals.holder))

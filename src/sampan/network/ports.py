@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from sampan.errors import InvalidArgument
-from sampan.network.definitions import ANY4, ANY6, PortRequest, Publication, family_of
+from sampan.network.definitions import ANY4, ANY6, PortRequest, Publication, family_of, is_same_place
 
 _IPPROTO_SCTP = getattr(socket, "IPPROTO_SCTP", 132)
 _KINDS = {
@@ -26,12 +26,16 @@ _EPHEMERAL = "/proc/sys/net/ipv4/ip_local_port_range"
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A port that cannot be had: `holder` is the endpoint's id, or empty when somebody else listens."""
+    """A port that cannot be had: `holder` is the endpoint's id, `rival` another engine's table.
+
+    Both are empty when somebody else listens.
+    """
 
     address: str
     port: int
     protocol: str
     holder: str = ""
+    rival: str = ""
 
 
 class PortTakenError(Exception):
@@ -47,9 +51,10 @@ type Holder = Callable[[str, int, str], str]
 
 @dataclass(slots=True)
 class Ports:
-    """Chooses ports. `holder` tells the endpoint that has an address, port and protocol."""
+    """Chooses ports. `holder` tells the endpoint that has an address, port and protocol, `rival` another's table."""
 
     holder: Holder
+    rival: Holder = lambda *_: ""
     _next: int = 0
 
     def publish(self, requests: Iterable[PortRequest], families: Iterable[int]) -> tuple[Publication, ...]:
@@ -85,11 +90,14 @@ class Ports:
     def _clash(self, protocol: str, port: int, addresses: tuple[str, ...], beside: list[Publication]) -> Taken | None:
         for address in addresses:
             for other in beside:
-                if (other.protocol, other.host_port) == (protocol, port) and _same_place(other.address, address):
+                if (other.protocol, other.host_port) == (protocol, port) and is_same_place(other.address, address):
                     return Taken(address, port, protocol, "self")
             holder = self.holder(address, port, protocol)
             if holder:
                 return Taken(address, port, protocol, holder)
+            rival = self.rival(address, port, protocol)
+            if rival:
+                return Taken(address, port, protocol, rival=rival)
             if not _is_free(address, port, protocol):
                 return Taken(address, port, protocol)
         return None
@@ -101,11 +109,6 @@ def _addresses(asked: str, families: tuple[int, ...]) -> tuple[str, ...]:
     if family_of(asked) not in families:
         return ()
     return (asked,)
-
-
-def _same_place(one: str, other: str) -> bool:
-    every = {ANY4, ANY6}
-    return family_of(one) == family_of(other) and (one == other or one in every or other in every)
 
 
 def _is_free(address: str, port: int, protocol: str) -> bool:
@@ -140,6 +143,17 @@ def ephemeral_range() -> tuple[int, int]:
             return int(first), int(last)
     except (OSError, ValueError):
         return 32768, 60999
+
+
+def remedy(taken: Taken) -> str:
+    """What to do about a port that no endpoint of ours has."""
+    if taken.rival:
+        return (
+            f"another engine of this network namespace publishes it (`nft list table inet {taken.rival}`): stop its "
+            f"container, or publish another port; if that engine is no more, `nft delete table inet {taken.rival}`"
+        )
+    who = listener(taken.port, taken.protocol)
+    return f"{who or 'another program of this host'} listens there: end it, or publish another port"
 
 
 def listener(port: int, protocol: str) -> str:

@@ -110,6 +110,7 @@ _CHAINS = {
 
 _FORMER = "raw"  # a chain that earlier versions had
 NAMES = (*_SETS, *_MAPS)
+PUBLISHING = tuple(_MAPS)
 CHAINS = tuple(_CHAINS)
 
 
@@ -123,6 +124,11 @@ def table_of(bridge: str, directory: str) -> str:
         return _NAME
     own = f"-{zlib.crc32(os.fsencode(directory)):08x}" if bridge == "none" else ""
     return f"{_NAME}-{_NO_NAME.sub('_', bridge)}{own}"
+
+
+def is_name(table: str) -> bool:
+    """Whether a table may be an engine's."""
+    return table == _NAME or table.startswith(f"{_NAME}-")
 
 
 def skeleton(table: str, *, loopback6: bool = True) -> str:

@@ -13,6 +13,7 @@ from tests.private_network import HOST4, OUTSIDE4, PrivateNetwork, make_private_
 
 from sampan.daemon.options import parse
 from sampan.errors import InvalidArgument
+from sampan.network.definitions import ANY4
 
 
 @pytest.fixture
@@ -195,6 +196,36 @@ def test_of_two_engines_each_keeps_its_ports_and_its_containers_to_itself(
             "sampan",
             "sampan-two0",
         ]
+
+
+def test_a_port_that_another_engine_publishes_is_refused_and_its_table_named(
+    tmp_path: Path, network: PrivateNetwork
+) -> None:
+    for link, address in (("three0", "10.21.0.1/24"), ("four0", "10.22.0.1/24")):
+        network.run("ip", "link", "add", link, "type", "bridge")
+        network.run("ip", "address", "add", address, "dev", link)
+        network.run("ip", "link", "set", link, "up")
+    roots = tmp_path / "three", tmp_path / "four"
+    for root in roots:
+        root.mkdir()
+    with (
+        told(roots[0], network, "--bridge", "three0") as (three, threes, _),
+        told(roots[1], network, "--bridge", "four0") as (four, fours, _),
+    ):
+        threes.run("holder", ":8091:80/tcp", "127.0.0.1:8092:80/udp")
+        for address, port in (("", "8091/tcp"), ("127.0.0.1", "8091/tcp"), ("", "8092/udp"), ("127.0.0.1", "8092/udp")):
+            number, protocol = port.split("/")
+            bindings = {f"80/{protocol}": [{"HostIp": address, "HostPort": number}]}
+            made = four.create("late", "true", host={"NetworkMode": "default", "PortBindings": bindings})
+            refused = four.json("POST", f"/containers/{made}/start", expect=409)
+            assert f":{number} failed: port is already allocated" in refused["message"]
+            assert "table inet sampan-three0" in refused["remedy"]
+            four.json("DELETE", f"/containers/{made}", expect=204)
+        fours.run("beside", f"{HOST4}:8092:80/udp", ":8091:80/udp", ":8091-8099:80/tcp")
+        assert four.inspect("beside")["NetworkSettings"]["Ports"]["80/tcp"] == [{"HostIp": ANY4, "HostPort": "8092"}]
+        four.json("POST", "/containers/beside/update", {"PortBindings": {"81/tcp": [{"HostPort": "8091"}]}}, expect=409)
+        three.json("DELETE", "/containers/holder?force=1", expect=204)
+        four.json("POST", "/containers/beside/update", {"PortBindings": {"81/tcp": [{"HostPort": "8091"}]}})
 
 
 def test_a_bridge_that_is_not_there_is_named_with_what_to_do(tmp_path: Path, network: PrivateNetwork) -> None:
