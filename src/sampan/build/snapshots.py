@@ -114,5 +114,5 @@ def refuse_machine(image: Image, name: str) -> None:
     if image.base is Base.HOST:
         raise NotImplementedHere(
             f"cannot build from {name!r}: an image on top of the machine itself cannot have layers",
-            remedy="use `busybox`, import a root file system, or make one with `sampan bootstrap`",
+            remedy="use `busybox`, import a root file system, or make one with `sampan image bootstrap`",
         )
