@@ -45,19 +45,9 @@ class Connection:
         connection.settimeout(0)
         loop.watch(connection.fileno(), READABLE, self._ready)
 
-    @property
-    def closed(self) -> bool:
-        """Whether it has ended."""
-        return self._socket.fileno() < 0
-
-    @property
-    def waiting(self) -> bool:
-        """Whether packets wait for the far end to read."""
-        return bool(self._waiting)
-
     def tell(self, message: Message) -> None:
         """Send it, now or when there is room; in order. Nothing happens on a closed connection."""
-        if self.closed:
+        if self._closed:
             return
         self._waiting.append(message)
         if len(self._waiting) > _MOST_WAITING:
@@ -69,7 +59,7 @@ class Connection:
 
     def hear_all(self) -> None:
         """Take what has come already; what lies unread at a close would reach the far end as a reset (unix(7))."""
-        while not self.closed and self._receive():
+        while not self._closed and self._receive():
             pass
 
     def close_when_told(self, patience_s: float) -> None:
@@ -80,19 +70,12 @@ class Connection:
         else:
             self._loop.after(patience_s, self._end)
 
-    def close(self) -> None:
-        """Close it without telling anyone; idempotent."""
-        if not self.closed:
-            self._loop.forget(self._socket.fileno())
-            self._socket.close()
-            self._waiting.clear()
-
     def _ready(self, mask: int) -> None:
         if mask & WRITABLE:
             self._send()
-            if not self._waiting and not self.closed:
+            if not self._waiting and not self._closed:
                 self._loop.change(self._socket.fileno(), READABLE)
-        if mask & (READABLE | HUNG_UP) and not self.closed:
+        if mask & (READABLE | HUNG_UP) and not self._closed:
             self._receive()
 
     def _send(self) -> None:
@@ -121,9 +104,16 @@ class Connection:
         return True
 
     def _end(self) -> None:
-        if not self.closed:
-            self.close()
+        """Close it and tell the owner, once."""
+        if not self._closed:
+            self._loop.forget(self._socket.fileno())
+            self._socket.close()
+            self._waiting.clear()
             self._hears.ended(self)
+
+    @property
+    def _closed(self) -> bool:
+        return self._socket.fileno() < 0
 
 
 class Listener:
