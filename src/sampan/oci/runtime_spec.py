@@ -11,8 +11,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from sampan.oci.runtime_resources import Resources
-
-VERSION = "1.2.0"
+from sampan.version import OCI_RUNTIME
 
 
 class Box(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -230,7 +229,7 @@ class Linux(Struct, frozen=True, kw_only=True, rename="camel"):
 class RuntimeSpec(Struct, frozen=True, kw_only=True, rename="camel"):
     """A whole config.json."""
 
-    oci_version: str = VERSION
+    oci_version: str = OCI_RUNTIME
     process: Process | None = None
     root: Root | None = None
     hostname: str = ""

@@ -16,8 +16,8 @@ from sampan.linux import process
 from sampan.runtime.handshake import StepFailed
 from sampan.runtime.json_text import dumps
 from sampan.runtime.launch_plan import HookPlan, LaunchPlan, ProcessPlan
+from sampan.version import OCI_RUNTIME
 
-_VERSION = "1.2.0"
 _KEPT = 2048  # bytes of a failing hook's own words
 _NOT_EXECUTED = 127
 
@@ -30,7 +30,7 @@ def state_document(plan: LaunchPlan, status: str, pid: int) -> bytes:
 def process_state(plan: LaunchPlan, own: ProcessPlan, pid: int) -> bytes:
     """What a seccomp listener gets beside the descriptor ("The Container Process State" of the specification)."""
     document = {
-        "ociVersion": _VERSION,
+        "ociVersion": OCI_RUNTIME,
         "fds": ["seccompFd"],
         "pid": pid,
         "metadata": own.seccomp.metadata if own.seccomp else "",
@@ -69,7 +69,7 @@ def try_hooks(kind: str, hooks: tuple[HookPlan, ...], state: bytes) -> tuple[str
 
 
 def _state(plan: LaunchPlan, status: str, pid: int) -> dict[str, object]:
-    document: dict[str, object] = {"ociVersion": _VERSION, "id": plan.id, "status": status}
+    document: dict[str, object] = {"ociVersion": OCI_RUNTIME, "id": plan.id, "status": status}
     if pid:
         document["pid"] = pid
     document["bundle"] = plan.bundle

@@ -9,6 +9,7 @@ from sampan.runtime.commands.verb import Command, Verb
 from sampan.runtime.json_text import dumps
 from sampan.runtime.plan import KINDS
 from sampan.runtime.plan_mounts import OPTION_NAMES
+from sampan.version import OCI_RUNTIME
 
 _HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 _ARCHITECTURES = ("SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64")
@@ -18,7 +19,7 @@ def features(_command: Command, _words: Words) -> int:
     """Answer with the features document."""
     document = {
         "ociVersionMin": "1.0.0",
-        "ociVersionMax": "1.2.0",
+        "ociVersionMax": OCI_RUNTIME,
         "hooks": _HOOKS,
         "mountOptions": OPTION_NAMES,
         "linux": {

@@ -17,9 +17,8 @@ from sampan.runtime.commands.verb import Command, Verb
 from sampan.runtime.handshake import StepFailed
 from sampan.runtime.handshake import describe as describe_failure
 from sampan.runtime.state import Containers
-from sampan.version import VERSION
+from sampan.version import OCI_RUNTIME, VERSION
 
-SPECIFICATION = "1.2.0"
 PURPOSE = "Open Container Initiative runtime"
 DEFAULT_ROOT = "/run/sampan-runtime"
 
@@ -120,7 +119,7 @@ def _refuse(words: Words) -> None:
 
 
 def _version(program: str) -> int:
-    answer(f"{program} version {VERSION}\ncommit: {VERSION}\nspec: {SPECIFICATION}\n")
+    answer(f"{program} version {VERSION}\ncommit: {VERSION}\nspec: {OCI_RUNTIME}\n")
     return 0
 
 

@@ -9,6 +9,7 @@ from sampan.errors import Conflict
 from sampan.runtime.commands.options import SWITCH, VALUE, Option, Words
 from sampan.runtime.commands.verb import Command, Verb
 from sampan.runtime.json_text import dumps
+from sampan.version import OCI_RUNTIME
 
 _CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
 _NOTHING_SPECIAL = ["nosuid", "noexec", "nodev"]
@@ -45,7 +46,7 @@ def write_spec(_command: Command, words: Words) -> int:
 
 def _document() -> dict[str, Any]:
     return {
-        "ociVersion": "1.2.0",
+        "ociVersion": OCI_RUNTIME,
         "process": {
             "terminal": True,
             "user": {"uid": 0, "gid": 0},
