@@ -154,6 +154,11 @@ def test_what_is_not_there_is_told_before_the_build_begins(
 
 
 @needs_git
+def test_a_server_that_does_not_answer_is_told_in_the_kernels_words(engine: EngineProcess) -> None:
+    answer = engine.json("POST", "/build?remote=http://127.0.0.1:1/context.tar", expect=500)
+    assert answer["message"] == "failed to GET http://127.0.0.1:1/context.tar: Connection refused"
+
+
 def test_a_repository_is_a_context_by_branch_tag_commit_and_directory(
     engine: EngineProcess, repository: tuple[str, Path]
 ) -> None:

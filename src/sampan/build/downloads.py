@@ -16,6 +16,7 @@ import aiohttp
 
 from sampan.build.progress import Fetching, Tell
 from sampan.errors import InvalidArgument, NotFound, SystemFailure
+from sampan.image.registry_http import why_not
 from sampan.image.tree import disk_failure, write_all
 from sampan.oci.digest import parse_digest
 
@@ -41,8 +42,7 @@ class HttpDownloads:
                 moment = _modified(response.headers.get("Last-Modified", ""))
                 digest = await _save(response, os.path.join(directory, CONTENT), checksum, tell, url)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            why = str(error) or type(error).__name__
-            raise SystemFailure(f"failed to GET {url}: {why}", remedy="look at the URL") from error
+            raise SystemFailure(f"failed to GET {url}: {why_not(error)}", remedy="look at the URL") from error
         if checksum and digest != checksum:
             raise InvalidArgument(
                 f"digest mismatch of {url}: {digest} instead of {checksum}", remedy="verify the file, then --checksum"

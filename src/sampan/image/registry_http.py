@@ -289,12 +289,17 @@ def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
     return min(float(value), _LONGEST_WAIT_S) if value.isdigit() else None
 
 
-def _unreachable(endpoint: _Endpoint, error: Exception) -> Unavailable:
-    why = str(error) or type(error).__name__
+def why_not(error: Exception) -> str:
+    """Why a request got no answer, in the words of the kernel or the resolver where they are behind it."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        why = f"{endpoint.base.host}: {error.os_error.strerror}"
-    elif isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
-        why = os.strerror(error.os_error.errno) if error.os_error.errno else str(error.os_error)
+        return f"{error.host}: {error.os_error.strerror}"
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
+        return os.strerror(error.os_error.errno) if error.os_error.errno else str(error.os_error)
+    return str(error) or type(error).__name__
+
+
+def _unreachable(endpoint: _Endpoint, error: Exception) -> Unavailable:
+    why = why_not(error)
     remedy = _WITHOUT_HUB if (endpoint.base.host or "").endswith(".docker.io") else _CHECK_REGISTRY
     return Unavailable(f"cannot reach the registry at {endpoint.base.origin()}: {why}", remedy=remedy)
 
