@@ -91,22 +91,23 @@ class Connections:
             if record.running is not None:
                 if network.name == DEFAULT:
                     network = await self.places.registry.default()
-                endpoint = shown(await self._join(record, network), network)
+                endpoint = await self._join(record, network)
             endpoints = {name: one for name, one in record.endpoints.items() if name != "none"}
             record = dataclasses.replace(record, endpoints={**endpoints, network.name: endpoint})
             self._settle(record)
         self._publish(network, "connect", container_id)
 
-    async def _join(self, record: ContainerRecord, network: Network) -> definitions.Endpoint:
-        netns_fd = namespace_of(record.pid)
-        try:
-            request = self.places.request(record, network)
-            ports = list(port_requests(record))
-            return await self.places.networks.join(record.id, request, netns_fd, ports, resolving(record))
-        except PortTakenError as error:
-            raise self.places.port_conflict(record, error) from error
-        finally:
-            os.close(netns_fd)
+    async def _join(self, record: ContainerRecord, network: Network) -> Endpoint:
+        request = self.places.request(record, network)
+        ports = list(port_requests(record))
+        with _namespace(record) as netns_fd:
+            if netns_fd < 0:
+                return Endpoint(network_id="")
+            try:
+                made = await self.places.networks.join(record.id, request, netns_fd, ports, resolving(record))
+            except PortTakenError as error:
+                raise self.places.port_conflict(record, error) from error
+        return shown(made, network)
 
     async def limit(self, reference: str, rate: config.NetworkRate) -> None:
         """Let a container's traffic be so fast, at once when it runs. Raises InvalidArgument, NotImplementedHere."""
@@ -115,11 +116,10 @@ class Connections:
             record = self.store.find(container_id)
             refuse_rate(self.places.mode(record))
             if record.running is not None:
-                netns_fd = namespace_of(record.pid)
-                try:
-                    await self.places.networks.limit(record.id, definitions.Rate(rate.inward, rate.outward), netns_fd)
-                finally:
-                    os.close(netns_fd)
+                with _namespace(record) as netns_fd:
+                    if netns_fd >= 0:
+                        wanted = definitions.Rate(rate.inward, rate.outward)
+                        await self.places.networks.limit(record.id, wanted, netns_fd)
             host = dataclasses.replace(record.config.host, network_rate=rate)
             self.store.save(dataclasses.replace(record, config=dataclasses.replace(record.config, host=host)))
 
@@ -127,16 +127,9 @@ class Connections:
         """The counters of a container's limited interfaces; none when it does not run."""
         if record.running is None or record.config.host.network_rate == config.NetworkRate():
             return []
-        try:
-            netns_fd = namespace_of(record.pid)
-        except OSError:
-            return []  # it has just ended
-        try:
-            return await self.places.networks.traffic(record.id, netns_fd)
-        except SampanError:
-            return []
-        finally:
-            os.close(netns_fd)
+        with _namespace(record) as netns_fd, contextlib.suppress(SampanError):
+            return await self.places.networks.traffic(record.id, netns_fd) if netns_fd >= 0 else []
+        return []
 
     def reach(self, record: ContainerRecord) -> list[Reach]:
         """What is reachable from where, of a container in networks of ours."""
@@ -197,13 +190,10 @@ class Connections:
         self._publish(network, "disconnect", container_id)
 
     async def _leave(self, record: ContainerRecord, network: Network) -> None:
-        for endpoint in self.places.networks.ledger.of_owner(record.id):
-            if endpoint.network == network.id:
-                netns_fd = namespace_of(record.pid)
-                try:
+        with _namespace(record) as netns_fd:
+            for endpoint in self.places.networks.ledger.of_owner(record.id) if netns_fd >= 0 else ():
+                if endpoint.network == network.id:
                     await self.places.networks.leave(endpoint, netns_fd, resolving(record))
-                finally:
-                    os.close(netns_fd)
 
     def _settle(self, record: ContainerRecord) -> None:
         """Save what has changed, and let a running container's files and names say it."""
@@ -223,6 +213,20 @@ class Connections:
         if container_id:
             attributes["container"] = container_id
         self.events.publish("network", action, network.id, attributes)
+
+
+@contextlib.contextmanager
+def _namespace(record: ContainerRecord) -> Iterator[int]:
+    """The network namespace of a container that runs; -1 when it has just ended, which releases all that it has."""
+    try:
+        netns_fd = namespace_of(record.pid)
+    except (FileNotFoundError, ProcessLookupError):
+        yield -1
+        return
+    try:
+        yield netns_fd
+    finally:
+        os.close(netns_fd)
 
 
 def _is_meant(network: Network, wanted: PruneFilter) -> bool:

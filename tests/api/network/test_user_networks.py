@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from tests.engine_process import EngineProcess
 from tests.network_containers import Containers, Networks, ip_in, refuses, veths
@@ -282,3 +285,28 @@ def test_networks_made_at_the_same_time_share_neither_name_nor_subnet(
     for family in ("IPAM", "UnaskedIPv6"):
         pools = [one["IPAM"]["Config"] if family == "IPAM" else one[family] for one in shown]
         assert len({pool["Subnet"] for (pool,) in pools}) == 7
+
+
+def test_a_container_that_has_just_ended_joins_and_leaves_as_one_that_does_not_run(
+    engine: EngineProcess, networks: Networks, containers: Containers
+) -> None:
+    networks.create("red")
+    networks.create("blue")
+    containers.run("ending", NetworkMode="red")
+    pid = engine.inspect("ending")["State"]["Pid"]
+    monitor = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(monitor, signal.SIGSTOP)  # so that nobody knows yet
+    try:
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+        networks.connect("blue", "ending")
+        networks.disconnect("red", "ending")
+        engine.json("POST", "/containers/ending/update", {"NetworkRate": {"In": 1_000_000}})
+        assert "network_rate_stats" not in engine.json("GET", "/containers/ending/stats?stream=false&one-shot=true")
+    finally:
+        os.kill(monitor, signal.SIGCONT)
+    until(lambda: not engine.inspect("ending")["State"]["Running"])
+    assert set(engine.inspect("ending")["NetworkSettings"]["Networks"]) == {"blue"}
+    engine.json("POST", "/containers/ending/update", {"NetworkRate": {}})
+    engine.json("POST", "/containers/ending/start", expect=204)
+    assert ip_in(engine, "ending", "blue")
