@@ -42,6 +42,8 @@ async def bootstrap(
         finally:
             if not working.done():  # a thread is not cancelled: its layer goes when it ends
                 await asyncio.wait([working])
+            if not working.cancelled():
+                working.exception()  # whoever went away is not told, and the log need not be
         image = images.images.record(config)
         images.images.point(name, image.id)
     events.publish("image", "import", image.id, {"name": image.id})

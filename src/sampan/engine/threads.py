@@ -16,4 +16,6 @@ async def to_its_end[**P, T](function: Callable[P, T], *arguments: P.args, **opt
         return await asyncio.shield(work)
     except asyncio.CancelledError:
         await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()  # nobody is there to be told
         raise

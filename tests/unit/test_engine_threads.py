@@ -1,0 +1,80 @@
+"""Work in a thread whose asker went away: it goes on to its end, and its failure is nobody's."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from typing import Any
+
+import pytest
+
+from sampan.engine import bootstraps
+from sampan.engine.threads import to_its_end
+from sampan.errors import SystemFailure
+from sampan.image.bootstrap import BootstrapRequest
+
+
+def complaints_after(scene: Any) -> list[str]:
+    """What the event loop has to say that nobody asked for ("exception was never retrieved")."""
+    said: list[str] = []
+
+    async def whole() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context["message"]))
+        await scene()
+        gc.collect()
+
+    asyncio.run(whole())
+    gc.collect()
+    return said
+
+
+def test_a_failure_after_the_asker_went_away_is_waited_for_and_not_complained_of() -> None:
+    begun, may_fail, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        may_fail.wait(60)
+        ended.set()
+        raise SystemFailure("too late")
+
+    async def scene() -> None:
+        task = asyncio.ensure_future(to_its_end(work))
+        await asyncio.to_thread(begun.wait, 60)
+        task.cancel()
+        asyncio.get_running_loop().call_later(0, may_fail.set)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended.is_set()
+
+    assert complaints_after(scene) == []
+
+
+def test_a_base_image_that_fails_when_nobody_listens_any_more_is_not_complained_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    may_fail = threading.Event()
+
+    def make_layer(*_: object, say: Any) -> None:
+        say("I: begins")
+        may_fail.wait(60)
+        raise SystemFailure("mmdebstrap cannot make it")
+
+    class Held:
+        def __enter__(self) -> None: ...
+
+        def __exit__(self, *_: object) -> None: ...
+
+    class Images:
+        class layers:  # noqa: N801 -- an attribute
+            hold = Held
+
+    monkeypatch.setattr(bootstraps, "make_layer", make_layer)
+
+    async def scene() -> None:
+        told = bootstraps.bootstrap(Images(), None, BootstrapRequest("debian", "trixie"))  # type: ignore[arg-type]
+        assert await anext(told) == "I: begins"
+        asyncio.get_running_loop().call_later(0, may_fail.set)
+        await told.aclose()
+
+    assert complaints_after(scene) == []
