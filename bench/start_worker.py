@@ -15,8 +15,9 @@ sys.path.insert(0, sys.argv[1])
 
 from sampan.linux.process import wait_pidfd
 from sampan.monitor import heap
-from sampan.runtime.launch import Stdio, launch
+from sampan.runtime.launch import launch
 from sampan.runtime.launch_plan import LaunchPlan
+from sampan.runtime.launched import Stdio
 
 
 def once(plan: LaunchPlan, null: int) -> tuple[float, float]:

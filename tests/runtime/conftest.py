@@ -27,7 +27,7 @@ from sampan.linux.mount import AT_FDCWD, MountFlag, Propagation, mount_setattr, 
 from sampan.linux.namespace import CloneFlag, unshare
 from sampan.runtime.ahead import Ahead, make_ahead, model_of
 from sampan.runtime.join import join
-from sampan.runtime.launch import Launched, Stdio, launch, release
+from sampan.runtime.launch import launch, release
 from sampan.runtime.launch_plan import (
     CapabilitiesPlan,
     CgroupPlan,
@@ -39,6 +39,7 @@ from sampan.runtime.launch_plan import (
     ProcessPlan,
     RootPlan,
 )
+from sampan.runtime.launched import Launched, Stdio
 
 BUSYBOX = Path("/bin/busybox")
 QUIET = int(MountFlag.NOSUID | MountFlag.NODEV | MountFlag.NOEXEC)

@@ -19,7 +19,7 @@ from sampan.linux import capability, process
 from sampan.linux.namespace import CloneFlag, unshare
 from sampan.runtime.ahead import Ahead, make_ahead, model_of
 from sampan.runtime.handshake import StepFailed
-from sampan.runtime.launch import Stdio, launch, release
+from sampan.runtime.launch import launch, release
 from sampan.runtime.launch_plan import (
     CapabilitiesPlan,
     CgroupPlan,
@@ -30,6 +30,7 @@ from sampan.runtime.launch_plan import (
     NamespaceJoin,
     RootPlan,
 )
+from sampan.runtime.launched import Stdio
 
 if TYPE_CHECKING:
     from sampan.runtime.launched import Launched

@@ -16,8 +16,8 @@ from sampan.errors import Kind
 from sampan.linux import process
 from sampan.runtime.handshake import StepFailed
 from sampan.runtime.join import join
-from sampan.runtime.launch import Launched, Stdio
 from sampan.runtime.launch_plan import CapabilitiesPlan, LaunchPlan, NamespaceJoin, RlimitPlan, RootPlan
+from sampan.runtime.launched import Launched, Stdio
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Boat, Outcome

@@ -20,7 +20,7 @@ from sampan.linux import libc, process
 from sampan.linux.mount import MountFlag, mountinfo
 from sampan.runtime import prepare
 from sampan.runtime.handshake import StepFailed
-from sampan.runtime.launch import Stdio, launch, open_gate, release
+from sampan.runtime.launch import launch, release
 from sampan.runtime.launch_plan import (
     CapabilitiesPlan,
     DevicePlan,
@@ -34,6 +34,7 @@ from sampan.runtime.launch_plan import (
     SchedulerPlan,
     TimeOffset,
 )
+from sampan.runtime.launched import Stdio, open_gate
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Boat

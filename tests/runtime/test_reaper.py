@@ -12,7 +12,8 @@ import pytest
 
 from sampan.linux import process
 from sampan.runtime.handshake import StepFailed
-from sampan.runtime.launch import Launched, Stdio, launch
+from sampan.runtime.launch import launch
+from sampan.runtime.launched import Launched, Stdio
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Boat

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sampan.runtime.launch import Launched, launch
+from sampan.runtime.launch import launch
 from sampan.runtime.launch_plan import LaunchPlan
+from sampan.runtime.launched import Launched
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Boat

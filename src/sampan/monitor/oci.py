@@ -11,8 +11,9 @@ from sampan.monitor.container import Launched, StdioEnds
 from sampan.runtime.ahead import Ahead, make_ahead
 from sampan.runtime.hooks import state_document, try_hooks
 from sampan.runtime.join import join
-from sampan.runtime.launch import Stdio, launch
+from sampan.runtime.launch import launch
 from sampan.runtime.launch_plan import LaunchPlan, ProcessPlan
+from sampan.runtime.launched import Stdio
 
 
 def _remove(plan: LaunchPlan, cgroup: Cgroup) -> None:

@@ -20,7 +20,7 @@ from sampan.linux.namespace import open_namespace, write_id_map
 from sampan.linux.process import block_signals, restore_signals
 from sampan.runtime import init
 from sampan.runtime.child import Child, Sources, foreign_ranges
-from sampan.runtime.handshake import Channel, Disconnected, Mark, Say, StepFailed, failure
+from sampan.runtime.handshake import Channel, Disconnected, Mark, Say, failure
 from sampan.runtime.hooks import run_hooks, state_document
 from sampan.runtime.launch_plan import IdMap, LaunchPlan
 from sampan.runtime.launched import (
@@ -29,7 +29,6 @@ from sampan.runtime.launched import (
     end_process,
     explain_death,
     give_pipes,
-    open_gate,
     set_process_limits,
     shut_caller,
 )
@@ -39,8 +38,6 @@ from sampan.runtime.spawn import check_kinds, open_joined, spawn
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sampan.runtime.ahead import Ahead
-
-__all__ = ["Launched", "Stdio", "StepFailed", "launch", "open_gate", "release"]
 
 
 @dataclass(slots=True)
