@@ -79,7 +79,7 @@ def run_line(arguments: list[str]) -> int:
         if own.has("help"):
             return _help(program, [name])
         _refuse(words)
-        return verb.run(Command(Containers(_root(words)), report, program), own)
+        return verb.run(Command(Containers(_root(words)), report), own)
     except SampanError as error:
         report.error(error.sentence, error.remedy)
     except StepFailed as error:
@@ -136,9 +136,8 @@ def _help(program: str, about: list[str]) -> int:
         answer(f"No help topic for {name!r}\n")
         return 3
     verb = _verb(name)
-    more = f"\n\nDESCRIPTION:\n   {verb.description}" if verb.description else ""
     answer(
-        f"NAME:\n   {program} {name} - {VERBS[name][1]}\n\nUSAGE:\n   {program} {name} {verb.usage}{more}"
+        f"NAME:\n   {program} {name} - {VERBS[name][1]}\n\nUSAGE:\n   {program} {name} {verb.usage}"
         f"\n\nOPTIONS:\n{describe(verb.options)}\n"
     )
     return 0

@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One call of the program: the containers below --root, where messages go, what the program was called as."""
+    """One call of the program: the containers below --root, and where messages go."""
 
     containers: Containers
     report: Report
-    program: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,6 @@ class Verb:
     options: tuple[Option, ...] = ()
     mixed: bool = True
     failure: int = 1
-    description: str = ""
 
 
 REGEX = Option("--regex -r", SWITCH, "the id is a regular expression: all containers that it matches are meant")
