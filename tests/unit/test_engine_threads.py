@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sampan.engine import bootstraps
+from sampan.engine.feed import consume
 from sampan.engine.threads import to_its_end
 from sampan.errors import SystemFailure
 from sampan.image.bootstrap import BootstrapRequest
@@ -76,5 +77,35 @@ def test_a_base_image_that_fails_when_nobody_listens_any_more_is_not_complained_
         assert await anext(told) == "I: begins"
         asyncio.get_running_loop().call_later(0, may_fail.set)
         await told.aclose()
+
+    assert complaints_after(scene) == []
+
+
+def test_a_stream_that_breaks_off_and_is_cancelled_too_ends_its_work_before_anything_else_goes_on() -> None:
+    ended = threading.Event()
+    broke_off = asyncio.Event()
+
+    def work(read: Any) -> None:
+        try:
+            read(10)
+            read(10)
+        finally:
+            ended.wait(0.2)  # what it tidies up takes a moment
+            ended.set()
+
+    async def source() -> Any:
+        yield b"the beginning"
+        broke_off.set()
+        raise ConnectionResetError("the client is gone")
+
+    async def scene() -> None:
+        task = asyncio.ensure_future(consume(source(), work))
+        await broke_off.wait()
+        for _ in range(3):
+            await asyncio.sleep(0)
+            task.cancel()
+        with pytest.raises((ConnectionResetError, asyncio.CancelledError)):
+            await task
+        assert ended.is_set()
 
     assert complaints_after(scene) == []

@@ -11,6 +11,7 @@ from sampan.engine.feed import Reading, consume
 from sampan.engine.image_events import announce
 from sampan.engine.images import EngineImages
 from sampan.engine.pace import Pace
+from sampan.engine.threads import its_end
 from sampan.image.archive_read import Incoming, read_archive
 from sampan.image.archive_write import layers_of, plan_save, write_archive
 from sampan.image.feed import from_thread
@@ -72,7 +73,7 @@ class Archives:
                         yield loaded
             finally:
                 work.cancel()
-                await asyncio.wait([work])
+                await its_end(work)
 
     def _reading(
         self, hold: Hold, platform: tuple[str, str, str], progress: Progress

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 
 from sampan.engine.events import Events
 from sampan.engine.images import EngineImages
+from sampan.engine.threads import its_end
 from sampan.image.bootstrap import BootstrapRequest
 from sampan.image.bootstrap import bootstrap as make_layer
 from sampan.image.layers import Layer
@@ -40,10 +41,7 @@ async def bootstrap(
                 yield line
             _, config = await working
         finally:
-            if not working.done():  # a thread is not cancelled: its layer goes when it ends
-                await asyncio.wait([working])
-            if not working.cancelled():
-                working.exception()  # whoever went away is not told, and the log need not be
+            await its_end(working)  # a thread is not cancelled: its layer goes when it ends
         image = images.images.record(config)
         images.images.point(name, image.id)
     events.publish("image", "import", image.id, {"name": image.id})

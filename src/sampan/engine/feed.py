@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Protocol
 
+from sampan.engine.threads import its_end
 from sampan.image.feed import Feed, FeedClosed
 from sampan.image.pieces import Move, unmoved
 
@@ -47,9 +48,7 @@ async def consume_source[T](source: Source, work: Callable[[PieceReading, Move],
         return await asyncio.shield(working)
     except asyncio.CancelledError:
         source.abandon()
-        await asyncio.wait([working])
-        if not working.cancelled():
-            working.exception()
+        await its_end(working)
         raise
 
 
@@ -75,8 +74,6 @@ async def consume[T](source: AsyncIterator[bytes], work: Callable[[Reading], T])
         pass
     except BaseException:
         feed.fail(ConnectionError("the stream broke off"))
-        await asyncio.wait([working])
-        if not working.cancelled():
-            working.exception()
+        await its_end(working)
         raise
     return await working

@@ -6,7 +6,9 @@ For acts that cannot be cut off half-way: what a lock protects must not go on wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
+from typing import Any
 
 
 async def to_its_end[**P, T](function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
@@ -15,7 +17,14 @@ async def to_its_end[**P, T](function: Callable[P, T], *arguments: P.args, **opt
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        await asyncio.wait([work])
-        if not work.cancelled():
-            work.exception()  # nobody is there to be told
+        await its_end(work)
         raise
+
+
+async def its_end(work: asyncio.Future[Any]) -> None:
+    """Wait for the end of work that nobody wants any more, whoever cancels meanwhile; its failure is nobody's."""
+    while not work.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([work])
+    if not work.cancelled():
+        work.exception()
