@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.ext4_disk import ext4_disk
 
+from sampan.build.cache_mounts import CacheMounts
 from sampan.image.layers import LayerStore
+from sampan.image.tree import remove_tree
 from sampan.linux.filesystem import spread_below
+from sampan.volume.records import VolumeRecords
+from sampan.volume.volumes import Volumes
 
 INODES_PER_GROUP = 2048
 DIRECTORIES = 6
@@ -65,3 +71,19 @@ def test_layers_that_are_being_made_are_apart_on_the_disk(ext4: Path) -> None:
     store = LayerStore(str(ext4 / "layers"))
     store.prepare()
     assert len(set(groups_of([store.begin() for _ in range(DIRECTORIES)]))) > DIRECTORIES // 2
+
+
+def test_volumes_are_apart_on_the_disk(ext4: Path) -> None:
+    with closing(sqlite3.connect(":memory:", autocommit=True)) as connection:
+        volumes = Volumes(VolumeRecords(connection), str(ext4 / "volumes"), remove_tree)
+        volumes.recover()
+        made = [volumes.create(f"v{number}")[0] for number in range(DIRECTORIES)]
+    assert len(set(groups_of([volumes.data(volume.name) for volume in made]))) > DIRECTORIES // 2
+
+
+def test_caches_of_builds_are_apart_on_the_disk(ext4: Path) -> None:
+    with closing(sqlite3.connect(":memory:", autocommit=True)) as connection:
+        caches = CacheMounts(connection, str(ext4 / "caches"))
+        caches.prepare()
+        made = [caches.add(f"c{number}") for number in range(DIRECTORIES)]
+    assert len(set(groups_of([lease.path for lease in made]))) > DIRECTORIES // 2

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sampan.build.instructions import Sharing
-from sampan.image.tree import disk_usage, remove_tree
+from sampan.image.tree import disk_usage, place_apart, remove_tree
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS build_caches (
@@ -61,6 +61,7 @@ class CacheMounts:
     def prepare(self) -> None:
         """Make table and directory; remove what a crash has left half made."""
         os.makedirs(self.path, mode=0o700, exist_ok=True)
+        place_apart(self.path)
         self.connection.execute(_TABLE)
         self.connection.execute("DELETE FROM build_caches WHERE whole = 0")
         known = {row[0] for row in self.connection.execute("SELECT directory FROM build_caches")}

@@ -29,6 +29,7 @@ from sampan.errors import (
     SystemFailure,
     of_kind,
 )
+from sampan.linux.filesystem import spread_below
 from sampan.linux.quota import bound_of, unbound
 from sampan.volume.filling import DATA, settle
 from sampan.volume.options import size_of, source_of
@@ -170,6 +171,8 @@ class Volumes:
     def recover(self) -> None:
         """Make folder and records agree: end what a crash cut off, and know volumes whose record was lost."""
         os.makedirs(self.path, 0o711, exist_ok=True)
+        with suppress(OSError):  # not every file system has places apart
+            spread_below(self.path)
         found = set(os.listdir(self.path))
         for name in found:
             if name.startswith(_REMOVED):
