@@ -27,7 +27,6 @@ log = logging.getLogger("sampan.api")
 
 _SO_SNDBUFFORCE = 32  # which the module socket leaves out
 _ROOM = 1 << 20  # of the socket, so that the client finds something whenever it looks
-_MOST_AT_ONCE = 1 << 20
 
 
 async def send_parts(
@@ -128,15 +127,9 @@ def _send_all(connection: socket.socket, room: select.poll, *buffers: bytes) -> 
 
 
 def _send_file(connection: socket.socket, room: select.poll, part: FilePart) -> None:
-    """Bytes of a file, without reading them; zeros for what was cut off meanwhile."""
-    at, end = part.offset, part.offset + len(part)
-    while at < end:
+    at = 0
+    while at < len(part):
         try:
-            sent = os.sendfile(connection.fileno(), part.fd, at, end - at)
+            at += part.send(connection.fileno(), at)
         except BlockingIOError:
             room.poll()
-            continue
-        if not sent:
-            sent = min(end - at, _MOST_AT_ONCE)
-            _send_all(connection, room, bytes(sent))
-        at += sent

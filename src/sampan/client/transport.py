@@ -7,7 +7,6 @@ short command would have to pay for.
 from __future__ import annotations
 
 import _socket
-import posix
 
 from sampan.client.failure import ProtocolError
 
@@ -231,21 +230,15 @@ class Connection:
         self.socket.sendall(b"0\r\n\r\n")
 
     def _send_part(self, part: FilePart) -> None:
-        """Send bytes out of a file, in the kernel where it can; zeros for what was cut off meanwhile."""
-        offset, end = part.offset, part.offset + len(part)
-        plain = self.socket if isinstance(self.socket, _socket.socket) else None
-        while offset < end:
-            if plain is not None:
-                sent = posix.sendfile(plain.fileno(), part.fd, offset, end - offset)
-            else:
-                data = posix.pread(part.fd, min(RECEIVE_BYTES, end - offset), offset)
-                self.socket.sendall(data)
-                sent = len(data)
-            if not sent:
-                data = bytes(min(RECEIVE_BYTES, end - offset))
-                self.socket.sendall(data)
-                sent = len(data)
-            offset += sent
+        """Send bytes out of a file, in the kernel where it can."""
+        at = 0
+        if isinstance(self.socket, _socket.socket):
+            while at < len(part):
+                at += part.send(self.socket.fileno(), at)
+            return
+        while data := part.read(at):
+            self.socket.sendall(data)
+            at += len(data)
 
     def response(self, method: str) -> Response:
         """Wait for the head of the answer to a request of `method`, passing over 1xx answers other than 101.

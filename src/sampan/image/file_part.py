@@ -9,7 +9,10 @@ _PIECE = 1 << 20
 
 
 class FilePart:
-    """`length` bytes of the open file `fd` from `offset` on; good until the next part of the archive is asked for."""
+    """`length` bytes of the open file `fd` from `offset` on; good until the next part of the archive is asked for.
+
+    What was cut off the file meanwhile is zeros.
+    """
 
     __slots__ = ("fd", "length", "offset")
 
@@ -20,6 +23,19 @@ class FilePart:
         """How much of the archive it is."""
         return self.length
 
+    def read(self, at: int) -> bytes:
+        """Some of its bytes, from its byte `at` on, up to a megabyte; b"" at its end. Raises OSError."""
+        length = min(_PIECE, self.length - at)
+        return os.pread(self.fd, length, self.offset + at) or bytes(length)
+
+    def send(self, out: int, at: int) -> int:
+        """Send some of its bytes, from its byte `at` on, to a socket without reading them (sendfile(2)); how many.
+
+        Raises OSError, BlockingIOError for a socket without room that does not block.
+        """
+        length = self.length - at
+        return os.sendfile(out, self.fd, self.offset + at, length) or os.write(out, bytes(min(_PIECE, length)))
+
 
 def read_parts(parts: Iterator[bytes | FilePart]) -> Iterator[bytes]:
     """The archive as bytes alone, with zeros for what was cut off meanwhile."""
@@ -27,9 +43,7 @@ def read_parts(parts: Iterator[bytes | FilePart]) -> Iterator[bytes]:
         if not isinstance(part, FilePart):
             yield part
             continue
-        at, end = part.offset, part.offset + part.length
-        while at < end:
-            length = min(_PIECE, end - at)
-            piece = os.pread(part.fd, length, at) or bytes(length)
+        at = 0
+        while piece := part.read(at):
             at += len(piece)
             yield piece
