@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -103,13 +104,17 @@ def document(record: ContainerRecord, now: Sample, before: Sample) -> dict[str, 
 
 
 async def rates(record: ContainerRecord, services: Services) -> dict[str, Any]:
-    """Beyond Docker: what limits of the network rate did, for each interface and direction that has one."""
+    """Beyond Docker: what a limit of the network rate did, for each interface and direction; what passed a class."""
     found = await services.connections.traffic(record)
     shown = {
         each.interface: {name: _shaped(one) for name, one in (("in", each.inward), ("out", each.outward)) if one}
         for each in found
     }
-    return {"network_rate_stats": shown} if shown else {}
+    classes = [
+        {"link": each.link, "host": each.of_host, **dataclasses.asdict(each.passed)}
+        for each in await services.connections.classes(record)
+    ]
+    return ({"network_rate_stats": shown} if shown else {}) | ({"network_class_stats": classes} if classes else {})
 
 
 def _shaped(one: Shaped) -> dict[str, int]:

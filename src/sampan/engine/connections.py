@@ -22,7 +22,7 @@ from sampan.network import definitions
 from sampan.network.definitions import Network
 from sampan.network.endpoint import ADDRESS, namespace_of
 from sampan.network.ports import PortTakenError
-from sampan.network.rates import Traffic
+from sampan.network.rates import Classed, Traffic
 from sampan.network.reach import Reach, reach
 from sampan.network.registry import DEFAULT, PREDEFINED, NetworkRequest
 
@@ -129,6 +129,16 @@ class Connections:
             return []
         with _namespace(record) as netns_fd, contextlib.suppress(SampanError):
             return await self.places.networks.traffic(record.id, netns_fd) if netns_fd >= 0 else []
+        return []
+
+    async def classes(self, record: ContainerRecord) -> list[Classed]:
+        """The counters of a container's class of packets; none when it has no class or does not run."""
+        class_id = record.config.host.network_class
+        if record.running is None or not class_id:
+            return []
+        networks = self.places.networks
+        with _namespace(record) as netns_fd, contextlib.suppress(SampanError):
+            return await networks.run(networks.host.classes, netns_fd, class_id) if netns_fd >= 0 else []
         return []
 
     def reach(self, record: ContainerRecord) -> list[Reach]:

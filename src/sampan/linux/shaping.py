@@ -1,10 +1,12 @@
 """How fast a link may send: a token bucket as its queueing discipline, by rtnetlink (tc-tbf(8)), and its counters.
 
-One discipline, at the root of a link. What a container may send and receive is decided elsewhere.
+One discipline, at the root of a link; of others' disciplines what has passed a class of theirs. What a container may
+send and receive is decided elsewhere.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import struct
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from sampan.linux.netlink import CREATE, REPLACE, Netlink, as_text, attribute, attributes, nested, number32, text
 
 _NEW, _DELETE, _GET = 36, 37, 38  # RTM_*QDISC
+_GET_CLASS = 42  # RTM_GETTCLASS
 _MESSAGE = struct.Struct("=BxxxiIII")  # struct tcmsg
 _ROOT = 0xFFFFFFFF  # TC_H_ROOT
 _HANDLE = 0x53500000  # 5350:
@@ -26,6 +29,17 @@ _LEAST_BURST_BYTES = 64 << 10  # a whole packet of segmentation offload
 _BURST_S, _QUEUE_S = 0.01, 0.05
 
 LEAST_BITS = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What has gone through a class, was dropped, waited and waits."""
+
+    bytes: int
+    packets: int
+    dropped: int
+    delayed: int
+    waiting_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +88,27 @@ def shaped(netlink: Netlink, index: int) -> Shaped | None:
     found = attributes(answer[0], _MESSAGE.size)
     if handle != _HANDLE or as_text(found.get(_KIND, b"")) != "tbf":
         return None
-    options, counters = attributes(found[_OPTIONS]), attributes(found[_STATISTICS])
+    options, passed = attributes(found[_OPTIONS]), _passed(found[_STATISTICS])
     rate = _RATE.unpack_from(options[_PARAMETERS])[-1]
     if _RATE64 in options:
         (rate,) = struct.unpack("=Q", options[_RATE64])
+    return Shaped(rate * 8, passed.bytes, passed.packets, passed.dropped, passed.delayed, passed.waiting_bytes)
+
+
+def passed_through(netlink: Netlink, class_id: int) -> dict[int, Passed]:
+    """What has gone through a class, by the index of each link that has one of this id (tc's 10:1 is 0x100001)."""
+    found = {}
+    for discipline in netlink.dump(_GET, _MESSAGE.pack(0, 0, 0, 0, 0)):
+        _, index, handle, _, _ = _MESSAGE.unpack_from(discipline)
+        if handle == class_id & 0xFFFF0000:
+            with contextlib.suppress(OSError, KeyError):  # no such class, none at all, one that does not count
+                (answer,) = netlink.echoed(_GET_CLASS, _MESSAGE.pack(0, index, class_id, 0, 0), about=index)
+                found[index] = _passed(attributes(answer, _MESSAGE.size)[_STATISTICS])
+    return found
+
+
+def _passed(statistics: bytes) -> Passed:
+    counters = attributes(statistics)
     sent, packets = struct.unpack_from("=QI", counters[_BASIC])
     _, backlog, drops, _, overlimits = struct.unpack_from("=IIIII", counters[_QUEUE])
-    return Shaped(rate * 8, sent, packets, drops, overlimits, backlog)
+    return Passed(sent, packets, drops, overlimits, backlog)

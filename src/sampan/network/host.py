@@ -112,6 +112,15 @@ class HostNetwork:
         with _told("read the network's counters"):
             return [rates.traffic(self.netlink, netns_fd, self._network(each), each) for each in endpoints]
 
+    def classes(self, netns_fd: int, class_id: int) -> list[rates.Classed]:
+        """The counters of a class of packets, at links of a namespace and of this host."""
+        with _told("read the network's counters"):
+            found = rates.classed(self.netlink, class_id, of_host=True)
+            if not os.path.samestat(os.fstat(netns_fd), os.stat("/proc/thread-self/ns/net")):
+                with Netlink(netns_fd) as there:
+                    found += rates.classed(there, class_id, of_host=False)
+            return found
+
     def tell_names(self, netns_fd: int, owner: str, resolving: Resolving) -> None:
         """Let an owner ask for names, and be asked for, as far as it is in networks that have names."""
         named = [

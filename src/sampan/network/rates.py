@@ -1,6 +1,7 @@
 """How fast an endpoint's traffic may be: what comes in is shaped at the host's end, what goes out at the container's.
 
-The host's end is out of the container's reach; the other one is too, unless the container has CAP_NET_ADMIN.
+The host's end is out of the container's reach; the other one is too, unless the container has CAP_NET_ADMIN. Classes of
+traffic are the administrator's to make (tc(8)): here they are only counted.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 from sampan.linux.link import get_link
 from sampan.linux.netlink import Netlink
-from sampan.linux.shaping import Shaped, shape, shaped, unshape
+from sampan.linux.shaping import Passed, Shaped, passed_through, shape, shaped, unshape
 from sampan.network.definitions import Endpoint, Network
 
 
@@ -44,3 +45,18 @@ def traffic(netlink: Netlink, netns_fd: int, network: Network, endpoint: Endpoin
     with Netlink(netns_fd) as there:
         outward = shaped(there, get_link(there, endpoint.interface).index)
     return Traffic(endpoint.interface, inward, outward)
+
+
+@dataclass(frozen=True, slots=True)
+class Classed:
+    """What has gone through a class at a link of this host, or with `of_host` False of a container's own."""
+
+    link: str
+    of_host: bool
+    passed: Passed
+
+
+def classed(netlink: Netlink, class_id: int, *, of_host: bool) -> list[Classed]:
+    """The counters of a class at each link of a network namespace that has it."""
+    found = passed_through(netlink, class_id)
+    return [Classed(get_link(netlink, index).name, of_host, passed) for index, passed in found.items()]

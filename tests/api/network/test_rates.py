@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.engine_process import EngineProcess
 from tests.network_containers import Containers, Networks, address_of
 from tests.packets import capturing
 from tests.private_network import OUTSIDE4, Place, PrivateNetwork
 from tests.waiting import until
+
+from sampan.cgroup import Mode, hierarchies
 
 SLOW = {"In": 8000, "Out": 16000}  # a hundred seconds for what `flood` sends at once
 PACKETS = 400
@@ -101,3 +109,72 @@ def test_a_class_for_packets_is_set_or_refused_by_name(engine: EngineProcess, co
     engine.json("POST", "/containers/classed/start", expect=204)
     (found,) = Path("/sys/fs/cgroup/net_cls/sampan").glob(f"{engine.inspect('classed')['Id']}/net_cls.classid")
     assert found.read_text().strip() == str(0x100001)
+
+
+@pytest.fixture
+def with_net_cls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EngineProcess]:
+    """An engine that has net_cls in mounts of its own, as few machines have it mounted.
+
+    With net_prio, as another test does: so both have the one hierarchy that there can be, should they meet.
+    """
+    numbers = net_cls_hierarchies()
+    if "net_cls" not in numbers or set(numbers.values()) != {"0"} or hierarchies().mode is Mode.V2:
+        pytest.skip("needs v1, and net_cls and net_prio in no hierarchy")
+    place, python = tmp_path / "net_cls", tmp_path / "python"
+    place.mkdir()
+    mount = f"mount -t cgroup -o {','.join(sorted(numbers))} none {place}"
+    start = f'{mount} && exec {sys.executable} "$@"'
+    python.write_text(f"#!/bin/sh\nexec unshare --mount --propagation private sh -c '{start}' sh \"$@\"\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with EngineProcess(tmp_path) as engine:
+        yield engine
+        for container in engine.json("GET", "/containers/json?all=1"):
+            engine.request("DELETE", f"/containers/{container['Id']}?force=1")
+        ours = Path(f"/proc/{engine.pid}/root{place}/sampan")
+        until(lambda: all(_is_gone(one) for one in (*sorted(ours.rglob("*/"), reverse=True), ours)))
+
+    def is_no_more() -> bool:
+        """Groups linger when they are removed, and keep the hierarchy until its next unmount."""
+        if set(net_cls_hierarchies().values()) == {"0"}:
+            return True
+        subprocess.run(["unshare", "--mount", "sh", "-c", f"{mount} && umount {place}"], check=False)
+        return False
+
+    until(is_no_more)
+
+
+def net_cls_hierarchies() -> dict[str, str]:
+    """The numbers of the hierarchies that net_cls and net_prio are in, where this kernel has them; "0" is none."""
+    lines = [line.split() for line in Path("/proc/cgroups").read_text().splitlines()]
+    return {line[0]: line[1] for line in lines if line[0] in {"net_cls", "net_prio"} and line[3] == "1"}
+
+
+def _is_gone(directory: Path) -> bool:
+    with contextlib.suppress(OSError):
+        directory.rmdir()
+    return not directory.exists()
+
+
+def test_what_a_container_s_class_has_sent_is_told(with_net_cls: EngineProcess) -> None:
+    """net_cls marks, a rule of nft's turns the mark into a class of tc's, and tc counts."""
+    engine, class_id = with_net_cls, 0x100001
+    send = ["bash", "-c", "until test -e /tmp/go; do sleep 0.1; done; echo x > /dev/udp/127.0.0.1/9; sleep 300"]
+    engine.run("classed", *send, host={"NetworkClass": class_id})
+    stats_of = "/containers/classed/stats?stream=false&one-shot=true"
+    assert "network_class_stats" not in engine.json("GET", stats_of)
+    place = Place(os.open(f"/proc/{engine.inspect('classed')['State']['Pid']}/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+    try:
+        place.run("tc", "qdisc", "add", "dev", "lo", "root", "handle", "10:", "htb")
+        place.run("tc", *"class add dev lo parent 10: classid 10:1 htb rate 10mbit".split())
+        place.run("nft", "add table ip marks; add chain ip marks out { type filter hook output priority 0; }")
+        place.run("nft", f"add rule ip marks out meta cgroup {class_id} meta priority set 10:1")
+        (before,) = engine.json("GET", stats_of)["network_class_stats"]
+        nothing = {"bytes": 0, "packets": 0, "dropped": 0, "delayed": 0, "waiting_bytes": 0}
+        assert before == {"link": "lo", "host": False, **nothing}
+        place.run("ping", "-c1", "127.0.0.1")  # by another program than the container's
+        assert engine.json("GET", stats_of)["network_class_stats"] == [before]
+        Path(f"/proc/{engine.inspect('classed')['State']['Pid']}/root/tmp/go").touch()
+        until(lambda: engine.json("GET", stats_of)["network_class_stats"][0]["packets"] == 1)
+    finally:
+        os.close(place.netns_fd)
