@@ -40,10 +40,6 @@ class Graph:
         """The stage that becomes the image."""
         return self.stages[-1]
 
-    def stage_of(self, origin: str, before: int) -> int | None:
-        """The stage before another one that a name or number means; None when it must be an image."""
-        return find_stage(self.names, origin, before)
-
 
 def plan_stages(dockerfile: Dockerfile, scope: GlobalScope, target: str, *, replaced: Collection[str] = ()) -> Graph:
     """The graph of what the target needs; stages whose names are `replaced` are images to those that need them.

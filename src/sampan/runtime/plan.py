@@ -220,14 +220,6 @@ def cgroup_path(spec: RuntimeSpec, id: str, problems: Problems | None = None) ->
     return "/" + "/".join(parts)
 
 
-def plan_seccomp(asked: Seccomp) -> SeccompPlan | None:
-    """The compiled filter of a profile alone. Raises InvalidArgument with everything that is wrong with it."""
-    problems = Problems()
-    plan = _seccomp(asked, problems)
-    problems.refuse()
-    return plan
-
-
 def _seccomp(asked: Seccomp, problems: Problems) -> SeccompPlan | None:
     """The compiled filter, or None after a refusal."""
     profile = profiles.Profile(
