@@ -78,6 +78,8 @@ class LiveView:
         self._done += 1
         mark, style = ("✗", "bold red") if step.failed else ("✓", "blue" if step.cached else "green")
         spent = "cached" if step.cached else f"{step.took_s:.1f}s"
+        if step.canceled:
+            mark, style, spent = "✗", "yellow", f"canceled after {spent}"
         self._console.print(self._line(mark, style, step, spent))
         if step.failed:
             from rich.text import Text

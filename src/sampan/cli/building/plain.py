@@ -43,6 +43,8 @@ class PlainView:
         if rest := self._half.pop(step.number, ""):
             self._write(f"#{step.number} {time.monotonic() - step.begun:.3f} {harmless(rest)}")
         word = "FAILED" if step.failed else "CACHED" if step.cached else f"done {step.took_s:.1f}s"
+        if step.canceled:
+            word = "CANCELED"
         self._write(f"#{step.number} {word}")
 
     def transfers(self, message: dict[str, Any]) -> None:

@@ -42,13 +42,14 @@ class RawView:
         self._write({"step": step.number if step else 0, "output": text, "error": is_error})
 
     def ends(self, step: Step) -> None:
-        """{"step": N, "ended": true, "cached": …, "failed": …, "seconds": …}."""
+        """{"step": N, "ended": true, "cached": …, "failed": …, "canceled": …, "seconds": …}."""
         self._write(
             {
                 "step": step.number,
                 "ended": True,
                 "cached": step.cached,
                 "failed": step.failed,
+                "canceled": step.canceled,
                 "seconds": round(step.took_s, 3),
             }
         )

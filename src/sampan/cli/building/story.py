@@ -22,7 +22,7 @@ _QUIET = (" ---> ", "Successfully built ", "Successfully tagged ", "# Executing 
 class Step:
     """One step: its number among all, its stage's name or number, and how it went so far."""
 
-    __slots__ = ("begun", "cached", "failed", "number", "stage", "text", "took_s", "total")
+    __slots__ = ("begun", "cached", "canceled", "failed", "number", "stage", "text", "took_s", "total")
 
     def __init__(self, number: int, total: int, text: str, stage: str = "") -> None:
         self.number = number
@@ -32,6 +32,7 @@ class Step:
         self.begun = time.monotonic()
         self.took_s = 0.0
         self.cached = False
+        self.canceled = False
         self.failed = False
 
     @property
@@ -50,7 +51,7 @@ class View(Protocol):
         """A step's command, or the daemon itself, wrote this."""
 
     def ends(self, step: Step) -> None:
-        """A step is over: done, out of the cache, or failed."""
+        """A step is over: done, out of the cache, failed, or canceled."""
 
     def transfers(self, message: dict[str, Any]) -> None:
         """How far a download has come."""
@@ -70,10 +71,17 @@ class Outcome:
 
 
 def follow(messages: Iterable[dict[str, Any]], view: View) -> Outcome:
-    """Tell the view all of a build, and give its end."""
+    """Tell the view all of a build, and give its end.
+
+    At a KeyboardInterrupt the steps that go on are told to be canceled, which the daemon does when we leave.
+    """
     teller = _Teller(view)
-    for message in messages:
-        teller.take(message)
+    try:
+        for message in messages:
+            teller.take(message)
+    except KeyboardInterrupt:
+        teller.cancel_all()
+        raise
     teller.end_all()
     return teller.outcome
 
@@ -105,6 +113,11 @@ class _Teller:
     def end_all(self) -> None:
         for stage in list(self.running):
             self._end(stage)
+
+    def cancel_all(self) -> None:
+        for step in self.running.values():
+            step.canceled = True
+        self.end_all()
 
     def _fail(self) -> None:
         """Where no step was said to have failed, it is the last that began."""
