@@ -230,6 +230,18 @@ def test_shared_memory_is_that_of_the_container_whose_ipc_is_joined(engine: Engi
     engine.json("DELETE", "/containers/owner?force=1", expect=204)
 
 
+@pytest.mark.parametrize("mode", ["", "private", "none"])
+def test_shared_memory_of_a_container_that_keeps_it_to_itself_is_not_joined(engine: EngineProcess, mode: str) -> None:
+    engine.run("keeper", "sleep", "60", host={"IpcMode": mode})
+    engine.create("intruder", "true", host={"IpcMode": "container:keeper"})
+    answer = engine.json("POST", "/containers/intruder/start", expect=409)
+    assert "non-shareable IPC (hint: use IpcMode:shareable for the donor container)" in answer["message"]
+    engine.json("POST", "/containers/keeper/kill", expect=204)
+    assert "keeper: it is not running" in engine.json("POST", "/containers/intruder/start", expect=409)["message"]
+    for name in ("keeper", "intruder"):
+        engine.json("DELETE", f"/containers/{name}?force=1", expect=204)
+
+
 def test_volumes_are_there_again_after_the_daemon_was_killed(engine: EngineProcess) -> None:
     volume = Path(create(engine, "lasting", Labels={"a": "b"})["Mountpoint"])
     (volume / "file").write_text("content")

@@ -38,7 +38,7 @@ from sampan.engine.layout import Layout
 from sampan.engine.monitors import Monitor
 from sampan.engine.parts import Networks, Place, Roots, Volumes, prepare_root
 from sampan.engine.run_ends import lost_exit, memory_kills, released
-from sampan.engine.spec import Surroundings, cgroup_path, launch_plan, neighbours
+from sampan.engine.spec import Surroundings, cgroup_path, launch_plan, neighbours, refuse_join
 from sampan.engine.spec_sources import known_sources, matched_ids
 from sampan.engine.store import ContainerStore
 from sampan.engine.threads import to_its_end
@@ -216,11 +216,7 @@ class Lifecycle:
         pids = {}
         for reference in neighbours(record.config.host):
             other = self.store.find(reference)
-            if not other.pid:
-                raise Conflict(
-                    f"cannot join a namespace of container {reference}: it is not running",
-                    remedy=f"start it first with `sampan start {reference}`",
-                )
+            refuse_join(record.config.host, other)
             pids[reference] = other.pid
         return pids
 

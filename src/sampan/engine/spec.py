@@ -15,7 +15,7 @@ from sampan.engine.config import HostConfig
 from sampan.engine.container import ContainerRecord, MountPoint
 from sampan.engine.spec_sources import Known, with_source, with_sources
 from sampan.engine.views import View
-from sampan.errors import InvalidArgument, NotImplementedHere
+from sampan.errors import Conflict, InvalidArgument, NotImplementedHere
 from sampan.oci.runtime_spec import Box, Linux, Namespace, Process, Root, RuntimeSpec, TimeOffset, User
 from sampan.runtime.launch_plan import LaunchPlan, MountPlan, RootPlan
 from sampan.runtime.plan import plan_launch
@@ -192,6 +192,21 @@ def neighbours(host: HostConfig) -> tuple[str, ...]:
     """The references of all containers whose namespaces are joined, the network's left out."""
     modes = (host.pid_mode, host.ipc_mode, host.uts_mode, host.userns_mode)
     return tuple(mode.removeprefix("container:") for mode in modes if mode.startswith("container:"))
+
+
+def refuse_join(host: HostConfig, other: ContainerRecord) -> None:
+    """Raise Conflict when `other` does not run, or keeps its IPC namespace to itself (moby, `getIPCContainer`)."""
+    if not other.pid:
+        raise Conflict(
+            f"cannot join a namespace of container {other.name}: it is not running",
+            remedy=f"start it first with `sampan start {other.name}`",
+        )
+    if host.ipc_mode == f"container:{other.id}" and other.config.host.ipc_mode in {"", "none", "private"}:
+        raise Conflict(
+            f"failed to join IPC namespace: container {other.id}: non-shareable IPC "
+            "(hint: use IpcMode:shareable for the donor container)",
+            remedy=f"run {other.name} with --ipc shareable",
+        )
 
 
 def time_offsets(asked: dict[str, str]) -> dict[str, TimeOffset]:
