@@ -85,9 +85,14 @@ class ContainerNetworks:
     def warnings(self, record: ContainerRecord) -> list[str]:
         """What a user ought to know of a container that is made all the same."""
         host = record.config.host
-        if self.mode(record) == "host" and (host.port_bindings or host.publish_all_ports):
+        mode = self.mode(record)
+        if mode == "host" and (host.port_bindings or host.publish_all_ports):
             return ["Published ports are discarded when using host network mode"]
-        return []
+        names = {self.name(key) for key in (mode, *record.config.networks)}
+        known = [network for network in self.registry.all() if not names.isdisjoint({network.name, network.id})]
+        no_ipv6 = any(network.subnets for network in known) and not any(network.of_family(6) for network in known)
+        lost = [f"[{one.address}]:{one.first or ''}" for one in port_requests(record) if no_ipv6 and ":" in one.address]
+        return [f"Published port {place} is discarded, as network {known[0].name} has no IPv6" for place in lost]
 
     def _refuse_own(self, record: ContainerRecord, mode: str) -> None:
         """What cannot be together with another's network (moby, runconfig)."""

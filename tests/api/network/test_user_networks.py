@@ -7,6 +7,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from tests.engine_process import EngineProcess
 from tests.network_containers import Containers, Networks, ip_in, refuses, veths
 from tests.private_network import HOST4, OUTSIDE4, PrivateNetwork
@@ -263,6 +264,19 @@ def test_addresses_that_cannot_be_are_refused_before_a_container_is_made(
     body = {"Container": "mover", "EndpointConfig": {"IPAMConfig": {"IPv4Address": "10.8.0.1"}}}
     refused = engine.json("POST", "/networks/given/connect", body, expect=400)["message"]
     assert refused == f"invalid endpoint settings:\n{outside}"
+
+
+@pytest.mark.parametrize(("ipv6", "warned"), [(False, 1), (True, 0)])
+def test_a_port_at_an_ipv6_address_is_warned_of_where_the_network_has_none(
+    engine: EngineProcess, networks: Networks, *, ipv6: bool, warned: int
+) -> None:
+    networks.create("plain", EnableIPv6=ipv6)
+    places = [{"HostIp": "::1", "HostPort": "8300"}, {"HostIp": "127.0.0.1", "HostPort": "8300"}]
+    host = {"NetworkMode": "plain", "PortBindings": {"80/tcp": places}}
+    answer = engine.json("POST", "/containers/create?name=half", {"Image": "host", "Cmd": ["true"], "HostConfig": host})
+    text = "Published port [::1]:8300 is discarded, as network plain has no IPv6"
+    assert answer["Warnings"] == [text] * warned
+    engine.json("DELETE", "/containers/half", expect=204)
 
 
 def test_ports_of_a_container_on_the_host_s_network_are_warned_of(engine: EngineProcess) -> None:
