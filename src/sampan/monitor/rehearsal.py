@@ -160,13 +160,9 @@ def _remove_if_empty(path: str) -> None:
 
     Of a launcher in another pid namespace we may see the cgroup and not the pid.
     """
-    cgroup = open_cgroup(path)
-    try:
-        with contextlib.suppress(OSError):
-            if not cgroup.processes():
-                cgroup.remove(timeout_s=0)
-    finally:
-        cgroup.close()
+    with contextlib.closing(open_cgroup(path)) as cgroup, contextlib.suppress(OSError):
+        if not cgroup.processes():
+            cgroup.remove(timeout_s=0)
 
 
 def _remove_tree(directory: str) -> None:

@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 
 from sampan.cgroup import open_cgroup
@@ -115,12 +115,9 @@ def launch(
 
 def release(cgroup_path: str) -> None:
     """Give back what a start that was not undone has taken: end whoever is in the cgroup, and remove it. Idempotent."""
-    cgroup = open_cgroup(cgroup_path)
-    try:
+    with closing(open_cgroup(cgroup_path)) as cgroup:
         cgroup.kill_all()
         cgroup.remove()
-    finally:
-        cgroup.close()
 
 
 def prepare_caller(start: Start) -> None:

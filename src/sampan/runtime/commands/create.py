@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 from sampan.cgroup import open_cgroup
 from sampan.errors import Conflict
@@ -98,8 +98,7 @@ def _found_cgroup(command: Command, plan: LaunchPlan) -> bool:
 
     Conflict when it is frozen: the first process would never move.
     """
-    cgroup = open_cgroup(plan.cgroup.path if plan.cgroup else "/")
-    try:
+    with closing(open_cgroup(plan.cgroup.path if plan.cgroup else "/")) as cgroup:
         if not cgroup.exists():
             return False
         if is_frozen(cgroup):
@@ -111,8 +110,6 @@ def _found_cgroup(command: Command, plan: LaunchPlan) -> bool:
         if others:
             command.report.warning(f"container's cgroup is not empty: {others} process(es) found")
         return True
-    finally:
-        cgroup.close()
 
 
 def _user_name(uid: int) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
+from contextlib import closing, suppress
 
 from sampan.cgroup import open_cgroup
 from sampan.errors import Conflict, NotFound, SampanError, SystemFailure
@@ -58,15 +58,12 @@ def end_all(state: ContainerState) -> None:
     """
     if state.pid and is_alive(state.pid, state.start_time):
         _kill(state)
-    cgroup = open_cgroup(state.cgroup_path)
-    try:
+    with closing(open_cgroup(state.cgroup_path)) as cgroup:
         if cgroup.exists():
             if state.owns_cgroup:
                 cgroup.kill_all()
             if state.owns_cgroup or not cgroup.processes():
                 cgroup.remove()
-    finally:
-        cgroup.close()
     remove_parents(state.made_directories)
 
 
@@ -96,21 +93,16 @@ def _kill(state: ContainerState) -> None:
 
 def _bring_home(state: ContainerState) -> None:
     """Put the process back into the container's own cgroup: someone has moved it into one that is frozen."""
-    cgroup = open_cgroup(state.cgroup_path)
-    with contextlib.suppress(OSError), cgroup.entry() as entry:
+    with closing(open_cgroup(state.cgroup_path)) as cgroup, suppress(OSError), cgroup.entry() as entry:
         for fd in entry.task_fds:
             os.write(fd, str(state.pid).encode())
-    cgroup.close()
 
 
 def _thaw(state: ContainerState) -> None:
     """A frozen process does not die on v1."""
-    cgroup = open_cgroup(state.cgroup_path)
-    try:
+    with closing(open_cgroup(state.cgroup_path)) as cgroup:
         if cgroup.exists() and is_frozen(cgroup):
             cgroup.thaw()
-    finally:
-        cgroup.close()
 
 
 def _run_poststop(command: Command, state: ContainerState) -> None:

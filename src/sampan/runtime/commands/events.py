@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import select
 import time
+from contextlib import closing
 from typing import Any
 
 from sampan.cgroup import Cgroup, open_cgroup
@@ -38,14 +39,11 @@ def events(command: Command, words: Words) -> int:
     state = command.containers.load(name)
     if command.containers.status(state) == STOPPED:
         raise Conflict(f"container with id {name} is not running")
-    cgroup = open_cgroup(state.cgroup_path)
-    try:
+    with closing(open_cgroup(state.cgroup_path)) as cgroup:
         if words.has("stats"):
             _say(name, cgroup)
         else:
             _watch(name, cgroup, state.pid, interval)
-    finally:
-        cgroup.close()
     return 0
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
+from contextlib import closing, suppress
 
 from sampan.cgroup import open_cgroup
 from sampan.errors import Conflict, InvalidArgument
@@ -51,18 +51,15 @@ def _signal_first(state: ContainerState, number: int) -> None:
 
 def _signal_all(state: ContainerState, number: int) -> None:
     """Everything in the cgroup; a container without processes is fine, as its processes may end any time."""
-    cgroup = open_cgroup(state.cgroup_path)
-    try:
+    with closing(open_cgroup(state.cgroup_path)) as cgroup:
         if not cgroup.exists():
             return
         if number == signal.SIGKILL:
             cgroup.kill_all()
             return
         for pid in cgroup.processes():
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.kill(pid, number)
-    finally:
-        cgroup.close()
 
 
 def signal_number(text: str) -> int:

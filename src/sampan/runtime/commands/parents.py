@@ -6,7 +6,7 @@ Somebody may have made them in some hierarchies only, so each directory counts f
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from sampan.cgroup import open_cgroup
 
@@ -20,9 +20,8 @@ def missing_parents(path: str) -> tuple[str, ...]:
     missing: list[str] = []
     parent = os.path.dirname(path)
     while parent not in {"", "/"}:
-        cgroup = open_cgroup(parent)
-        absent = [directory for _, directory in cgroup.directories() if not os.path.isdir(directory)]
-        cgroup.close()
+        with closing(open_cgroup(parent)) as cgroup:
+            absent = [directory for _, directory in cgroup.directories() if not os.path.isdir(directory)]
         if not absent:
             break
         missing += absent

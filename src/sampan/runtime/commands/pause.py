@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from sampan.cgroup import open_cgroup
 from sampan.errors import Conflict
 from sampan.runtime.commands.options import Words
@@ -18,11 +20,8 @@ def pause(command: Command, words: Words) -> int:
         status = status_of(command.containers, state)
         if status not in {RUNNING, CREATED}:
             raise Conflict(f"container not running: {name} is {status}")
-        cgroup = open_cgroup(state.cgroup_path)
-        try:
+        with closing(open_cgroup(state.cgroup_path)) as cgroup:
             cgroup.freeze()
-        finally:
-            cgroup.close()
     return 0
 
 
@@ -31,13 +30,10 @@ def resume(command: Command, words: Words) -> int:
     name = container_id(words)
     with command.containers.locked(name):
         state = command.containers.load(name)
-        cgroup = open_cgroup(state.cgroup_path)
-        try:
+        with closing(open_cgroup(state.cgroup_path)) as cgroup:
             if not is_frozen(cgroup):
                 raise Conflict(f"container not paused: {name} is {status_of(command.containers, state)}")
             cgroup.thaw()
-        finally:
-            cgroup.close()
     return 0
 
 

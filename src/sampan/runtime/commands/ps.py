@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import closing
 
 from sampan.cgroup import open_cgroup
 from sampan.errors import InvalidArgument, SystemFailure
@@ -21,11 +22,8 @@ def ps(command: Command, words: Words) -> int:
         raise InvalidArgument(f"invalid format option {form!r}", remedy="use table or json")
     name, *options = words.positional
     state = command.containers.load(name)
-    cgroup = open_cgroup(state.cgroup_path)
-    try:
+    with closing(open_cgroup(state.cgroup_path)) as cgroup:
         pids = sorted(cgroup.processes()) if cgroup.exists() else []
-    finally:
-        cgroup.close()
     answer(dumps(pids) + "\n" if form == "json" else _table(frozenset(pids), options or ["-ef"]))
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from sampan.cgroup import Cgroup, open_cgroup
@@ -21,11 +22,8 @@ def status_of(containers: Containers, state: ContainerState) -> str:
     status = containers.status(state)
     if status != RUNNING:
         return status
-    cgroup = open_cgroup(state.cgroup_path)
-    try:
+    with closing(open_cgroup(state.cgroup_path)) as cgroup:
         return PAUSED if is_frozen(cgroup) else RUNNING
-    finally:
-        cgroup.close()
 
 
 def is_frozen(cgroup: Cgroup) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -53,11 +54,8 @@ def update(command: Command, words: Words) -> int:
         state = command.containers.load(name)
         if command.containers.status(state) == STOPPED:
             raise Conflict(f"container not running: {name} is stopped")
-        cgroup = open_cgroup(state.cgroup_path)
-        try:
+        with closing(open_cgroup(state.cgroup_path)) as cgroup:
             cgroup.apply(limits)
-        finally:
-            cgroup.close()
     return 0
 
 
