@@ -9,13 +9,16 @@ whatever is not certain, go the usual way. The loop's end of it is `server.take_
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import select
 import socket
+import sys
 import time
 from collections.abc import Generator
 
 from sampan.errors import InvalidArgument
+from sampan.image.tree import write_all
 from sampan.linux.splice import Conduit
 
 BODY_HEADER = "X-Sampan-Body"
@@ -26,7 +29,8 @@ _OTHERWISE = re.compile(rb"\r\n(?:expect|upgrade|connection|trailer|content-enco
 _LEAST = 1 << 16  # a shorter body is here with its head, or nearly
 _BUFFER = 1 << 18  # more than a unix socket holds
 _LARGE = 1 << 13  # of a chunk: what is given as it lies in the buffer; smaller ones are joined
-_LEAST_MOVED = 1 << 17  # of a chunk, or of a body without chunks: two calls move it, and one more pipe
+_LEAST_MOVED = 1 << 17  # of a file, and of a chunk that goes through a pipe
+_MOST_PARTS = 256  # of a buffer in one writev(2), which takes 1024
 _HEXADECIMAL = re.compile(rb"[0-9a-fA-F]{1,15}(?:[ \t]*;[^\r\n]*)?")
 _MOST_LINE = 1024
 _MOST_LENGTHS = 4096
@@ -67,7 +71,8 @@ class SocketBody:
         self._view = memoryview(self._buffer)
         self._view[: len(early)] = early
         self._at, self._end = 0, len(early)
-        self._left = 0  # of the present chunk, or of a body without chunks, behind what `read` has given
+        self._left = 0  # of the present chunk, or of a body without chunks, behind what has been given
+        self._is_first, self._is_last = True, framing != _CHUNKED.decode()  # whether a chunk comes, and another
         self._conduit: Conduit | None = None
         self._lengths: dict[bytes, int] = {}
         self._deadline: float | None = None
@@ -84,12 +89,16 @@ class SocketBody:
     def move(self, target: int, at_most: int) -> int:
         """Move bytes of the body to the open file `target`, at its position, without reading them; how many.
 
-        0 when the next ones have to be read: they are here already, or few follow each other. Raises ClientLeft when
-        the body is cut off, OSError for what the file's disk refuses; then nothing more can be moved.
+        0 when the next ones have to be read: they are few, or none follow. Raises ClientLeft when the body is cut off,
+        OSError for what the file's disk refuses; then nothing more can be moved.
         """
-        at_most = min(at_most, self._left)
-        if at_most < _LEAST_MOVED or self._at < self._end:
+        if at_most < _LEAST_MOVED or (self._is_last and not self._left):
             return 0
+        if self._at == self._end and self._left >= _LEAST_MOVED:
+            return self._splice(target, min(at_most, self._left))
+        return self._write_chunks(target, at_most)
+
+    def _splice(self, target: int, at_most: int) -> int:
         if self._conduit is None:
             self._conduit = Conduit()
         moved = self._conduit.take(self._connection.fileno(), at_most)
@@ -98,6 +107,25 @@ class SocketBody:
         self._left -= moved
         self._conduit.put(target, moved)
         return moved
+
+    def _write_chunks(self, target: int, at_most: int) -> int:
+        """Write what is in the buffer of several chunks, in one call."""
+        if self._at == self._end:
+            self._fill()
+        if not (self._left or self._begin_chunk()) or self._left < _LARGE:
+            return 0
+        parts: list[memoryview] = []
+        size = 0
+        while len(parts) < _MOST_PARTS and (self._left or self._begin_chunk()):
+            part = self._next_piece(at_most - size)
+            if not part:
+                break
+            parts.append(part)
+            size += len(part)
+        written = os.writev(target, parts)
+        if written < size:
+            write_all(target, b"".join(parts)[written:])
+        return size
 
     def abandon(self) -> None:
         """Let the reading thread see the end of the connection."""
@@ -134,10 +162,10 @@ class SocketBody:
             raise ClientLeft(_CUT_OFF)
         self._end += count
 
-    def _next_piece(self) -> memoryview:
+    def _next_piece(self, at_most: int = sys.maxsize) -> memoryview:
         """What is here of the present chunk."""
         at = self._at
-        self._at = min(self._end, at + self._left)
+        self._at = min(self._end, at + min(self._left, at_most))
         self._left -= self._at - at
         return self._view[at : self._at]
 
@@ -151,30 +179,33 @@ class SocketBody:
     def _chunked(self) -> Generator[bytes | memoryview]:
         """The chunked coding (RFC 9112, 7.1); pieces that would be small are joined, large ones are not copied."""
         small: list[memoryview] = []
-        is_first = True
         while True:
-            length = self._left or self._next_length(is_first=is_first)
-            is_first = is_first and length < 0
-            self._left = max(length, 0)
-            here = min(self._left, self._end - self._at)
+            here = min(self._left, self._end - self._at) if self._left or self._begin_chunk() else 0
             if 0 < here < _LARGE:
                 small.append(self._next_piece())
-                continue
-            if small:
-                yield b"".join(small)
+            elif small:
+                joined = b"".join(small)
                 small.clear()
-            if here:
+                yield joined
+            elif here:
                 yield self._next_piece()
-            elif length:
+            elif not self._is_last:
                 self._fill()
             else:
                 self._skip_trailers()
                 return
 
-    def _next_length(self, *, is_first: bool) -> int:
+    def _begin_chunk(self) -> bool:
+        """Pass over the length of the next chunk; False when not all of it is here, or it is the last."""
+        length = -1 if self._is_last else self._next_length()
+        if length >= 0:
+            self._is_first, self._is_last, self._left = False, not length, length
+        return length > 0
+
+    def _next_length(self) -> int:
         """The length of the next chunk, passed over with the line end of the one before; -1 when not all is here."""
         start = self._at
-        if not is_first:
+        if not self._is_first:
             ending = self._buffer[start : min(start + 2, self._end)]
             if not b"\r\n".startswith(ending):
                 raise _malformed("a chunk is longer than its length")

@@ -18,6 +18,13 @@ from sampan.errors import InvalidArgument
 PUT = b"PUT /v1.45/containers/box/archive?path=%2F HTTP/1.1\r\nHost: x\r\n"
 
 
+@pytest.fixture
+def target(tmp_path: Path) -> Iterator[int]:
+    fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    yield fd
+    os.close(fd)
+
+
 @contextmanager
 def sent(pieces: list[bytes], early: bytes, framing: str, *, more: bool = False) -> Iterator[SocketBody]:
     """A body that a client sends in these pieces, and then hangs up unless there is `more`."""
@@ -90,32 +97,57 @@ def moved_and_read(body: SocketBody, target: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_what_goes_to_a_file_unread_is_what_was_sent_however_it_is_cut(seed: int, tmp_path: Path) -> None:
+def test_what_goes_to_a_file_unread_is_what_was_sent_however_it_is_cut(seed: int, target: int) -> None:
     dice = random.Random(seed)
-    chunks = [dice.randbytes(dice.choice([1, 900, 9_000, 140_000, 700_000])) for _ in range(dice.randint(1, 6))]
+    chunks = [dice.randbytes(dice.choice([1, 900, 2_000, 9_000, 140_000, 700_000])) for _ in range(dice.randint(1, 40))]
     data = b"".join(chunks)
     framing, coded = str(len(data)), data
     if dice.random() < 0.8:
         framing = "chunked"
         coded = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
     early = dice.choice([0, 1, 900, 80_000])
-    target = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
-    try:
-        with sent(cut(coded[early:], dice), coded[:early], framing, more=True) as body:
-            assert sum(moved_and_read(body, target)) == len(data)
-    finally:
-        os.close(target)
-    assert (tmp_path / "file").read_bytes() == data
+    with sent(cut(coded[early:], dice), coded[:early], framing, more=True) as body:
+        assert sum(moved_and_read(body, target)) == len(data)
+    assert os.pread(target, len(data) + 1, 0) == data
 
 
-def test_a_long_chunk_is_not_read(tmp_path: Path) -> None:
-    target = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
-    try:
-        with sent([b"1e8480\r\n", bytes(2_000_000), b"\r\n0\r\n\r\n"], b"", "chunked", more=True) as body:
-            moved, read = moved_and_read(body, target)
-    finally:
-        os.close(target)
-    assert (moved + read, read < 600_000) == (2_000_000, True)
+@pytest.mark.parametrize("length", [10_000, 32_768, 2_000_000])
+def test_of_a_large_file_next_to_nothing_is_read_however_long_its_chunks_are(length: int, target: int) -> None:
+    data = random.Random(length).randbytes(2_000_000 // length * length)
+    coded = b"".join(b"%x\r\n%b\r\n" % (length, data[at : at + length]) for at in range(0, len(data), length))
+    with sent([coded, b"0\r\n\r\n"], b"", "chunked", more=True) as body:
+        first = body.read()
+        os.write(target, first)
+        moved, read = moved_and_read(body, target)
+    assert (len(first) + moved + read, read < 100_000) == (len(data), True)
+    assert os.pread(target, len(data), 0) == data
+
+
+def test_no_more_is_moved_than_was_asked_for(target: int) -> None:
+    data = random.Random(1).randbytes(600_000)
+    coded = b"".join(b"ea60\r\n%b\r\n" % data[at : at + 60_000] for at in range(0, len(data), 60_000))
+    with sent([coded, b"0\r\n\r\n"], b"", "chunked", more=True) as body:
+        found = bytes(body.read())
+        moved = body.move(target, 140_001)
+        assert 0 < moved <= 140_001
+        assert found + os.pread(target, moved, 0) + whole(body) == data
+
+
+@pytest.mark.parametrize("wrong", [b"0x3\r\nabc", b"-1\r\n", b"\r\nabc", b"1" * 2000])
+def test_what_is_no_chunked_coding_is_refused_behind_what_is_moved(wrong: bytes, target: int) -> None:
+    coded = b"8000\r\n" + bytes(0x8000) + b"\r\n" + wrong + b"\r\n0\r\n\r\n"
+    with (
+        sent([coded], b"", "chunked", more=True) as body,
+        pytest.raises(InvalidArgument, match="malformed"),
+    ):
+        moved_and_read(body, target)
+
+
+@pytest.mark.parametrize("framing", ["chunked", "3"])
+def test_behind_the_end_of_a_body_nothing_is_waited_for(framing: str, target: int) -> None:
+    coded = b"3\r\nabc\r\n0\r\n\r\n" if framing == "chunked" else b"abc"
+    with sent([coded], b"", framing, more=True) as body:
+        assert (moved_and_read(body, target), body.move(target, 1 << 20), body.read()) == ((0, 3), 0, b"")
 
 
 def test_a_file_without_room_keeps_the_rest_of_the_body_readable() -> None:
@@ -133,14 +165,10 @@ def test_a_file_without_room_keeps_the_rest_of_the_body_readable() -> None:
 
 
 @pytest.mark.parametrize("framing", ["chunked", "1000000"])
-def test_a_body_that_is_cut_off_while_it_is_moved_is_no_whole_body(framing: str, tmp_path: Path) -> None:
+def test_a_body_that_is_cut_off_while_it_is_moved_is_no_whole_body(framing: str, target: int) -> None:
     coded = b"f4240\r\n" if framing == "chunked" else b""
-    target = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
-    try:
-        with sent([coded, bytes(600_000)], b"", framing) as body, pytest.raises(ClientLeft):
-            moved_and_read(body, target)
-    finally:
-        os.close(target)
+    with sent([coded, bytes(600_000)], b"", framing) as body, pytest.raises(ClientLeft):
+        moved_and_read(body, target)
 
 
 @pytest.mark.parametrize("early", [0, 3, 100_000, 300_000])
