@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
 from tests.building import Told, build, context_of, need_busybox
 from tests.engine_process import EngineProcess
+from tests.groups import groups_matching, remove_groups
 from tests.waiting import until
 
 from sampan.linux.mount import UmountFlag, mount, umount
@@ -167,3 +170,32 @@ def test_a_full_disk_ends_a_build_with_a_sentence_and_leaves_nothing(tmp_path: P
             assert not build(engine, {"Dockerfile": "FROM busybox\nRUN true\n"}).error
     finally:
         umount(str(place), UmountFlag.DETACH)  # what the engine has forked may end a moment later
+
+
+@pytest.mark.timeout(3600)
+def test_a_daemon_that_is_killed_at_any_point_of_a_build_leaves_nothing_of_it(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    """Half as often as `--kills N` says: a chain of steps, each with the next one's process made while it runs."""
+    dockerfile = "FROM busybox\n" + "".join(f"RUN echo {number} > /f{number}\n" for number in range(8))
+    files: dict[str, str | bytes] = {"Dockerfile": dockerfile, "big": b"x" * 100_000}
+    parent = f"sampan-test-builds-{os.getpid()}"
+    chance = random.Random(7)
+    try:
+        with EngineProcess(tmp_path, "--cgroup-parent", f"/{parent}") as engine:
+            whole = build(engine, files).image_id
+            for _ in range(int(pytestconfig.getoption("--kills")) // 2):
+                connection = start_build(engine, dockerfile, "nocache=1")
+                time.sleep(chance.uniform(0, 0.4))
+                engine.kill()
+                connection.close()
+                engine.start()
+                assert_nothing_is_left(engine)
+                until(lambda: not [name for name in os.listdir(engine.exec_root) if len(name) == 64], 30)
+                until(lambda: groups_matching(f"{parent}/*") == [], 30)
+                assert build(engine, files).image_id == whole
+                status, content = engine.request("GET", f"/images/{whole}/get")
+                assert status == 200
+                assert content.endswith(bytes(1024))
+    finally:
+        remove_groups(f"/{parent}")
