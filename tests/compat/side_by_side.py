@@ -75,6 +75,7 @@ class Side:
             "HOME": self.home,
             "DOCKER_HOST": f"unix://{self.socket}",
             "SAMPAN_HOST": f"unix://{self.socket}",
+            "DOCKER_BUILDKIT": "0",  # or else the buildx plugin, where it is installed, asked for another builder
             "DOCKER_CLI_HINTS": "false",
             "LC_ALL": "C.UTF-8",
         }
