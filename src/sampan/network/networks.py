@@ -269,8 +269,10 @@ class Networks:
             await self.run(self.host.add_rules, self._elements(heir))
 
     async def _leave(self, endpoint: Endpoint, netns_fd: int) -> None:
-        await self._give_up([endpoint])
-        await self.run(self.host.take_away, netns_fd, endpoint)
+        try:
+            await self.run(self.host.take_away, netns_fd, endpoint)
+        finally:
+            await self._give_up([endpoint])  # only now: until then its network, and with that the bridge, stays
 
     async def limit(self, owner: str, rate: Rate, netns_fd: int) -> None:
         """Let an owner's traffic be so fast at each of its endpoints, at once. Raises NotImplementedHere."""
@@ -326,10 +328,10 @@ class Networks:
     async def recover(self) -> None:
         """After a start of the daemon: what is not of living owners is given up, the rest is made whole again."""
         owners = self.living()
-        for owner in self.ledger.owners():
-            if owner not in owners:
-                for endpoint in self.ledger.of_owner(owner):
-                    self.ledger.remove(endpoint)
+        gone = [each for owner in self.ledger.owners() if owner not in owners for each in self.ledger.of_owner(owner)]
+        await self.run(self.host.disconnect, gone)  # before it is in its bridge a link is found by its name alone
+        for endpoint in gone:
+            self.ledger.remove(endpoint)
         await self.repair()
         named = {owner for owner in owners if any(map(self.has_names, self.ledger.of_owner(owner)))}
         await self.run(self.host.strange_names, named)
