@@ -60,12 +60,19 @@ def context() -> bytes:
     buffer = io.BytesIO()
     rules = read_ignore_file((CORPUS / "context" / ".dockerignore").read_bytes())
     tar = tarfile.open(fileobj=buffer, mode="w")  # noqa: SIM115 (closing it would write the end)
-    tar.add(CORPUS / "context", ".", filter=lambda entry: None if rules.excludes(entry.name[2:]) else entry)
+    tar.add(CORPUS / "context", ".", filter=lambda entry: None if rules.excludes(entry.name[2:]) else _as_kept(entry))
     archive = _archive()
     entry = tarfile.TarInfo("archive.tar.gz")
     entry.size = len(archive)
     tar.addfile(entry, io.BytesIO(archive))
     return buffer.getvalue()
+
+
+def _as_kept(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """With the mode that the repository knows, whatever the umask of who checked it out."""
+    if not entry.issym():
+        entry.mode = 0o755 if entry.mode & 0o100 else 0o644
+    return entry
 
 
 def with_dockerfile(files: bytes, name: str) -> bytes:
