@@ -190,9 +190,13 @@ def test_a_subpath_of_a_volume_is_mounted_and_never_leaves_it(engine: EngineProc
         return {"Mounts": [{"Type": "volume", "Source": "parts", "Target": "/data", "VolumeOptions": options}]}
 
     assert shell(engine, "inside", "cat /data/file", host=mounts("sub/deep")) == ["deep"]
-    for number, subpath in enumerate(("out", "up", "../..", "missing")):
+    leads_out = "it leads out of there"
+    refused = (("out", leads_out), ("up", leads_out), ("../..", leads_out), ("missing", "no such file or directory"))
+    for number, (subpath, why) in enumerate(refused):
         engine.create(f"outside{number}", "ls", "/data", host=mounts(subpath))
-        assert engine.request("POST", f"/containers/outside{number}/start")[0] >= 400
+        status, body = engine.request("POST", f"/containers/outside{number}/start")
+        assert status >= 400
+        assert f"subpath {subpath} of {volume}: {why}" in body.decode()
 
 
 def test_a_tmpfs_volume_is_one_for_all_that_run_and_is_on_no_mount_table_of_the_host(engine: EngineProcess) -> None:

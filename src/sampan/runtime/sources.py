@@ -5,6 +5,7 @@ The caller has one thread, as a monitor and the OCI command have: setns(2) into 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -44,7 +45,11 @@ def _open_below(mount: MountPlan, *, recursive: bool) -> int:
     """The subpath, by a descriptor that no symbolic link leads out of the source (CVE-2023-2728, CVE-2017-1002101)."""
     source = os.open(mount.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fd = openat2(source, mount.subpath, os.O_PATH, 0, _BENEATH)
+        try:
+            fd = openat2(source, mount.subpath, os.O_PATH, 0, _BENEATH)
+        except OSError as error:
+            why = "it leads out of there" if error.errno == errno.EXDEV else os.strerror(error.errno or 0)
+            raise OSError(error.errno, f"subpath {mount.subpath} of {mount.source}: {why}") from error
         try:
             return open_tree(fd, "", clone=True, recursive=recursive)
         finally:
