@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from hypothesis import strategies as st
@@ -110,7 +111,11 @@ class Player(RuleBasedStateMachine):
         pid = self.engine.pid
         first = self.harbour.descriptors.setdefault(pid, len(os.listdir(f"/proc/{pid}/fd")))
         most = first + SPARE_DESCRIPTORS
-        until(lambda: len(os.listdir(f"/proc/{pid}/fd")) <= most, PATIENCE_S)
+        try:
+            until(lambda: len(os.listdir(f"/proc/{pid}/fd")) <= most, PATIENCE_S)
+        except AssertionError as error:
+            error.add_note(f"{first} at first, now: {' '.join(descriptors(pid))}")
+            raise
 
     def _clear(self) -> None:
         for ship_id in self.harbour.listed():
@@ -124,6 +129,15 @@ class Player(RuleBasedStateMachine):
             "/build/prune",
         ):
             self.ask("POST", path)
+
+
+def descriptors(pid: int) -> list[str]:
+    """What a process has open, as proc(5) names it."""
+    found = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(OSError):  # closed meanwhile
+            found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return sorted(found)
 
 
 def together(acts: list[Callable[[], None]]) -> None:
