@@ -42,3 +42,8 @@ def test_every_script_has_lines() -> None:
     scripts = [path.stem for path in COMMANDS.glob("*.txt")]
     assert len(scripts) >= 5
     assert all(list(lines_of(script)) for script in scripts)
+
+
+def test_binds_are_the_same_in_any_order() -> None:
+    assert list(differences({"Binds": ["/a:/x", "/b:/y"]}, {"Binds": ["/b:/y", "/a:/x"]})) == []
+    assert list(differences({"Binds": ["/a:/x"]}, {"Binds": ["/b:/x"]})) == ['.Binds[0]: "/a:/x" | "/b:/x"']
