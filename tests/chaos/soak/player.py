@@ -30,7 +30,9 @@ AFTER = {
     "unpause": "running",
     "restart": "running",
 }
-SPARE_DESCRIPTORS = 8  # connections that the daemon keeps for a while
+# What the daemon has from its first need on, which may come later than the first look: three network namespaces that
+# stand by, netlink sockets for rules, servers of names and views; and connections that it keeps for a while.
+SPARE_DESCRIPTORS = 16
 Act = Callable[..., None]
 
 
