@@ -106,18 +106,15 @@ def test_a_launcher_that_dies_at_once_is_not_spawned_again_and_again() -> None:
     assert len(spawned) == 1
 
 
-def test_a_launcher_that_is_ended_in_its_rehearsal_finishes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launching, "_END_PATIENCE_S", 60.0)
-    tidied = tmp_path / "tidied"
+def warmed_and_closed(*words: str) -> int:
+    """The pid of a launcher that is this program, its connection as descriptor 3, and is ended when it has begun."""
     spawned: list[int] = []
-    # as a launcher does: it learns that nobody is there any more, and only then tidies up
-    program = f"import socket, time; socket.socket(fileno=3).recv(1); time.sleep(0.3); open({str(tidied)!r}, 'w')"
 
     def spawn() -> tuple[int, socket.socket]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             actions = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)]
-            spawned.append(os.posix_spawn(sys.executable, ["python", "-I", "-c", program], {}, file_actions=actions))
+            spawned.append(os.posix_spawn(words[0], words, {}, file_actions=actions))
         return spawned[-1], ours
 
     async def scene() -> None:
@@ -126,26 +123,22 @@ def test_a_launcher_that_is_ended_in_its_rehearsal_finishes_it(tmp_path: Path, m
         launcher.close()
 
     asyncio.run(scene())
+    return spawned[0]
+
+
+def test_a_launcher_that_is_ended_in_its_rehearsal_finishes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launching, "_END_PATIENCE_S", 60.0)
+    tidied = tmp_path / "tidied"
+    # as a launcher does: it learns that nobody is there any more, and only then tidies up
+    program = f"import socket, time; socket.socket(fileno=3).recv(1); time.sleep(0.3); open({str(tidied)!r}, 'w')"
+    pid = warmed_and_closed(sys.executable, "-I", "-c", program)
     assert tidied.exists()
     with pytest.raises(ProcessLookupError):
-        os.kill(spawned[0], 0)
+        os.kill(pid, 0)
 
 
 def test_a_launcher_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launching, "_END_PATIENCE_S", 0.1)
-    spawned: list[int] = []
-
-    def spawn() -> tuple[int, socket.socket]:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        theirs.close()
-        spawned.append(os.posix_spawn("/bin/sleep", ["sleep", "1000"], {}))
-        return spawned[-1], ours
-
-    async def scene() -> None:
-        launcher = Launcher(spawn, Expectation(str, "/sampan"))
-        launcher.warm()
-        launcher.close()
-
-    asyncio.run(scene())
+    pid = warmed_and_closed("/bin/sleep", "1000")
     with pytest.raises(ProcessLookupError):
-        os.kill(spawned[0], 0)
+        os.kill(pid, 0)
