@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.engine_process import EngineProcess
@@ -44,13 +45,29 @@ def work(engine: EngineProcess, end: threading.Event, seed: int) -> None:
             engine.request(*chance.choice(verbs))
 
 
+def in_force(engine: EngineProcess) -> list[dict[str, Any]]:
+    """The running containers, as they are inspected."""
+    found = [engine.json("GET", f"/containers/{one['Id']}/json") for one in engine.json("GET", "/containers/json")]
+    return [one for one in found if one["State"]["Running"]]
+
+
+def places_of(running: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Where they are in networks."""
+    return [place for one in running for place in one["NetworkSettings"]["Networks"].values()]
+
+
+def have_their_links(engine: EngineProcess, network: PrivateNetwork) -> bool:
+    """Whether our links are those of the records: a container killed with the daemon may only now be ending."""
+    links = {f"sp{place['EndpointID'][:12]}" for place in places_of(in_force(engine)) if place["EndpointID"]}
+    return {link for link in network.links() if link.startswith("sp")} == links
+
+
 def check(engine: EngineProcess, network: PrivateNetwork) -> None:
     """The kernel has what the records say, and nothing else."""
-    running = [engine.inspect(one["Id"]) for one in engine.json("GET", "/containers/json")]
-    places = [place for one in running for place in one["NetworkSettings"]["Networks"].values()]
-    veths = {f"sp{place['EndpointID'][:12]}" for place in places if place["EndpointID"]}
+    until(lambda: have_their_links(engine, network))
+    running = in_force(engine)
+    places = places_of(running)
     known = {f"br-{one['Id'][:12]}" for one in engine.json("GET", "/networks")}
-    until(lambda: {link for link in network.links() if link.startswith("sp")} == veths)
     assert {link for link in network.links() if link.startswith("br-")} <= known
     for place in places:
         if place["IPAddress"]:
