@@ -18,8 +18,8 @@ import time
 from collections.abc import Generator
 
 from sampan.errors import InvalidArgument
-from sampan.image.tree import write_all
 from sampan.linux.splice import Conduit
+from sampan.linux.write import write_all
 
 BODY_HEADER = "X-Sampan-Body"
 _CHUNKED = b"chunked"

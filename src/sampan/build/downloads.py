@@ -17,7 +17,8 @@ import aiohttp
 from sampan.build.progress import Fetching, Tell
 from sampan.errors import InvalidArgument, NotFound, SystemFailure
 from sampan.image.registry_http import why_not
-from sampan.image.tree import disk_failure, write_all
+from sampan.image.tree import disk_failure
+from sampan.linux.write import write_all
 from sampan.oci.digest import parse_digest
 
 CONTENT = "content"

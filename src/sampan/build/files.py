@@ -25,10 +25,11 @@ from sampan.errors import InvalidArgument, SampanError
 from sampan.image.compression import MAGIC_BYTES, decompress, detect
 from sampan.image.inflow import flow_in
 from sampan.image.tar_read import TarReader
-from sampan.image.tree import disk_failure, write_all
+from sampan.image.tree import disk_failure
 from sampan.image.unpack import unpack
 from sampan.image.unpack_terms import Into, Unpacked, Whiteouts
 from sampan.linux.openat import make_directories_in_root, open_in_root
+from sampan.linux.write import write_all
 from sampan.runtime.users import resolve
 
 _PIECE = 1 << 18

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from sampan.errors import Conflict, InvalidArgument, NotFound, SystemFailure
-from sampan.image.tree import disk_failure, write_all
+from sampan.image.tree import disk_failure
 from sampan.linux.filesystem import sync_directory
+from sampan.linux.write import write_all
 from sampan.oci.digest import digest_of, parse_digest
 
 _NEW = "new-"

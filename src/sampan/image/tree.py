@@ -164,14 +164,6 @@ class _Level:
             self.directories.clear()
 
 
-def write_all(fd: int, data: memoryview | bytes) -> None:
-    """write(2) until all of `data` is written."""
-    written = os.write(fd, data)
-    while written < len(data):
-        data = data[written:]
-        written = os.write(fd, data)
-
-
 def umask() -> int:
     """The file mode creation mask of this process, without changing it as umask(2) does."""
     with open("/proc/self/status", "rb") as status:

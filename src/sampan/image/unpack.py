@@ -16,10 +16,11 @@ from sampan.errors import InvalidArgument, SampanError
 from sampan.image.pieces import Pieces
 from sampan.image.tar_entry import Entry, Kind, refuse, split_name
 from sampan.image.tar_read import DEFAULT_LIMITS, ArchiveLimits, TarReader
-from sampan.image.tree import disk_failure, remove_tree, umask, write_all
+from sampan.image.tree import disk_failure, remove_tree, umask
 from sampan.image.unpack_terms import WHOLE, Into, Recorder, Unpacked, Whiteouts
 from sampan.linux.openat import open_in_root
 from sampan.linux.overlay import is_whiteout, make_opaque, make_whiteout
+from sampan.linux.write import write_all
 
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"

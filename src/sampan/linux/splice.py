@@ -7,6 +7,8 @@ import fcntl
 import os
 from contextlib import suppress
 
+from sampan.linux.write import write_all
+
 _ROOM = 1 << 20  # bytes; pipe-max-size of pipe(7), as kernels have it
 
 
@@ -41,15 +43,9 @@ class Conduit:
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
-                count -= self._write(target, count)
-
-    def _write(self, target: int, count: int) -> int:
-        """As `put`, to a file system that knows no splice(2)."""
-        data = memoryview(os.read(self._end, count))
-        written = 0
-        while written < len(data):
-            written += os.write(target, data[written:])
-        return written
+                data = os.read(self._end, count)  # a file system that knows no splice(2)
+                write_all(target, data)
+                count -= len(data)
 
     def close(self) -> None:
         """Close the pipe."""

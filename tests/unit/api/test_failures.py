@@ -27,6 +27,16 @@ from sampan.errors import Conflict
 Raise = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
+def failing_with(error: BaseException) -> Raise:
+    """A handler that raises this."""
+
+    async def fail(call: Call) -> web.StreamResponse:
+        del call
+        raise error
+
+    return fail
+
+
 class Served:
     """The API with one handler, a test's own, behind every path, in a thread of its own."""
 
@@ -104,11 +114,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_whatever_a_handler_raises_is_told_in_dockers_shape_and_logged_whole(
     serve: Any, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
-    async def fail(call: Call) -> web.StreamResponse:
-        del call
-        raise error
-
-    with caplog.at_level(logging.ERROR), serve(fail) as served:
+    with caplog.at_level(logging.ERROR), serve(failing_with(error)) as served:
         status, headers, body = served.request()
     document = json.loads(body)
     assert (status, headers["Content-Type"]) == (500, "application/json"), body
@@ -131,11 +137,7 @@ def test_whatever_a_handler_raises_is_told_in_dockers_shape_and_logged_whole(
 def test_a_full_disk_is_no_fault_of_ours_and_has_a_remedy(
     serve: Any, caplog: pytest.LogCaptureFixture, error: OSError, said: str
 ) -> None:
-    async def fail(call: Call) -> web.StreamResponse:
-        del call
-        raise error
-
-    with caplog.at_level(logging.ERROR), serve(fail) as served:
+    with caplog.at_level(logging.ERROR), serve(failing_with(error)) as served:
         status, _, body = served.request()
     document = json.loads(body)
     assert (status, document["message"]) == (500, said)
