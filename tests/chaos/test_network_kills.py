@@ -47,7 +47,7 @@ def work(engine: EngineProcess, end: threading.Event, seed: int) -> None:
 
 def in_force(engine: EngineProcess) -> list[dict[str, Any]]:
     """The running containers, as they are inspected."""
-    found = [engine.json("GET", f"/containers/{one['Id']}/json") for one in engine.json("GET", "/containers/json")]
+    found = [engine.inspect(one["Id"]) for one in engine.json("GET", "/containers/json")]
     return [one for one in found if one["State"]["Running"]]
 
 
