@@ -110,7 +110,11 @@ class Directory:
             # A parent that exists may be removed by someone else's undo before the child is made: try again.
             if not attempts or self.location == self.hierarchy.mount_point:
                 raise
-            self.parent()._make(ready, made, attempts - 1)
+            above = self.parent()
+            try:
+                above._make(ready, made, attempts - 1)
+            finally:
+                above.close()  # `ready` may have opened it
             self._make(ready, made, attempts - 1)
             return
         made.append(self)

@@ -49,8 +49,9 @@ def test_hierarchies_that_are_mounted_elsewhere_are_found_and_used(host: Private
     mode, made, paths = host.run(elsewhere)
     assert (mode, made) == (hierarchies().mode, True)
     assert all(path.startswith(str(host.root)) for path in paths)
-    assert open_cgroup(name).exists()
-    pids = open_cgroup(name).statistics().pids
+    with contextlib.closing(open_cgroup(name)) as group:
+        assert group.exists()
+        pids = group.statistics().pids
     assert pids is not None
     assert pids.limit == 9
 

@@ -163,6 +163,14 @@ def test_descriptors_are_given_back(groups: Groups, group: Cgroup) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_groups_made_on_the_way_leave_no_descriptor(groups: Groups) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    above = groups.open()
+    below = groups.make(above.path + "/a/b/c")
+    below.close()
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_directory_that_cannot_be_made_ready_is_taken_back_with_those_above(groups: Groups) -> None:
     hierarchy = hierarchies().hierarchies[0]
     above = groups.open()
