@@ -18,10 +18,11 @@ import msgspec
 from sampan.build import instructions as said
 from sampan.build.instructions import Command, ExecForm, Position
 from sampan.build.scopes import StageScope
+from sampan.errors import InvalidArgument
+from sampan.image.exposed_ports import exposed_ports
 from sampan.oci.image_spec import ContainerDefaults, Healthcheck
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
-_PORT = re.compile(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?", re.IGNORECASE)
 _UNITS = ((3_600_000_000_000, "h"), (60_000_000_000, "m"))
 _SECOND = 1_000_000_000
 
@@ -154,13 +155,10 @@ def _expose(instruction: said.Expose, defaults: ContainerDefaults, scope: StageS
     words = sorted(word for port in instruction.ports for word in scope.split(port, where))
     ports = dict(defaults.exposed_ports or {})
     for word in words:
-        found = _PORT.fullmatch(word)
-        first = int(found[1]) if found else 0
-        last = int(found[2] or first) if found else 0
-        if found is None or not 0 < first <= last <= 0xFFFF:
-            raise where.refusal(f"invalid containerPort: {word}", remedy="write it as in 80, 80/udp or 8000-8010/tcp")
-        protocol = (found[3] or "tcp").lower()
-        ports |= {f"{port}/{protocol}": {} for port in range(first, last + 1)}
+        try:
+            ports |= {port: {} for port in exposed_ports(word)}
+        except InvalidArgument as error:
+            raise where.refusal(error.sentence, remedy=error.remedy) from None
     return Configured(replaced(defaults, exposed_ports=ports), f"EXPOSE {' '.join(words)}")
 
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 import msgspec
 
 from sampan.errors import InvalidArgument
+from sampan.image.exposed_ports import exposed_ports
 from sampan.oci.image_spec import ContainerDefaults, Healthcheck
 
 _SHELL = ("/bin/sh", "-c")
 _VARIABLE = re.compile(r"\\(.)|'([^']*)'|\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))|(\")", re.DOTALL)
 _WORD = re.compile(r"(?:\\.|\"(?:\\.|[^\"\\])*\"|'[^']*'|[^\s\"'\\])+", re.DOTALL)
-_PORT = re.compile(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?", re.IGNORECASE)
 _DURATION = re.compile(r"(\d+(?:\.\d*)?)(h|ms|us|µs|ns|m|s)")
 _UNITS_NS = {
     "h": 3_600_000_000_000,
@@ -94,7 +94,7 @@ def _label(config: _Config, rest: str) -> None:
 def _expose(config: _Config, rest: str) -> None:
     ports = dict(config.defaults.exposed_ports or {})
     for word in rest.split():
-        for port in _ports(_expand(word, config.environment)):
+        for port in exposed_ports(_expand(word, config.environment)):
             ports[port] = {}
     config.set(exposed_ports=ports)
 
@@ -227,16 +227,6 @@ def _expand(word: str, environment: dict[str, str]) -> str:
         return environment.get(name, "") if name else ""
 
     return _VARIABLE.sub(replace, word)
-
-
-def _ports(word: str) -> list[str]:
-    found = _PORT.fullmatch(word)
-    first = int(found[1]) if found else 0
-    last = int(found[2] or first) if found else 0
-    if not found or not 0 < first <= last <= 0xFFFF:
-        raise InvalidArgument(f"Invalid containerPort: {word}")
-    protocol = (found[3] or "tcp").lower()
-    return [f"{port}/{protocol}" for port in range(first, last + 1)]
 
 
 def _duration_ns(name: str, text: str) -> int:
