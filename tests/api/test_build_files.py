@@ -68,6 +68,22 @@ def test_a_link_that_is_named_is_followed_and_one_that_is_found_is_kept(engine: 
     assert (found["x/link"].issym(), found["x/link"].linkname) == (True, "e")
 
 
+def test_several_sources_may_hold_each_other_and_the_later_one_counts(engine: EngineProcess) -> None:
+    """Also when nothing reads the context later, so that its files could be moved instead of copied."""
+    assert set(copied(engine, "COPY d d/f */f /x/")) == {"x", "x/e", "x/f", "x/f/g", "x/link", "x/g"}
+    assert set(copied(engine, "COPY d*/f /x/", d2="-> d")) == {"x", "x/g"}
+    later = copied(engine, "COPY one two two/same /x/", **{"one/same/": "", "one/same/a": "1", "two/same": "22"})
+    assert (later["x/same"].isreg(), later["x/same"].size) == (True, 2)
+
+
+def test_a_link_in_the_target_directory_is_replaced_and_one_that_is_named_is_followed(engine: EngineProcess) -> None:
+    before = "RUN mkdir /t && ln -s /else /t/a && echo other > /else"
+    found = copied(engine, before, "COPY a /t/", base="busybox")
+    assert set(found) == {"t", "t/a"}
+    assert found["t/a"].isreg()
+    assert set(copied(engine, before, "COPY a /t/a", base="busybox")) == {"else"}
+
+
 def test_modes_and_times_are_the_contexts_and_owners_are_roots(engine: EngineProcess) -> None:
     found = copied(engine, "COPY run /r", run="#!/bin/sh")
     assert (found["r"].mode, found["r"].mtime, found["r"].uid) == (0o755, 1_600_000_000, 0)
@@ -107,6 +123,7 @@ def test_what_is_there_is_kept_or_replaced_as_docker_does(engine: EngineProcess)
         ("COPY a b.txt /x", "the destination must be a directory and end with a /"),
         ("COPY ../up /x", "forbidden path outside the build context"),
         ("COPY no*such /x", "no source files were specified"),
+        ("COPY --from=busybox lost /x", "COPY failed: stat lost: file does not exist"),
         ("COPY --from=nowhere/at:all a /x", ""),
         ("COPY --chmod=worse a /x", "invalid chmod parameter"),
     ],

@@ -65,11 +65,11 @@ class Copier:
         finally:
             os.close(to)
 
-    def file(self, source_root: int, source: bytes, target: str) -> None:
-        """Copy what is at `source`, no directory, to the path `target`; a link there is followed."""
+    def file(self, source_root: int, source: bytes, target: str, *, follows: bool) -> None:
+        """Copy what is at `source`, no directory, to the path `target`; a link there is followed or replaced."""
         origin = open_in_root(source_root, source, os.O_PATH)
         try:
-            directory, name = settle(self.target_root, target, self.attributes)
+            directory, name = settle(self.target_root, target, self.attributes, follows=follows)
             try:
                 status = os.fstat(origin)
                 path = b"/proc/self/fd/%d" % origin
@@ -214,20 +214,24 @@ class Copier:
         return mode if change is None else change.apply(mode, is_directory=stat.S_ISDIR(status.st_mode))
 
 
-def settle(root: int, path: str, attributes: Attributes) -> tuple[int, bytes]:
-    """The directory (for the caller to close) and the name that `path` means below the root, links followed.
+def settle(root: int, path: str, attributes: Attributes, *, follows: bool) -> tuple[int, bytes]:
+    """The directory (for the caller to close) and the name that `path` means below the root, links on the way followed.
 
-    Directories that are missing are made. Raises OSError ELOOP for links in a circle.
+    A link at its end is followed too when `follows` says so. Directories that are missing are made. Raises OSError
+    ELOOP for links in a circle.
     """
     for _ in range(_MOST_LINKS):
         before, _, name = path.rstrip("/").rpartition("/")
         directory = make_directories_in_root(root, before or ".", 0o755, attributes.uid, attributes.gid)
+        target = ""
         try:
-            target = os.readlink(name, dir_fd=directory)
+            if follows:
+                target = os.readlink(name, dir_fd=directory)
         except OSError as error:
             if error.errno not in {errno.EINVAL, errno.ENOENT}:
                 os.close(directory)
                 raise
+        if not target:
             return directory, name.encode("utf-8", "surrogateescape")
         os.close(directory)
         path = target if target.startswith("/") else f"{before}/{target}"

@@ -97,11 +97,15 @@ class FileSteps:
         return await away(make, stop.set)
 
     def _may_move(self, instruction: said.Copy | said.Add, items: Sequence[Item]) -> bool:
-        """Whether all directories are the context's, which nothing reads later."""
-        own = self.workshop.context.root_fd
-        directories = [item for item in items if item.source is not None and item.source.is_directory]
+        """Whether there is one source alone, and it is the context's, which nothing reads later.
+
+        Several may hold each other, or bring the same name, which the later one then has.
+        """
         return (
-            reads_context(instruction) and self.workshop.uses.is_last and all(item.root == own for item in directories)
+            reads_context(instruction)
+            and self.workshop.uses.is_last
+            and len(items) == 1
+            and items[0].root == self.workshop.context.root_fd
         )
 
     def _wanted(self, state: StageState, instruction: said.Copy | said.Add) -> Wanted:
@@ -136,7 +140,7 @@ class FileSteps:
         if local:
             origin = instruction.origin if isinstance(instruction, said.Copy) else ""
             root, digests = await opened.enter_async_context(self._tree(origin))
-            items += await away(lambda: look_up(root, digests, local, wanted))
+            items += await away(lambda: look_up(root, digests, local, wanted, in_context=not origin))
         for url in remote:
             assert isinstance(instruction, said.Add)  # noqa: S101 -- only ADD has remote sources
             items += await self._fetch(url, instruction, wanted, opened)

@@ -74,12 +74,14 @@ class Item:
         return "dir" if self.source is not None and self.source.is_directory else "file"
 
 
-def look_up(root: int, digests: Digests, patterns: Sequence[str], wanted: Wanted) -> list[Item]:
+def look_up(
+    root: int, digests: Digests, patterns: Sequence[str], wanted: Wanted, *, in_context: bool = False
+) -> list[Item]:
     """What the patterns mean in a tree, with their digests. Raises as `find_sources` does."""
     rules = IgnoreRules(wanted.exclude)
     found = []
     for pattern in patterns:
-        for source in find_sources(root, pattern, keep_parents=wanted.parents):
+        for source in find_sources(root, pattern, keep_parents=wanted.parents, in_context=in_context):
             if rules and not source.is_directory and rules.excludes(source.name):
                 continue
             left_out = _left_out(rules) if source.is_directory else None
@@ -172,13 +174,13 @@ def _put_one(
         return
     target = posixpath.join(destination, posixpath.basename(item.name)) if into_directory else destination
     if source is not None:
-        copier.file(item.root, source.path, target)
+        copier.file(item.root, source.path, target, follows=not into_directory)
     else:
-        _write(root, target, item, copier.attributes)
+        _write(root, target, item, copier.attributes, follows=not into_directory)
 
 
-def _write(root: int, target: str, item: Item, attributes: Attributes) -> None:
-    directory, name = settle(root, target, attributes)
+def _write(root: int, target: str, item: Item, attributes: Attributes, *, follows: bool) -> None:
+    directory, name = settle(root, target, attributes, follows=follows)
     try:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=directory)

@@ -142,7 +142,7 @@ class RunMounts:
 
     def _bind_layers(self, mount: Mount, target: str, diff_ids: Sequence[str]) -> StepMount:
         with self.workshop.snapshots.readable(diff_ids) as root:
-            (source, *_) = find_sources(root, _literal(mount.source or "."))
+            (source, *_) = find_sources(root, _literal(mount.source or "."), in_context=False)
         trees = self.workshop.snapshots.lowers(diff_ids)
         path = os.fsdecode(source.path)
         if not source.is_directory:

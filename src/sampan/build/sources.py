@@ -33,8 +33,11 @@ class Source:
     parents: str = ""
 
 
-def find_sources(root: int, pattern: str, *, keep_parents: bool = False) -> list[Source]:
-    """What the pattern means. Raises InvalidArgument for one that is none or leads out, NotFound in Docker's words."""
+def find_sources(root: int, pattern: str, *, keep_parents: bool = False, in_context: bool = True) -> list[Source]:
+    """What the pattern means. Raises InvalidArgument for one that is none or leads out, NotFound in Docker's words.
+
+    `in_context` says whether the tree is the build context, which .dockerignore leaves things out of.
+    """
     pivot = _pivot(pattern)
     path = posixpath.normpath(posixpath.join("/", pattern)).strip("/")
     if posixpath.normpath(pattern.lstrip("/") or ".").startswith(".."):
@@ -42,13 +45,15 @@ def find_sources(root: int, pattern: str, *, keep_parents: bool = False) -> list
             f"forbidden path outside the build context: {pattern} ()", remedy="copy what is needed into the context"
         )
     if not has_wildcards(path):
-        return [_source(root, path, pattern, _kept(path, pivot, keep_parents=keep_parents))]
+        kept = _kept(path, pivot, keep_parents=keep_parents)
+        return [_source(root, path, pattern, kept, in_context=in_context)]
     found = [
-        _source(root, one, one, _kept(one, pivot, keep_parents=keep_parents))
+        _source(root, one, one, _kept(one, pivot, keep_parents=keep_parents), in_context=in_context)
         for one in sorted(_matches(root, path.split("/")))
     ]
     if not found:
-        raise NotFound("no source files were specified", remedy=f"nothing in the context matches {pattern}")
+        place = "in the context" if in_context else "there"
+        raise NotFound("no source files were specified", remedy=f"nothing {place} matches {pattern}")
     return found
 
 
@@ -70,21 +75,28 @@ def _kept(path: str, pivot: str, *, keep_parents: bool) -> str:
     return posixpath.dirname(relative)
 
 
-def _source(root: int, path: str, name: str, parents: str) -> Source:
+def _source(root: int, path: str, name: str, parents: str, *, in_context: bool) -> Source:
     try:
         fd = open_in_root(root, path or ".", os.O_PATH)
     except OSError as error:
         if error.errno in _LOST:
-            raise NotFound(
-                f"file not found in build context or excluded by .dockerignore: stat {path}: file does not exist",
-                remedy="look at the path, and at what .dockerignore leaves out",
-            ) from None
+            raise _missing(path, in_context=in_context) from None
         raise
     try:
         is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
         return Source(_real_path(root, fd), name, is_directory, parents)
     finally:
         os.close(fd)
+
+
+def _missing(path: str, *, in_context: bool) -> NotFound:
+    sentence = f"stat {path}: file does not exist"
+    if not in_context:
+        return NotFound(sentence, remedy="look at the path: it begins at the root of that stage or image")
+    return NotFound(
+        f"file not found in build context or excluded by .dockerignore: {sentence}",
+        remedy="look at the path, and at what .dockerignore leaves out",
+    )
 
 
 def _real_path(root: int, fd: int) -> bytes:
