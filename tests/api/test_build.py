@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.building import build, context_of, layers_of, need_busybox, post_build, run
-from tests.engine_process import EngineProcess
+from tests.engine_process import EngineProcess, UnixConnection
 from tests.waiting import until
 
 
@@ -85,6 +85,27 @@ CMD ["echo $GREETING from $PWD"]
     assert (config["WorkingDir"], config["User"], config["StopSignal"]) == ("/work/sub", "1000:1000", "SIGUSR1")
     assert config["Healthcheck"] == {"Test": ["CMD-SHELL", "true"], "Interval": 5_000_000_000}
     assert run(engine, told.image_id) == "hello there from /work/sub"
+
+
+def test_an_image_without_a_path_gets_dockers(engine: EngineProcess) -> None:
+    wanted = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    told = build(engine, {"Dockerfile": "FROM scratch\nCOPY f /\nENV A=b:$PATH\n", "f": ""})
+    environment = engine.json("GET", f"/images/{told.image_id}/json")["Config"]["Env"]
+    assert environment == [wanted, f"A=b:{wanted.removeprefix('PATH=')}"]
+    connection = UnixConnection(engine.socket)
+    try:
+        connection.request("POST", "/images/create?fromSrc=-&repo=bare&changes=ENV+B=c", context_of({"f": ""}))
+        assert connection.getresponse().read()
+    finally:
+        connection.close()
+    told = build(engine, {"Dockerfile": "FROM bare\nLABEL a=b\n"})
+    assert engine.json("GET", f"/images/{told.image_id}/json")["Config"]["Env"] == ["B=c", wanted]
+
+
+def test_a_directory_that_cannot_be_made_has_no_container(engine: EngineProcess) -> None:
+    told = build(engine, {"Dockerfile": "FROM busybox\nWORKDIR /etc/passwd\n"})
+    assert told.error["message"] == "Cannot mkdir: /etc/passwd is not a directory"
+    assert "Running in" not in told.text
 
 
 def test_a_command_that_fails_ends_the_build_with_its_code_place_and_remedy(engine: EngineProcess) -> None:

@@ -281,6 +281,9 @@ def test_stages_side_by_side_keep_their_lines_apart(fake_daemon: FakeDaemon, sam
 def test_the_stream_of_a_docker_daemon_is_understood(fake_daemon: FakeDaemon, sampan: Command) -> None:
     texts = [
         "Step 1/2 : FROM base\n",
+        "# Executing 1 build trigger",
+        "\n",
+        " ---> Using cache\n",
         " ---> 0123456789ab\n",
         "Step 2/2 : RUN echo hi",
         "\n",
@@ -294,10 +297,12 @@ def test_the_stream_of_a_docker_daemon_is_understood(fake_daemon: FakeDaemon, sa
     lines = done.stderr.decode().splitlines()
     assert done.returncode == 0
     assert lines[0] == "#1 [1/2] FROM base"
-    assert lines[2] == "#2 [2/2] RUN echo hi"
-    assert lines[3].endswith(" plain text")
-    assert lines[4] == "#2 CACHED"
-    assert lines[5].startswith("built fedcba987654 in ")
+    assert lines[1].endswith(" executing 1 build trigger of the base image")
+    assert lines[2].startswith("#1 done ")
+    assert lines[3] == "#2 [2/2] RUN echo hi"
+    assert lines[4].endswith(" plain text")
+    assert lines[5] == "#2 CACHED"
+    assert lines[6].startswith("built fedcba987654 in ")
 
 
 def test_a_refused_dockerfile_is_shown_with_its_line(fake_daemon: FakeDaemon, sampan: Command, tmp_path: Path) -> None:

@@ -47,8 +47,9 @@ class StageBuild:
         self.workshop.begun[self.plan.index] = self.state.image
         triggers = tuple(self._trigger(text) for text in self.state.pending)
         self.workshop.uses.begin(triggers)
+        if triggers:
+            await self._carry_out_triggers(triggers)
         self.tell(StepEnds(self.state.image_id))
-        await self._carry_out_triggers(triggers)
         for number, instruction in enumerate(self.instructions, self.first + 1):
             self.tell(StepBegins(number, self.total, instruction.position.text))
             await self._carry_out(instruction)
@@ -76,10 +77,13 @@ class StageBuild:
         return parse_trigger(text, name=f"{self.plan.base} (ONBUILD)", escape=self.workshop.escape)
 
     async def _carry_out_triggers(self, triggers: tuple[Instruction, ...]) -> None:
-        if triggers:
-            self.tell(Triggers(len(triggers)))
+        """What the base says is to be done before anything else: a part of FROM, which ends with the last of it."""
+        tell = self.tell
+        tell(Triggers(len(triggers)))
+        self.tell = lambda event: None if isinstance(event, StepEnds) else tell(event)
         for instruction in triggers:
             await self._carry_out(instruction)
+        self.tell = tell
 
     async def _carry_out(self, instruction: Instruction) -> None:
         try:
@@ -127,8 +131,6 @@ class StageBuild:
         if cached is not None:
             committer.take_cached(state, cached, self.tell)
             return
-        self._show_container()
-
         latest_s = committer.latest_s(state)
 
         def make() -> str:
@@ -139,7 +141,9 @@ class StageBuild:
                     raise InvalidArgument(f"Cannot mkdir: {path} is not a directory", remedy="choose another") from None
                 return snapshots.finish(snapshot, committer.hold, latest_s).diff_id
 
-        committer.commit(state, key, command, after, diff_id=await away(make))
+        diff_id = await away(make)
+        self._show_container()
+        committer.commit(state, key, command, after, diff_id=diff_id)
         self.tell(StepEnds(state.image_id))
 
     def _show_container(self) -> None:

@@ -30,6 +30,7 @@ from sampan.oci.image_spec import ContainerDefaults, History, ImageConfig, RootF
 NOWHERE = ""
 EPOCH = "SOURCE_DATE_EPOCH"
 NOW = "now"  # its value for images that say when they were built
+DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # what Docker's builders set
 EARLIEST_S = 315_532_800  # 1980, before which neither zip archives nor FAT know a time
 
 
@@ -85,17 +86,18 @@ class StageState:
 
 
 def begin(image: Image | None, scope: GlobalScope, platform: tuple[str, str, str]) -> StageState:
-    """The state at the beginning of a stage: its triggers are taken out of the configuration."""
+    """The state at the beginning of a stage: its triggers are taken out of the configuration, a PATH is in it."""
     if image is None:
         os_name, architecture, variant = platform
-        config = ImageConfig(
-            os=os_name, architecture=architecture, variant=variant, config=ContainerDefaults(), rootfs=RootFs()
-        )
-        return StageState(None, config, scope.stage({}))
+        defaults = ContainerDefaults(env=(DEFAULT_PATH,))
+        config = ImageConfig(os=os_name, architecture=architecture, variant=variant, config=defaults, rootfs=RootFs())
+        return StageState(None, config, scope.stage(environment_of(defaults)))
     defaults = image.defaults
     triggers = defaults.on_build or ()
     if triggers:
         defaults = msgspec.structs.replace(defaults, on_build=None)
+    if "PATH" not in environment_of(defaults):
+        defaults = msgspec.structs.replace(defaults, env=(*(defaults.env or ()), DEFAULT_PATH))
     config = msgspec.structs.replace(image.config, config=defaults)
     return StageState(image, config, scope.stage(environment_of(defaults)), pending=triggers)
 

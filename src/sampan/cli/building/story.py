@@ -16,13 +16,13 @@ else:
     Protocol = object
 
 _CACHED = " ---> Using cache"
-_QUIET = (" ---> ", "Successfully built ", "Successfully tagged ", "# Executing ")
+_QUIET = (" ---> ", "Successfully built ", "Successfully tagged ")
 
 
 class Step:
     """One step: its number among all, its stage's name or number, and how it went so far."""
 
-    __slots__ = ("begun", "cached", "canceled", "failed", "number", "stage", "text", "took_s", "total")
+    __slots__ = ("begun", "cached", "canceled", "failed", "number", "stage", "text", "took_s", "total", "triggers")
 
     def __init__(self, number: int, total: int, text: str, stage: str = "") -> None:
         self.number = number
@@ -34,6 +34,7 @@ class Step:
         self.cached = False
         self.canceled = False
         self.failed = False
+        self.triggers = False  # it carries out those of its base image, of which some may be in the cache
 
     @property
     def title(self) -> str:
@@ -143,8 +144,9 @@ class _Teller:
                 step = Step(event["number"], event["total"], event["text"], event.get("name") or "")
                 self._begin(step, key)
             case "cached":
-                if key in self.running:
-                    self.running[key].cached = True
+                self._cached(key)
+            case "triggers":
+                self._triggers(key, event["count"])
             case "output":
                 self.view.says(self.running.get(key), event["text"], is_error=bool(event.get("error")))
             case "failed":
@@ -155,6 +157,18 @@ class _Teller:
                 self._note(event["text"])
             case "step-end" | "stage-end":
                 self._end(key)
+
+    def _cached(self, key: str) -> None:
+        step = self.running.get(key)
+        if step is not None:
+            step.cached = not step.triggers
+
+    def _triggers(self, key: str, count: int) -> None:
+        step = self.running.get(key)
+        if step is not None:
+            step.triggers = True
+            text = f"executing {count} build trigger{'s' * (count > 1)} of the base image\n"
+            self.view.says(step, text, is_error=False)
 
     def _note(self, text: str) -> None:
         self.outcome.notes.append(text)
@@ -172,8 +186,10 @@ class _Teller:
         if line.startswith("Step ") and len(words) == 4 and words[2] == ":" and "/" in words[1]:
             number, _, total = words[1].partition("/")
             self._begin(Step(int(number), int(total), words[3]), "")
-        elif line.startswith(_CACHED) and "" in self.running:
-            self.running[""].cached = True
+        elif line.startswith(_CACHED):
+            self._cached("")
+        elif len(words) == 4 and line.startswith("# Executing ") and words[2].isdigit():
+            self._triggers("", int(words[2]))
         elif line.startswith("Successfully built "):
             self._end("")
             self.outcome.image_id = self.outcome.image_id or line.rsplit(maxsplit=1)[-1]
