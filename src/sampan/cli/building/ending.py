@@ -22,7 +22,9 @@ def summary(session: Session, outcome: Outcome, tags: list[str], took_s: float) 
     name = tags[0] if tags else outcome.image_id
     steps = len(outcome.steps)
     cached = sum(step.cached for step in outcome.steps)
-    lines = [f"built {outcome.image_id} in {took_s:.1f}s, {cached} of {steps} steps from the cache\n"]
+    lines = [
+        f"built {outcome.image_id} in {took_s:.1f}s, {cached} of {steps} step{'s' * (steps != 1)} from the cache\n"
+    ]
     lines += [f"named {tag}\n" for tag in tags]
     try:
         history = session.call("GET", f"/images/{quote(outcome.image_id)}/history")
@@ -36,11 +38,12 @@ def summary(session: Session, outcome: Outcome, tags: list[str], took_s: float) 
 def _layers(history: list[dict[str, Any]]) -> str:
     filled = sorted((layer for layer in history if layer["Size"]), key=lambda layer: -layer["Size"])
     whole = sum(layer["Size"] for layer in filled)
-    head = f"{size(whole)} in {len(filled)} layers that hold files"
     rows = [[size(layer["Size"]), _made_by(layer)] for layer in filled[:_MOST_LAYERS]]
     if not rows:
-        return head + "\n"
-    return f"{head}, the largest:\n" + columns([["SIZE", "MADE BY"], *rows])
+        return "no layer holds files\n"
+    several = f"{len(filled)} layers that hold files, the largest"
+    head = f"{size(whole)} in {'1 layer that holds files' if len(filled) == 1 else several}:\n"
+    return head + columns([["SIZE", "MADE BY"], *rows])
 
 
 def _made_by(layer: dict[str, Any]) -> str:
