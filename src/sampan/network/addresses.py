@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from sampan.errors import Conflict, Forbidden, InvalidArgument
 from sampan.network.definitions import Subnet
 
+type AnyAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 type AnyNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -103,6 +104,12 @@ def next_address(subnet: Subnet, used: Collection[int], after: int = 0) -> str:
         else f"no available IPv6 addresses on {subnet.subnet}",
         remedy="remove containers, or make a network with a larger --subnet",
     )
+
+
+def is_of_no_host(address: AnyAddress, network: AnyNetwork) -> bool:
+    """Whether it is the network's own address or its broadcast address; a network of one or two has neither."""
+    ends = {network[0], network[-1]} if network.version == 4 else {network[0]}
+    return network.num_addresses > 2 and address in ends
 
 
 def _around(start: int, first: int, last: int) -> Iterator[int]:

@@ -51,6 +51,8 @@ class NetworkSettings:
             ipaddress.ip_address(self.ip)
         except ValueError as error:
             raise InvalidArgument(f"invalid --ip {self.ip}", remedy="an address of this host") from error
+        _check_router(self.default_gateway, 4, "--default-gateway")
+        _check_router(self.default_gateway_v6, 6, "--default-gateway-v6")
         if self.bridge and self.bip:
             raise InvalidArgument(
                 "You specified -b & --bip, mutually exclusive options. Please specify only one",
@@ -61,8 +63,8 @@ class NetworkSettings:
     def given(self) -> tuple[Subnet, ...]:
         """The subnets that follow from the settings alone."""
         asked = [self.bip] if self.bip else [self.fixed_cidr] if self.fixed_cidr else []
-        found = [addresses.of_interface(text) if self.bip else _subnet(text) for text in asked]
-        return (*found, *(_subnet(text) for text in filter(None, [self.fixed_cidr_v6])))
+        found = [_of_bridge(text) if self.bip else _of_part(text) for text in asked]
+        return (*found, *(_of_part(text) for text in filter(None, [self.fixed_cidr_v6])))
 
     def completed(self, subnets: tuple[Subnet, ...]) -> tuple[Subnet, ...]:
         """Subnets with the range and the router that were asked for. Raises InvalidArgument for what is outside."""
@@ -76,6 +78,8 @@ class NetworkSettings:
             if subnet.family == 6
             else (self.fixed_cidr, self.default_gateway)
         )
+        if router:
+            _check_place(router, ipaddress.ip_network(subnet.subnet))
         ip_range = _subnet(part).subnet if part else ""
         auxiliary = {ROUTERS[subnet.family]: router} if router else {}
         asked = Subnet(subnet.subnet, subnet.gateway, "" if ip_range == subnet.subnet else ip_range, auxiliary)
@@ -85,6 +89,70 @@ class NetworkSettings:
         """Subnets to choose from, in order; None when nothing was said about the family."""
         pools = [pool for pool in self.pools if family_of(pool) == family]
         return chain.from_iterable(map(_read_pool, pools)) if pools else None
+
+
+def _of_bridge(text: str) -> Subnet:
+    """The subnet of the bridge's own address. InvalidArgument where it is no host's, or leaves none for a container."""
+    subnet = addresses.of_interface(text)
+    remedy = "an address of a host with its prefix length, as in --bip 172.20.0.1/16"
+    _check_room(subnet, f"--bip {text}", remedy)
+    network, address = ipaddress.ip_network(subnet.subnet), ipaddress.ip_address(subnet.gateway)
+    if addresses.is_of_no_host(address, network):
+        what = "the network itself" if address == network[0] else "broadcasts"
+        raise InvalidArgument(f"--bip {text}: in {network} {address} stands for {what}", remedy=remedy)
+    return subnet
+
+
+def _of_part(text: str) -> Subnet:
+    """A subnet that is all that was said of the bridge's."""
+    subnet = _subnet(text)
+    _check_room(subnet, f"subnet {text}", "as in --fixed-cidr 10.1.0.0/24")
+    return subnet
+
+
+def _check_room(subnet: Subnet, what: str, remedy: str) -> None:
+    network = ipaddress.ip_network(subnet.subnet)
+    if network.num_addresses < 2:
+        raise InvalidArgument(f"{what} leaves no address for a container", remedy=remedy)
+    for name, taken in _NO_HOSTS:
+        if taken.version == network.version and taken.overlaps(network):
+            raise InvalidArgument(f"{what}: {taken} is for {name}, no host has an address there", remedy=remedy)
+
+
+# RFC 6890, and what is multicast
+_NO_HOSTS = tuple(
+    (name, ipaddress.ip_network(text))
+    for name, text in (
+        ("this network", "0.0.0.0/8"),
+        ("the host itself", "127.0.0.0/8"),
+        ("multicast", "224.0.0.0/4"),
+        ("the host itself", "::/127"),
+        ("multicast", "ff00::/8"),
+    )
+)
+
+
+def _check_router(text: str, family: int, option: str) -> None:
+    """InvalidArgument unless it is an address of the family, or empty; where it has to be is `completed`'s to say."""
+    remedy = f"as in {option} {'172.20.0.254' if family == 4 else '2001:db8::fe'}"
+    try:
+        found = ipaddress.ip_address(text) if text else None
+    except ValueError as error:
+        raise InvalidArgument(f"invalid {option} {text}: no IP address", remedy=remedy) from error
+    if found is not None and found.version != family:
+        raise InvalidArgument(f"invalid {option} {text}: no IPv{family} address", remedy=remedy)
+
+
+def _check_place(router: str, network: AnyNetwork) -> None:
+    """InvalidArgument unless a host of the network can have the address."""
+    found = ipaddress.ip_address(router)
+    if found not in network:
+        sentence = f"the default gateway {router} is outside of the default bridge's subnet {network}"
+        raise InvalidArgument(sentence, remedy="choose one inside, or move the subnet with --bip")
+    if addresses.is_of_no_host(found, network):
+        raise InvalidArgument(
+            f"the default gateway {router} is no host's address in {network}", remedy="choose another"
+        )
 
 
 def _subnet(text: str) -> Subnet:

@@ -153,7 +153,19 @@ def test_a_bridge_of_somebody_else_s_is_used_and_left_as_it_was(tmp_path: Path, 
     [
         (("--bip", "10.0.0.1"), "invalid address and prefix"),
         (("--bip", "10.20.0.1/24", "--fixed-cidr", "10.21.0.0/25"), "no matching subnet for range"),
-        (("--bip", "10.20.0.1/24", "--default-gateway", "10.21.0.1"), "no matching subnet"),
+        (("--bip", "10.20.0.1/24", "--default-gateway", "10.21.0.1"), "outside of the default bridge's subnet"),
+        (("--bip", "10.20.0.1/32"), "leaves no address for a container"),
+        (("--bip", "10.20.0.0/24"), "stands for the network itself"),
+        (("--bip", "10.20.0.255/24"), "stands for broadcasts"),
+        (("--bip", "224.0.0.1/24"), "is for multicast"),
+        (("--bip", "127.0.1.1/24"), "is for the host itself"),
+        (("--bip", "10.20.0.1/0"), "is for this network"),
+        (("--fixed-cidr", "10.20.0.1/32"), "leaves no address for a container"),
+        (("--fixed-cidr-v6", "ff02::/64"), "is for multicast"),
+        (("--default-gateway", "foo"), "invalid --default-gateway foo: no IP address"),
+        (("--default-gateway", "2001:db8::1"), "no IPv4 address"),
+        (("--default-gateway-v6", "10.20.0.1"), "no IPv6 address"),
+        (("--bip", "10.20.0.1/24", "--default-gateway", "10.20.0.255"), "is no host's address in 10.20.0.0/24"),
         (("--bridge", "b", "--bip", "10.20.0.1/24"), "mutually exclusive"),
         (("--default-address-pool", "base=10.0.0.0/8"), "invalid default address pool"),
         (("--default-address-pool", "base=10.0.0.0/16,size=8"), "invalid default address pool"),
@@ -166,6 +178,12 @@ def test_a_bridge_of_somebody_else_s_is_used_and_left_as_it_was(tmp_path: Path, 
 def test_what_cannot_be_is_refused_before_anything_is_made(words: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(InvalidArgument, match=sentence):
         parse(list(words)).networks.check()
+
+
+@pytest.mark.parametrize("address", ["10.20.0.0/31", "10.20.0.1/30", "240.0.0.1/24", "fd00:20::1/64"])
+def test_whatever_leaves_room_for_a_container_is_taken(address: str) -> None:
+    (subnet,) = parse(["--bip", address]).networks.given()
+    assert subnet.gateway == address.partition("/")[0]
 
 
 def test_of_two_engines_each_keeps_its_ports_and_its_containers_to_itself(
