@@ -23,6 +23,7 @@ from sampan.build.stage_state import StageState, begin, nop
 from sampan.build.threads import away
 from sampan.build.workshop import Workshop
 from sampan.errors import InvalidArgument, SampanError
+from sampan.image.platforms import parse_platform
 from sampan.image.records import Image
 from sampan.linux.openat import make_directories_in_root
 
@@ -63,10 +64,11 @@ class StageBuild:
             state.scope = workshop.scopes[plan.base_stage].child()
             return state
         if plan.base == "scratch":
-            return begin(None, workshop.scope, workshop.platform)
+            platform = parse_platform(plan.platform) if plan.platform else workshop.platform
+            return begin(None, workshop.scope, platform)
+        asked = plan.platform or workshop.request.platform
         try:
-            platform = plan.platform or workshop.request.platform
-            image = await workshop.bases.find(plan.base, pull=workshop.request.pull, platform=platform, tell=self.tell)
+            image = await workshop.bases.find(plan.base, pull=workshop.request.pull, platform=asked, tell=self.tell)
             refuse_machine(image, plan.base)
         except SampanError as error:
             raise placed(error, plan.stage.position) from error

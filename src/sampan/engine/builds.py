@@ -27,10 +27,10 @@ from sampan.engine.build_contexts import fetch_context
 from sampan.engine.build_steps import StepContainers, to_the_end
 from sampan.engine.events import Events
 from sampan.engine.feed import consume
-from sampan.engine.images import EngineImages
+from sampan.engine.images import EngineImages, misfit_of
 from sampan.engine.layout import Layout
 from sampan.engine.transfers import Transfers
-from sampan.errors import Conflict, NotFound
+from sampan.errors import Conflict, NotFound, SampanError
 from sampan.image.auth import ANONYMOUS, Credentials
 from sampan.image.images import Removal
 from sampan.image.records import Image
@@ -77,19 +77,33 @@ class BaseImages:
     request: BuildRequest
 
     async def find(self, name: str, *, pull: bool, platform: str, tell: Tell) -> Image:
-        """The image of this name, fetched when it is not here or `pull` says so. Raises NotFound in Docker's words."""
+        """The image of this name and platform, fetched when it is not here or `pull` says so.
+
+        Raises NotFound in Docker's words, and what a registry says.
+        """
         named = self.request.contexts.get(name.lower().removesuffix(":latest"))
         name = named or name
+        misfit = ""
         if named or not pull:
-            try:
-                return self.images.images.get(name)
-            except NotFound:
-                pass
+            with contextlib.suppress(NotFound):
+                image = self.images.images.get(name)
+                misfit = misfit_of(image, name, "" if named else platform)
+                if not misfit:
+                    return image
+        try:
+            await self._pull(name, platform, tell)
+        except SampanError as error:
+            if not misfit:
+                raise
+            remedy = "leave --platform out to take the image as it is, or load one of that platform"
+            raise NotFound(f"{misfit}; another cannot be pulled: {error.sentence}", remedy=remedy) from error
+        return self.images.images.get(name)
+
+    async def _pull(self, name: str, platform: str, tell: Tell) -> None:
         steps = self.transfers.pull(parse_reference(name).with_default_tag().familiar, platform, self._login(name))
         async with contextlib.aclosing(steps) as closing:
             async for step in closing:
                 tell(Pulling(step))
-        return self.images.images.get(name)
 
     def _login(self, name: str) -> Credentials:
         domain = parse_reference(name).domain

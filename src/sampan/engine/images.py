@@ -23,7 +23,7 @@ from sampan.image.images import Images
 from sampan.image.layers import LayerStore
 from sampan.image.names import ImageNames
 from sampan.image.platforms import parse_platform
-from sampan.image.records import Base, ImageRecords
+from sampan.image.records import Base, Image, ImageRecords
 from sampan.image.root_records import RootRecords
 from sampan.image.rootfs import Roots
 from sampan.oci.image_spec import ContainerDefaults
@@ -54,6 +54,20 @@ def _has_image(record: ContainerRecord, image_id: str) -> bool:
     )
 
 
+def misfit_of(image: Image, reference: str, platform: str) -> str:
+    """Why an image is not of the platform that was asked for, in Docker's words; "" when it is, or none was."""
+    if not platform:
+        return ""
+    wanted = parse_platform(platform)
+    own = (image.config.os, image.config.architecture, image.config.variant)
+    if own[:2] == wanted[:2] and (not own[2] or not wanted[2] or own[2] == wanted[2]):
+        return ""
+    return (
+        f"image with reference {reference} was found but does not match the specified platform: "
+        f"wanted {'/'.join(filter(None, wanted))}, actual: {'/'.join(filter(None, own))}"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class EngineImages:
     """Finding images, and preparing the roots that stand on them."""
@@ -67,15 +81,8 @@ class EngineImages:
     def resolve(self, reference: str, platform: str = "") -> ImageFacts:
         """The image that a user means. Raises NotFound in Docker's words, also for one of another platform."""
         image = self.images.get(reference)
-        if platform:
-            wanted = parse_platform(platform)
-            own = (image.config.os, image.config.architecture, image.config.variant)
-            if own[:2] != wanted[:2] or (own[2] and wanted[2] and own[2] != wanted[2]):
-                raise NotFound(
-                    f"image with reference {reference} was found but does not match the specified platform: "
-                    f"wanted {'/'.join(filter(None, wanted))}, actual: {'/'.join(filter(None, own))}",
-                    remedy=f"sampan pull --platform {platform} {reference}",
-                )
+        if misfit := misfit_of(image, reference, platform):
+            raise NotFound(misfit, remedy=f"sampan pull --platform {platform} {reference}")
         return ImageFacts(image.id, process_defaults(image.defaults))
 
     def mountable(self, reference: str) -> str:
