@@ -62,6 +62,16 @@ def test_wildcards_choose_files_in_order_of_names(engine: EngineProcess) -> None
     assert set(copied(engine, "COPY [ab]* d/? /x/")) == {"x", "x/a", "x/b.txt", "x/e", "x/g"}
 
 
+def test_two_stars_are_one_but_for_parents_and_no_wildcard_enters_links(engine: EngineProcess) -> None:
+    deep = {"t/f": "1", "t/u/f": "22", "t/u/v/f": "333", "way": "-> t"}
+    assert copied(engine, "COPY t/**/f /x/", **deep)["x/f"].size == 2
+    kept = copied(engine, "COPY --parents t/**/f /x/", **deep)
+    assert {name for name, entry in kept.items() if entry.isreg()} == {"x/t/f", "x/t/u/f", "x/t/u/v/f"}
+    assert copied(engine, "COPY */f /x/", **deep)["x/f"].size == 1
+    assert set(copied(engine, "COPY w*/u/f t/f /x/", **deep)) == {"x", "x/f"}
+    assert copied(engine, "COPY way/*/f /x/", **deep)["x/f"].size == 2
+
+
 def test_a_link_that_is_named_is_followed_and_one_that_is_found_is_kept(engine: EngineProcess) -> None:
     found = copied(engine, "COPY to-a d/ /x/")
     assert found["x/to-a"].isreg()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sampan.build import instructions as said
 from sampan.build.content import Digests
 from sampan.build.files import Item, Wanted, look_up, put, summary, text_item
-from sampan.build.graph import StagePlan, find_stage
+from sampan.build.graph import StagePlan, find_stage, refuse_origin
 from sampan.build.moving import Moves, reads_context
 from sampan.build.progress import StepEnds, Tell
 from sampan.build.repositories import Repository, clone, read_repository
@@ -149,7 +149,9 @@ class FileSteps:
             latest_s = self.workshop.committer.latest_s(state)
             items.append(text_item(heredoc.name, text.encode(), int(time.time()) if latest_s is None else latest_s))
         if not items:
-            raise InvalidArgument("no source files were specified", remedy="look at the patterns and at --exclude")
+            raise InvalidArgument(
+                "no source files were specified", remedy=f"nothing there matches {' or '.join(sources)}"
+            )
         return items
 
     @asynccontextmanager
@@ -225,12 +227,16 @@ async def find_origin(workshop: Workshop, plan: StagePlan, origin: str, tell: Te
     stage = find_stage(workshop.graph.names, origin, plan.index)
     if stage is not None:
         return workshop.result(stage)
+    if origin.lower() not in workshop.request.contexts:
+        refuse_origin(workshop.graph.names, origin, plan.index)
     try:
         image = await workshop.bases.find(origin, pull=False, platform=workshop.request.platform, tell=tell)
     except SampanError as error:
         earlier = [name for name, index in workshop.graph.names.items() if index < plan.index]
         if near := nearest(origin.lower(), earlier):
             error.remedy = f"did you mean the stage {near}?"
+        elif "$" in origin:
+            error.remedy = f"variables are not replaced here: name it by a stage of its own, FROM {origin} AS NAME"
         raise
     workshop.committer.use(image)
     return image

@@ -7,13 +7,15 @@ be side by side, but built.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from sampan.build import instructions as said
-from sampan.build.instructions import Dockerfile, Stage
+from sampan.build.instructions import Dockerfile, Position, Stage
 from sampan.build.scopes import GlobalScope
 from sampan.errors import InvalidArgument
+from sampan.image.platforms import parse_platform
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,19 @@ def plan_stages(dockerfile: Dockerfile, scope: GlobalScope, target: str, *, repl
         if index not in needed:
             needed.add(index)
             pending += plans[index].needs
+    for index in sorted(needed):
+        _check_origins(index, dockerfile.stages[index], names, replaced)
     return Graph(tuple(plans[index] for index in sorted(needed)), names)
+
+
+def _check_origins(index: int, stage: Stage, names: dict[str, int], replaced: Collection[str]) -> None:
+    for origin, where in _origins(stage):
+        if origin.lower() in replaced:
+            continue
+        try:
+            refuse_origin(names, origin, index)
+        except InvalidArgument as error:
+            raise where.refusal(error.sentence, remedy=error.remedy) from None
 
 
 def find_stage(names: dict[str, int], origin: str, before: int) -> int | None:
@@ -71,6 +85,33 @@ def find_stage(names: dict[str, int], origin: str, before: int) -> int | None:
     if origin.isascii() and origin.isdigit() and len(origin) < 6 and int(origin) < before:
         return int(origin)
     return None
+
+
+def refuse_origin(names: dict[str, int], origin: str, index: int) -> None:
+    """Refuse what is no stage that the one with this number could take something from, and no image either.
+
+    Raises InvalidArgument in Docker's words.
+    """
+    meant = names.get(origin.lower())
+    if re.fullmatch(r"-?\d{1,9}", origin, re.ASCII):
+        meant = int(origin)
+    if origin.lower() == "scratch":
+        reason, remedy = "'scratch' is a reserved name", "there is nothing in it to be copied"
+    elif meant == index:
+        reason, remedy = "refers to current build stage", "a stage has its own files already; name another, or an image"
+    elif meant is not None and not 0 <= meant < index:
+        reason = "index out of bounds" if origin.lower() not in names else "the stage is defined after this one"
+        remedy = "move that stage to before this one" if origin.lower() in names else _stages_before(index)
+    else:
+        return
+    raise InvalidArgument(f"invalid from flag value {origin}: {reason}", remedy=remedy)
+
+
+def _stages_before(index: int) -> str:
+    if not index:
+        return "there is no stage before this one"
+    before = "only stage 0 is" if index == 1 else f"0 to {index - 1} are"
+    return f"stages are counted from 0, and {before} before this one"
 
 
 def _target(dockerfile: Dockerfile, names: dict[str, int], target: str) -> int:
@@ -91,22 +132,39 @@ def _plan(index: int, stage: Stage, names: dict[str, int], scope: GlobalScope) -
         raise stage.position.refusal(
             f"base name ({stage.base}) should not be blank", remedy="give the ARG a default, or pass --build-arg"
         )
-    platform = scope.expand(stage.platform, stage.position).text
+    platform = _platform(stage, scope)
     base_stage = names.get(base.lower())
     if base_stage is not None and base_stage >= index:
         base_stage = None
-    needs = {found for origin in _origins(stage) if (found := find_stage(names, origin, index)) is not None}
+    needs = {found for origin, _ in _origins(stage) if (found := find_stage(names, origin, index)) is not None}
     if base_stage is not None:
         needs.add(base_stage)
     return StagePlan(index, stage, base, base_stage, platform, frozenset(needs))
 
 
-def _origins(stage: Stage) -> Iterator[str]:
+def _platform(stage: Stage, scope: GlobalScope) -> str:
+    if not stage.platform:
+        return ""
+    platform = scope.expand(stage.platform, stage.position).text
+    if not platform:
+        raise stage.position.refusal(
+            f"empty platform value from expression {stage.platform}",
+            remedy="give the ARG a default before the first FROM, or pass --build-arg",
+        )
+    try:
+        parse_platform(platform)
+    except InvalidArgument as error:
+        raise stage.position.refusal(f"failed to parse platform: {error.sentence}", remedy=error.remedy) from None
+    return platform
+
+
+def _origins(stage: Stage) -> Iterator[tuple[str, Position]]:
+    """Where the instructions take files from, and which say so."""
     for instruction in stage.instructions:
         match instruction:
-            case said.Copy(origin=origin) if origin:
-                yield origin
-            case said.Run(mounts=mounts):
-                yield from (mount.origin for mount in mounts if mount.origin)
+            case said.Copy(position=where, origin=origin) if origin:
+                yield origin, where
+            case said.Run(position=where, mounts=mounts):
+                yield from ((mount.origin, where) for mount in mounts if mount.origin)
             case _:
                 pass

@@ -1,7 +1,7 @@
 """Which files COPY and ADD mean: paths with wildcards in Go's form, looked up in a tree held by a descriptor.
 
-A wildcard never matches a slash; what it matches is in order of names. Links on the way lead wherever they lead in the
-tree, never out of it.
+A wildcard never matches a slash; what it matches is in order of names. Links before the first wildcard lead wherever
+they lead in the tree, never out of it; behind it none is entered, as in Docker's builders.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Source:
 
 
 def find_sources(root: int, pattern: str, *, keep_parents: bool = False, in_context: bool = True) -> list[Source]:
-    """What the pattern means. Raises InvalidArgument for one that is none or leads out, NotFound in Docker's words.
+    """What the pattern means: nothing, when it has wildcards that nothing matches.
+
+    Raises InvalidArgument for one that is none or leads out, NotFound in Docker's words for a path of nothing.
 
     `in_context` says whether the tree is the build context, which .dockerignore leaves things out of.
     """
@@ -47,14 +49,10 @@ def find_sources(root: int, pattern: str, *, keep_parents: bool = False, in_cont
     if not has_wildcards(path):
         kept = _kept(path, pivot, keep_parents=keep_parents)
         return [_source(root, path, pattern, kept, in_context=in_context)]
-    found = [
+    return [
         _source(root, one, one, _kept(one, pivot, keep_parents=keep_parents), in_context=in_context)
-        for one in sorted(_matches(root, path.split("/")))
+        for one in sorted(_matches(root, path.split("/"), deep=keep_parents))
     ]
-    if not found:
-        place = "in the context" if in_context else "there"
-        raise NotFound("no source files were specified", remedy=f"nothing {place} matches {pattern}")
-    return found
 
 
 def has_wildcards(path: str) -> bool:
@@ -108,19 +106,24 @@ def _real_path(root: int, fd: int) -> bytes:
     return path[len(top) :].strip(b"/") if path.startswith(top) else path.strip(b"/")
 
 
-def _matches(root: int, parts: list[str]) -> list[str]:
+def _matches(root: int, parts: list[str], *, deep: bool) -> list[str]:
+    """What the parts of a pattern match; two stars pass over any number of directories only when it is `deep`."""
     found = [""]
+    behind = False  # a wildcard
     for index, part in enumerate(parts):
+        if behind:
+            found = [path for path in found if _is_plain_directory(root, path)]
         expression = None if not has_wildcards(part) else re.compile(translate(part), re.DOTALL)
         following: list[str] = []
         for before in found:
-            if part == "**":
+            if deep and part == "**":
                 following += _below(root, before, is_last=index == len(parts) - 1)
             elif expression is None:
                 following.append(posixpath.join(before, part))
             else:
                 names = [name for name in _names(root, before) if expression.fullmatch(name)]
                 following += [posixpath.join(before, name) for name in names]
+        behind = behind or has_wildcards(part)
         found = [path for path in dict.fromkeys(following) if _exists(root, path)]
         if len(found) > _MOST_MATCHES:
             raise InvalidArgument(f"{'/'.join(parts)} matches too many files", remedy="copy their directory")

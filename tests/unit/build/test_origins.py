@@ -12,7 +12,7 @@ from sampan.build.file_steps import find_origin
 from sampan.build.graph import plan_stages
 from sampan.build.parser import parse
 from sampan.build.scopes import global_scope
-from sampan.errors import NotFound
+from sampan.errors import InvalidArgument, NotFound
 
 if TYPE_CHECKING:
     from sampan.build.progress import Tell
@@ -42,7 +42,32 @@ def test_a_stage_that_is_nearly_named_is_meant(origin: str, remedy: str) -> None
     dockerfile = parse(DOCKERFILE, name="Dockerfile")
     graph = plan_stages(dockerfile, global_scope(dockerfile, {}, {}), "later")
     plan = plan_stages(dockerfile, global_scope(dockerfile, {}, {}), "1").target
-    workshop = SimpleNamespace(graph=graph, bases=NoBases(), request=SimpleNamespace(platform=""))
+    workshop = SimpleNamespace(graph=graph, bases=NoBases(), request=SimpleNamespace(platform="", contexts={}))
     with pytest.raises(NotFound) as caught:
         asyncio.run(find_origin(cast("Workshop", workshop), plan, origin, lambda _: None))
     assert caught.value.remedy == remedy
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("COPY --from=1 /x /x", "invalid from flag value 1: refers to current build stage"),
+        ("COPY --from=Here /x /x", "invalid from flag value Here: refers to current build stage"),
+        ("COPY --from=2 /x /x", "invalid from flag value 2: index out of bounds"),
+        ("COPY --from=-1 /x /x", "invalid from flag value -1: index out of bounds"),
+        ("COPY --from=later /x /x", "invalid from flag value later: the stage is defined after this one"),
+        ("COPY --from=scratch /x /x", "invalid from flag value scratch: 'scratch' is a reserved name"),
+        ("RUN --mount=from=here,target=/x true", "invalid from flag value here: refers to current build stage"),
+    ],
+)
+def test_what_is_no_earlier_stage_is_refused_before_the_first_step(line: str, sentence: str) -> None:
+    text = f"FROM a AS first\nFROM a AS here\n{line}\nFROM a AS later\nFROM here\n"
+    dockerfile = parse(text.encode(), name="Dockerfile")
+    scope = global_scope(dockerfile, {}, {})
+    with pytest.raises(InvalidArgument) as caught:
+        plan_stages(dockerfile, scope, "")
+    assert caught.value.sentence == f"Dockerfile:3: {sentence}: {line!r}"
+    assert caught.value.remedy
+    assert plan_stages(dockerfile, scope, "later").target.index == 2  # which does not need that stage
+    if "here" in line.lower() or "later" in line:
+        assert plan_stages(dockerfile, scope, "", replaced={"here", "later"}).target.index == 3
