@@ -40,6 +40,12 @@ COPY --from=0 /out/program /by-number
     assert "ONLY" not in run(engine, told.image_id, "env")
 
 
+@pytest.mark.parametrize("stage", ["", "LABEL a=b\n", "WORKDIR /\n"])
+def test_a_stage_that_is_nothing_at_all_gives_nothing(engine: EngineProcess, stage: str) -> None:
+    told = build(engine, {"Dockerfile": f"FROM scratch AS none\n{stage}FROM busybox\nCOPY --from=none / /given/\n"})
+    assert set(layers_of(engine, told.image_id)[-1]) == {"given"}
+
+
 def test_stages_that_the_target_does_not_need_are_not_built(engine: EngineProcess) -> None:
     dockerfile = """FROM busybox AS broken
 RUN false

@@ -172,7 +172,7 @@ def _put_one(
     if source is not None and wanted.unpack and not item.is_download and is_archive(item.root, source.path):
         _unpack(root, wanted, item.root, source.path)
         return
-    target = posixpath.join(destination, posixpath.basename(item.name)) if into_directory else destination
+    target = posixpath.join(destination, posixpath.basename(item.name.rstrip("/"))) if into_directory else destination
     if source is not None:
         copier.file(item.root, source.path, target, follows=not into_directory)
     else:

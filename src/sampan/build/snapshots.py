@@ -87,9 +87,11 @@ class Snapshots:
 
     def open_readable(self, diff_ids: Sequence[str]) -> int:
         """The same, for the caller to close. Raises NotFound for a layer."""
-        lowers = self.lowers(diff_ids)
+        lowers, empty = self.lowers(diff_ids), self.layers.empty()
+        if lowers == (empty,):
+            return os.open(empty, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         if len(lowers) == 1:
-            lowers = (*lowers, self.layers.empty())  # overlayfs without an upper wants two
+            lowers = (*lowers, empty)  # overlayfs without an upper wants two
         try:
             return mount_overlay(lowers, attributes=int(MountAttr.RDONLY))
         except OSError as error:
