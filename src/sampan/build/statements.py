@@ -206,7 +206,7 @@ def read_healthcheck(statement: Statement) -> Healthcheck:
     flags = statement.flags(_HEALTH_FLAGS)
     kind, rest = forms.cut_keyword(statement.need_rest("HEALTHCHECK CMD command, or HEALTHCHECK NONE"))
     if kind.upper() == "NONE":
-        if rest or flags.values:
+        if rest:
             raise position.refusal("HEALTHCHECK NONE takes no arguments", remedy="write HEALTHCHECK NONE alone")
         return Healthcheck(position, None)
     if kind.upper() != "CMD":
