@@ -72,6 +72,16 @@ def test_two_stars_are_one_but_for_parents_and_no_wildcard_enters_links(engine: 
     assert copied(engine, "COPY way/*/f /x/", **deep)["x/f"].size == 2
 
 
+def test_steps_beyond_the_root_of_the_context_lead_nowhere_else(engine: EngineProcess) -> None:
+    assert set(copied(engine, "COPY ../a d/../../b.txt /../c.txt ../d/f* /x/")) == {
+        "x",
+        "x/a",
+        "x/b.txt",
+        "x/c.txt",
+        "x/g",
+    }
+
+
 def test_a_link_that_is_named_is_followed_and_one_that_is_found_is_kept(engine: EngineProcess) -> None:
     found = copied(engine, "COPY to-a d/ /x/")
     assert found["x/to-a"].isreg()
@@ -136,6 +146,9 @@ def test_what_is_there_is_kept_or_replaced_as_docker_does(engine: EngineProcess)
         ("COPY --from=busybox lost /x", "COPY failed: stat lost: file does not exist"),
         ("COPY --from=nowhere/at:all a /x", ""),
         ("COPY --chmod=worse a /x", "invalid chmod parameter"),
+        ("ADD --checksum=sha256:0 a /x", "checksum can't be specified for non-HTTP sources"),
+        ("ADD --checksum=sha256:0 a b.txt /x/", "checksum can't be specified for multiple sources"),
+        ("COPY a /etc/passwd/x", "cannot copy to /etc/passwd/x: Not a directory"),
     ],
 )
 def test_what_cannot_be_copied_is_refused_with_its_line(engine: EngineProcess, instruction: str, words: str) -> None:
@@ -234,6 +247,7 @@ def test_a_download_is_held_to_its_checksum(engine: EngineProcess, server: Files
     digest = hashlib.sha256(b"right").hexdigest()
     url = f"http://127.0.0.1:{server.port}/f"
     assert copied(engine, f"ADD --checksum=sha256:{digest} {url} /x")["x"].size == 5
+    assert copied(engine, f"ARG SUM=sha256:{digest}", f"ADD --checksum=$SUM {url} /x")["x"].size == 5
     server.content["/f"] = b"wrong"
     told = build(engine, {"Dockerfile": f"FROM scratch\nADD --checksum=sha256:{digest} {url} /x\n"})
     assert "digest mismatch" in told.error["message"]

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sampan.build import instructions as said
 from sampan.build.content import Digests
@@ -18,6 +18,7 @@ from sampan.build.graph import StagePlan, find_stage, refuse_origin
 from sampan.build.moving import Moves, reads_context
 from sampan.build.progress import StepEnds, Tell
 from sampan.build.repositories import Repository, clone, read_repository
+from sampan.build.scopes import StageScope
 from sampan.build.stage_state import StageState, nop
 from sampan.build.suggestions import nearest
 from sampan.build.threads import away
@@ -136,6 +137,7 @@ class FileSteps:
         sources = [scope.expand(source, where) for source in instruction.sources]
         remote = [source for source in sources if _is_remote(source)] if isinstance(instruction, said.Add) else []
         local = [source for source in sources if source not in remote]
+        checksum = _checksum(instruction, scope, remote) if isinstance(instruction, said.Add) else ""
         items: list[Item] = []
         if local:
             origin = instruction.origin if isinstance(instruction, said.Copy) else ""
@@ -143,7 +145,7 @@ class FileSteps:
             items += await away(lambda: look_up(root, digests, local, wanted, in_context=not origin))
         for url in remote:
             assert isinstance(instruction, said.Add)  # noqa: S101 -- only ADD has remote sources
-            items += await self._fetch(url, instruction, wanted, opened)
+            items += await self._fetch(url, replace(instruction, checksum=checksum), wanted, opened)
         for heredoc in instruction.heredocs:
             text = scope.expand_heredoc(heredoc.lines, where) if heredoc.expand else heredoc.lines
             latest_s = self.workshop.committer.latest_s(state)
@@ -194,6 +196,19 @@ class FileSteps:
         root = os.open(inside, os.O_RDONLY | os.O_DIRECTORY)
         opened.callback(os.close, root)
         return await away(lambda: look_up(root, Digests(root), ["."], wanted))
+
+
+def _checksum(instruction: said.Add, scope: StageScope, remote: Sequence[str]) -> str:
+    """What --checksum says, refused when it is not about one download."""
+    if not instruction.checksum:
+        return ""
+    if len(instruction.sources) + len(instruction.heredocs) > 1:
+        raise InvalidArgument("checksum can't be specified for multiple sources", remedy="write an ADD for each")
+    if not remote:
+        raise InvalidArgument(
+            "checksum can't be specified for non-HTTP sources", remedy="leave --checksum out: the context is yours"
+        )
+    return scope.expand(instruction.checksum, instruction.position)
 
 
 def _newest(items: Sequence[Item], wanted: Wanted, upper: str) -> int:

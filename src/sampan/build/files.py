@@ -132,7 +132,7 @@ def put(
     except OSError as error:
         if error.errno in _OF_USER:
             raise InvalidArgument(
-                f"cannot copy to {wanted.destination}: {error.strerror}",
+                f"cannot copy to {wanted.destination}: {os.strerror(error.errno)}",
                 remedy="something of another kind is in the way; choose another destination",
             ) from error
         raise disk_failure(f"cannot copy to {wanted.destination}", error) from error

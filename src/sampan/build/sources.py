@@ -36,19 +36,24 @@ class Source:
 def find_sources(root: int, pattern: str, *, keep_parents: bool = False, in_context: bool = True) -> list[Source]:
     """What the pattern means: nothing, when it has wildcards that nothing matches.
 
-    Raises InvalidArgument for one that is none or leads out, NotFound in Docker's words for a path of nothing.
+    Steps beyond the root of the tree lead nowhere else, as the Dockerfile reference has it; what is then not there is
+    refused as Docker's own builder refuses such steps. Raises InvalidArgument for that and for a pattern that is none,
+    NotFound in Docker's words for another path of nothing.
 
     `in_context` says whether the tree is the build context, which .dockerignore leaves things out of.
     """
     pivot = _pivot(pattern)
     path = posixpath.normpath(posixpath.join("/", pattern)).strip("/")
-    if posixpath.normpath(pattern.lstrip("/") or ".").startswith(".."):
-        raise InvalidArgument(
-            f"forbidden path outside the build context: {pattern} ()", remedy="copy what is needed into the context"
-        )
     if not has_wildcards(path):
         kept = _kept(path, pivot, keep_parents=keep_parents)
-        return [_source(root, path, pattern, kept, in_context=in_context)]
+        try:
+            return [_source(root, path, pattern, kept, in_context=in_context)]
+        except NotFound:
+            if not posixpath.normpath(pattern.lstrip("/") or ".").startswith(".."):
+                raise
+            raise InvalidArgument(
+                f"forbidden path outside the build context: {pattern} ()", remedy="copy what is needed into the context"
+            ) from None
     return [
         _source(root, one, one, _kept(one, pivot, keep_parents=keep_parents), in_context=in_context)
         for one in sorted(_matches(root, path.split("/"), deep=keep_parents))

@@ -218,7 +218,7 @@ def test_a_health_check_has_intervals_in_nanoseconds() -> None:
     assert check.command == ShellForm("curl -f x")
     assert (check.interval_ns, check.timeout_ns) == (90 * 10**9, 1500 * 10**6)
     assert (check.start_period_ns, check.start_interval_ns, check.retries) == (3600 * 10**9, 5 * 10**6, 3)
-    none = only("HEALTHCHECK none")
+    none = only("HEALTHCHECK --interval=x none")
     assert isinstance(none, Healthcheck)
     assert none.command is None
 
