@@ -1,4 +1,4 @@
-"""`FROM --platform` and the platform of a build: an image that does not fit is no base, whatever it is called."""
+"""Base images and their platforms: one that does not fit is no base, whatever it is called."""
 
 from __future__ import annotations
 
@@ -54,6 +54,13 @@ def test_an_image_of_another_platform_is_refused_when_no_registry_has_a_fitting_
         assert "leave --platform out" in told.error["remedy"]
     assert not build(engine, {"Dockerfile": f"FROM --platform=linux/{own} {image}\nLABEL a=b\n"}).error
     assert not build(engine, {"Dockerfile": f"FROM --platform=$BUILDPLATFORM {image}\nLABEL a=b\n"}).error
+
+
+def test_an_image_that_cannot_be_had_is_named(engine: EngineProcess) -> None:
+    for text in (f"FROM {NOBODY}/none\n", f"FROM busybox\nCOPY --from={NOBODY}/none /f /\n"):
+        told = build(engine, {"Dockerfile": text})
+        assert f"{NOBODY}/none cannot be pulled: cannot reach the registry" in told.error["message"]
+        assert told.error["remedy"]
 
 
 def test_the_fitting_image_of_a_registry_takes_the_place_of_one_that_does_not_fit(

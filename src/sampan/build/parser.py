@@ -109,7 +109,10 @@ def _instruction(statement: Statement) -> Instruction:
     reader = _READERS.get(statement.keyword)
     if reader is None:
         written = forms.cut_keyword(statement.position.text)[0]
-        raise statement.position.refusal(f"unknown instruction {_short(written)!r}", remedy=meant(written, KEYWORDS))
+        remedy = meant(written, KEYWORDS)
+        if not written.isalpha():
+            remedy = f"if it goes on from the line above, end that one with a {statement.escape}"
+        raise statement.position.refusal(f"unknown instruction {_short(written)!r}", remedy=remedy)
     return reader(statement)
 
 

@@ -94,6 +94,9 @@ class BaseImages:
             await self._pull(name, platform, tell)
         except SampanError as error:
             if not misfit:
+                if name not in error.sentence:
+                    error.sentence = f"{name} cannot be pulled: {error.sentence}"
+                    error.args = (error.sentence,)
                 raise
             remedy = "leave --platform out to take the image as it is, or load one of that platform"
             raise NotFound(f"{misfit}; another cannot be pulled: {error.sentence}", remedy=remedy) from error

@@ -18,6 +18,7 @@ from sampan.errors import InvalidArgument
         ("FROM a\nRUM x\n", 2, "unknown instruction 'RUM'", "did you mean RUN"),
         ("FROM a\nENTRYPOIN x\n", 2, "unknown instruction", "did you mean ENTRYPOINT"),
         ("FROM a\nqqqqq x\n", 2, "unknown instruction", "known are ADD"),
+        ("FROM a\nRUN x\n  && y\n", 3, "unknown instruction '&&'", "end that one with a \\"),
         ("FROM\n", 1, "one or three arguments", "FROM IMAGE AS NAME"),
         ("FROM a # x\n", 1, "one or three arguments", "comments"),
         ("FROM a AS 1st\n", 1, "invalid name for build stage: '1st'", "begin it with a letter"),
