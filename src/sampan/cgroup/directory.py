@@ -9,11 +9,24 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from sampan.cgroup.host import Hierarchy
 
 _READ_SIZE = 65536
+
+
+@contextlib.contextmanager
+def unless_gone() -> Iterator[None]:
+    """Leave the block in peace when the group turns out to have been removed: before (ENOENT), or meanwhile (ENODEV).
+
+    Not for what takes numbers of devices: ENODEV means them there.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):
+            raise
 
 
 class Directory:

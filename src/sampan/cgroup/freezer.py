@@ -10,7 +10,7 @@ import os
 import select
 import time
 
-from sampan.cgroup.directory import Directory
+from sampan.cgroup.directory import Directory, unless_gone
 
 _RETHAW_AFTER_S = 0.1
 
@@ -93,7 +93,6 @@ def frozen_v1(directory: Directory) -> bool:
 
 
 def _reads(directory: Directory, file: str) -> bool:
-    try:
+    with unless_gone():
         return directory.read(file).strip() == "1"
-    except FileNotFoundError:
-        return False
+    return False

@@ -9,9 +9,10 @@ import contextlib
 import os
 import time
 from dataclasses import replace
+from functools import partial
 
 from sampan.cgroup import freezer, killing, oom, v1_devices, v1_statistics, v2_statistics
-from sampan.cgroup.directory import Directory
+from sampan.cgroup.directory import Directory, unless_gone
 from sampan.cgroup.group import Entry
 from sampan.cgroup.host import Host
 from sampan.cgroup.limits import DeviceRule, Limits
@@ -150,11 +151,13 @@ class LegacyCgroup:
         if pids is None:
             killing.kill_until_gone(self._members, self._hold_v1, self._thaw_v1, deadline)
             return
-        before = pids.read("pids.max").strip()
+        before = ""
+        with unless_gone():
+            before = pids.read("pids.max").strip()
         try:
-            killing.kill_until_gone(self._members, lambda: pids.write("pids.max", "0"), self._thaw_v1, deadline)
+            killing.kill_until_gone(self._members, partial(_let_nobody_fork, pids), self._thaw_v1, deadline)
         finally:
-            with contextlib.suppress(FileNotFoundError):
+            with unless_gone():
                 pids.write("pids.max", before)
 
     def freeze(self, *, timeout_s: float = 10.0) -> None:
@@ -173,14 +176,15 @@ class LegacyCgroup:
     def _thaw_v1(self) -> None:
         directory = self._by_controller.get("freezer")
         if directory is not None:
-            with contextlib.suppress(FileNotFoundError):
+            with unless_gone():
                 freezer.thaw_v1(directory)
 
     def _hold_v1(self) -> None:
         """Keep them from forking: whoever is FREEZING stops at the end of the system call."""
         directory = self._by_controller.get("freezer")
         if directory is not None:
-            directory.write("freezer.state", "FROZEN")
+            with unless_gone():
+                directory.write("freezer.state", "FROZEN")
 
     def frozen(self) -> bool:
         """See Cgroup."""
@@ -267,6 +271,11 @@ def _joined(legacy: Statistics, unified: Statistics, directory: Directory) -> St
         hugepages=legacy.hugepages or unified.hugepages,
         rdma=legacy.rdma or unified.rdma,
     )
+
+
+def _let_nobody_fork(pids: Directory) -> None:
+    with unless_gone():
+        pids.write("pids.max", "0")
 
 
 def _nothing(_: Directory) -> None:

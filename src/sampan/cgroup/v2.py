@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from sampan.cgroup import freezer, killing, oom, v1_statistics, v2_devices, v2_statistics
-from sampan.cgroup.directory import Directory
+from sampan.cgroup.directory import Directory, unless_gone
 from sampan.cgroup.group import Entry
 from sampan.cgroup.host import Hierarchy, Host
 from sampan.cgroup.limits import DeviceRule, Limits
@@ -170,11 +170,12 @@ class UnifiedCgroup:
 
     def _kill_by_signals(self, deadline: float) -> None:
         """For kernels before 5.14. Whoever is frozen here dies of SIGKILL all the same, and cannot fork before."""
-        self.directory.write("cgroup.freeze", "1")
+        with unless_gone():
+            self.directory.write("cgroup.freeze", "1")
         try:
             killing.kill_until_gone(self.directory.processes, _nothing, _nothing, deadline)
         finally:
-            with contextlib.suppress(FileNotFoundError):
+            with unless_gone():
                 self.directory.write("cgroup.freeze", "0")
 
     def freeze(self, *, timeout_s: float = 10.0) -> None:

@@ -228,7 +228,8 @@ def use_the_time(start: Start) -> None:
     if start.meanwhile is not None:
         start.meanwhile(start.cgroup)
     if start.stray is not None:
-        start.stray.discard()
+        with suppress(OSError):  # who was to start it removes what is left of it
+            start.stray.discard()
 
 
 def await_ready(start: Start) -> None:

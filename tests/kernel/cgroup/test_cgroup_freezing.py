@@ -9,6 +9,7 @@ import pytest
 from tests.kernel.cgroup.conftest import directory_of, entered, sleep, spin, until
 
 from sampan.cgroup import hierarchies, open_cgroup
+from sampan.cgroup.directory import Directory
 from sampan.cgroup.host import Host
 
 if TYPE_CHECKING:
@@ -206,6 +207,26 @@ def test_ending_an_empty_group_or_one_that_is_gone_is_fine(groups: Groups, group
     group.kill_all()
     group.remove()
     group.kill_all()
+
+
+@pytest.mark.parametrize(
+    "file", ["cgroup.kill", "cgroup.events", "cgroup.freeze", "freezer.state", "freezer.self_freezing", "cgroup.procs"]
+)
+def test_a_group_that_somebody_removes_meanwhile_has_nobody_to_end_and_is_not_frozen(
+    group: Cgroup, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    opened = Directory.open
+
+    def open_and_lose(self: Directory, name: str, flags: int) -> int:
+        descriptor = opened(self, name, flags)
+        if name == file:
+            os.rmdir(self.location)
+        return descriptor
+
+    monkeypatch.setattr(Directory, "open", open_and_lose)
+    group.kill_all()
+    assert not group.frozen()
+    group.remove()
 
 
 def test_ending_gives_up_at_its_time_limit(groups: Groups, group: Cgroup, monkeypatch: pytest.MonkeyPatch) -> None:
