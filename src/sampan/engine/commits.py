@@ -58,7 +58,7 @@ class Commits:
         name = parse_reference(target).with_default_tag() if target else None
         defaults = apply_changes(defaults_of(record.config.process), changes)
         request = CommitRequest(defaults, " ".join((record.path, *record.arguments)), author, comment)
-        async with self.locks.of(record.id):
+        async with self.locks.alone(record.id):
             stands_still = pause and isinstance(record.state, Running)
             if stands_still:
                 self.announcer.container(record, "pause")

@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from sampan.engine import admission, links, mount_points, names
 from sampan.engine.announcer import Announcer
@@ -219,7 +220,7 @@ class Containers:
         self.waits.removed(container_id, ended.code)
 
     def _release(self, record: ContainerRecord) -> None:
-        self.roots.release(record.id)
+        self.roots.release(record.id, partial(self.locks.readers.afterwards, record.id))
         shutil.rmtree(self.layout.run(record.id), ignore_errors=True)
 
     def _remove_anonymous_volumes(self, record: ContainerRecord) -> None:

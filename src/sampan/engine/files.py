@@ -1,6 +1,7 @@
 """Files in and out of containers: Docker's archive calls, export, and changes.
 
-A container that does not run is held while its files are read or written; one that runs goes on meanwhile.
+A container that does not run is not started while its files are read or written; one that runs goes on meanwhile.
+Either may be removed: who reads gets all of it (`readers`).
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def without_mount_targets(changes: list[Change]) -> list[Change]:
 
 @dataclass(slots=True)
 class _SharedTree:
-    """The tree of a container that does not run, and how many use it; `held` has its lock and its descriptors."""
+    """The tree of a container that does not run, and how many use it; `held` has its descriptors."""
 
     root: int = -1
     alone: int = -1  # without what is mounted in it
@@ -129,7 +130,10 @@ class Files:
     async def _tree(
         self, reference: str, *, writable: bool = False, alone: bool = False
     ) -> AsyncIterator[tuple[ContainerRecord, int]]:
-        """The container and its tree, whole unless `alone`; what does not run is not started or removed meanwhile."""
+        """The container and its tree, whole unless `alone`; what does not run is not started meanwhile.
+
+        It may be removed; its files are there until the block ends.
+        """
         record = self.store.find(reference)
         if isinstance(record.state, Removing | Dead):
             raise Conflict(f"container {record.id} is marked for removal", remedy="use another container")
@@ -141,6 +145,7 @@ class Files:
                 record = self.store.find(record.id)
             if record.running is not None:
                 running = record.running
+                held.enter_context(self.locks.readers.reading(record.id))
                 root = await asyncio.to_thread(lambda: open_running(running, writable=writable, alone=alone))
                 held.callback(os.close, root)
             yield record, root
@@ -153,12 +158,13 @@ class Files:
         try:
             async with shared.opening:
                 if shared.root < 0:
-                    await shared.held.enter_async_context(self.locks.of(container_id))
-                    record = self.store.find(container_id)
-                    if record.running is None:
-                        shared.root, shared.alone = await self._open_stopped(record)
-                        shared.held.callback(os.close, shared.root)
-                        shared.held.callback(os.close, shared.alone)
+                    async with self.locks.of(container_id):
+                        record = self.store.find(container_id)
+                        if record.running is None:
+                            shared.held.enter_context(self.locks.readers.reading(container_id, resting=True))
+                            shared.root, shared.alone = await self._open_stopped(record)
+                            shared.held.callback(os.close, shared.root)
+                            shared.held.callback(os.close, shared.alone)
             yield shared
         finally:
             shared.users -= 1

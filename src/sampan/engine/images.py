@@ -12,7 +12,7 @@ from sampan.engine.config import Healthcheck, ProcessConfig, Strings
 from sampan.engine.container import ContainerRecord
 from sampan.engine.disposal import Disposal
 from sampan.engine.layout import Layout
-from sampan.engine.parts import ImageFacts
+from sampan.engine.parts import ImageFacts, Later, at_once
 from sampan.engine.store import ContainerStore
 from sampan.errors import NotFound, NotImplementedHere
 from sampan.image.busybox import BUSYBOX_NAME, create_busybox
@@ -110,13 +110,20 @@ class EngineImages:
         """A descriptor of the whole root of a container that does not run, mounted nowhere; closing it unmounts."""
         return self.roots.open_stopped(container_id, writable=writable)
 
-    def release(self, container_id: str) -> None:
-        """Remove all that `prepare` made, and the container's folder with it; the disk is freed in the background."""
+    def release(self, container_id: str, later: Later = at_once) -> None:
+        """Remove all that `prepare` made, and the container's folder with it; the disk is freed in the background.
+
+        `later` is handed what makes it begin, for the moment when nobody reads there any more.
+        """
+
+        def dispose(rubbish: str) -> None:
+            later(lambda: self.disposal.dispose(rubbish))
+
         self.roots.lift_limit(container_id)
         rubbish = self.layers.throw_away(f"{self.roots.containers}/{container_id}")
         if rubbish:
-            self.disposal.dispose(rubbish)
-        self.roots.release(container_id)
+            dispose(rubbish)
+        self.roots.release(container_id, dispose)
 
 
 def open_images(layout: Layout, store: ContainerStore) -> EngineImages:

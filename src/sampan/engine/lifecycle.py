@@ -102,7 +102,7 @@ class Lifecycle:
         record then keeps what failed.
         """
         container_id = self.store.find(reference).id
-        async with self.locks.of(container_id):
+        async with self.locks.alone(container_id):
             record = self.store.find(container_id)
             refuse_start(record, is_condemned=self.locks.is_condemned(container_id))
             try:

@@ -5,12 +5,20 @@ The parts know nothing of containers; the daemon wires them to these.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from sampan.engine.config import ProcessConfig
 from sampan.engine.container import ContainerRecord, Endpoint, Linked
 from sampan.runtime.launch_plan import OverlayPlan, RootPlan
+
+type Later = Callable[[Callable[[], None]], None]
+
+
+def at_once(call: Callable[[], None]) -> None:
+    """The `Later` for what nobody reads."""
+    call()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +55,11 @@ class Roots(Trees, Protocol):
         `options` are those of --storage-opt; a `disposable` root need not survive a power failure.
         """
 
-    def release(self, container_id: str) -> None:
-        """Remove the container's folder with all that `prepare` made; nothing happens when there is nothing."""
+    def release(self, container_id: str, later: Later = at_once) -> None:
+        """Remove the container's folder with all that `prepare` made; nothing happens when there is nothing.
+
+        `later` is called with what frees the disk, when the files may go.
+        """
 
     def open_stopped(self, container_id: str, *, writable: bool = False) -> int:
         """A descriptor of the whole root of a container that does not run, mounted nowhere; closing it unmounts."""

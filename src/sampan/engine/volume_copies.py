@@ -190,7 +190,7 @@ class VolumeCopies:
         users = sorted(user.id for user in self.volumes.users(name))
         async with AsyncExitStack() as held:
             for user in users:
-                await held.enter_async_context(self.locks.of(user))
+                await held.enter_async_context(self.locks.alone(user))
             yield set(users)
 
     @asynccontextmanager

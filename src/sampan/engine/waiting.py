@@ -15,6 +15,7 @@ import termios
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
+from sampan.engine.readers import Readers
 from sampan.monitor.protocol import Attach
 
 
@@ -114,9 +115,13 @@ def _unread(client: int) -> int:
 
 
 class Locks:
-    """One lock per container, there as long as somebody holds or waits for it; and who is about to be removed."""
+    """One lock per container, there as long as somebody holds or waits for it; and who is about to be removed.
+
+    `readers` are those who read a container's files, for which they hold no lock.
+    """
 
     def __init__(self) -> None:
+        self.readers = Readers()
         self._locks: dict[str, tuple[asyncio.Lock, list[int]]] = {}
         self._condemned: list[str] = []
 
@@ -145,3 +150,16 @@ class Locks:
             users[0] -= 1
             if not users[0]:
                 self._locks.pop(container_id, None)
+
+    @contextlib.asynccontextmanager
+    async def alone(self, container_id: str) -> AsyncIterator[None]:
+        """Hold the container's lock while nobody has mounted its root to read or write files in it."""
+        async with contextlib.AsyncExitStack() as held:
+            while True:
+                await self.readers.unmounted(container_id)
+                async with contextlib.AsyncExitStack() as trying:
+                    await trying.enter_async_context(self.of(container_id))
+                    if not self.readers.is_mounted(container_id):
+                        held.push_async_exit(trying.pop_all())
+                        break
+            yield

@@ -168,16 +168,18 @@ class Roots:
         root = self.records.get(container_id)
         return () if root is None else self._lowers(root)
 
-    def release(self, container_id: str) -> None:
+    def release(self, container_id: str, dispose: Callable[[str], None] | None = None) -> None:
         """Remove all that `prepare` made; nothing happens when there is nothing.
 
-        Layers that only this root needed, since its image was removed by force, go too.
+        Layers that only this root needed, since its image was removed by force, go too. `dispose` is given what has
+        been moved aside, instead of the one that this was made with.
         """
+        dispose = dispose or self.dispose
         root = self.records.get(container_id)
         self.lift_limit(container_id)
         for path in self._paths(container_id):
             if rubbish := self.layers.throw_away(path):
-                self.dispose(rubbish)
+                dispose(rubbish)
         with suppress(OSError):
             os.rmdir(self._directory(container_id))  # the engine's files may be there still
         if root is None:
@@ -189,7 +191,7 @@ class Roots:
         for diff_id in root.diff_ids:
             if diff_id not in used and (rubbish := self.layers.detach(diff_id)):
                 self.images.forget_layer(diff_id)
-                self.dispose(rubbish)
+                dispose(rubbish)
 
     def lift_limit(self, container_id: str) -> None:
         """Forget how much the container may write, before its directory is moved away."""
