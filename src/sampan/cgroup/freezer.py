@@ -93,6 +93,7 @@ def frozen_v1(directory: Directory) -> bool:
 
 
 def _reads(directory: Directory, file: str) -> bool:
+    content = ""
     with unless_gone():
-        return directory.read(file).strip() == "1"
-    return False
+        content = directory.read(file)
+    return content.strip() == "1"
