@@ -125,6 +125,7 @@ def test_an_owner_that_the_image_does_not_know_is_refused(engine: EngineProcess)
 def test_parents_and_exclude_choose_what_is_kept(engine: EngineProcess) -> None:
     kept = copied(engine, "COPY --parents d/f/g d/./f/g /x/")
     assert {name for name, entry in kept.items() if entry.isreg()} == {"x/d/f/g", "x/f/g"}
+    assert set(copied(engine, "COPY --parents d/f/ /x/")) == {"x", "x/d", "x/d/f", "x/d/f/g"}
     assert set(copied(engine, "COPY --exclude=f --exclude=link d /x")) == {"x", "x/e"}
 
 

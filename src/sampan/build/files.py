@@ -161,7 +161,8 @@ def _put_one(
         destination = posixpath.join(destination, source.parents)
         into_directory = True
     if source is not None and source.is_directory:
-        target = posixpath.join(destination, posixpath.basename(source.name)) if wanted.parents else destination
+        name = posixpath.basename(source.name.rstrip("/"))
+        target = posixpath.join(destination, name) if wanted.parents else destination
         left_out = _left_out(IgnoreRules(wanted.exclude))
         if moves is not None and left_out is None and item.is_roots and not (wanted.chown or wanted.chmod):
             copier.directory(target)
