@@ -51,6 +51,15 @@ def test_dockerignore_and_another_dockerfile_are_the_clients_matter(docker: Dock
     assert "\nf\n" not in shown
 
 
+def test_a_dockerfile_from_standard_input_or_from_outside_of_the_context(docker: DockerCli, context: Path) -> None:
+    """Both are put into the context's archive by the command, behind whose last file it writes nothing more."""
+    text = "FROM busybox\nCOPY f /given\nRUN cat /given\n"
+    assert "from the context\n" in docker("build", "--no-cache", "-f", "-", str(context), given=text)
+    outside = context.with_name(f"{context.name}.Dockerfile")
+    outside.write_text(text)
+    assert "from the context\n" in docker("build", "--no-cache", "-f", str(outside), str(context))
+
+
 def test_a_failing_step_fails_the_command_with_its_words(docker: DockerCli, context: Path) -> None:
     (context / "Dockerfile").write_text("FROM busybox\nRUN exit 3\n")
     docker("build", "--force-rm", str(context), code=3)

@@ -164,9 +164,24 @@ class TarReader:
         for piece in self.payload():
             if self._keep is not None:
                 self._keep(bytes(piece))
-        if self._padding and len(self._take(self._padding)) != self._padding:
-            raise refuse("the archive is cut off")
-        self._padding = 0
+        self._pass_padding()
+
+    def _pass_padding(self) -> None:
+        """Pass over what fills an entry's last block; the stream may end in it.
+
+        Go's writer puts padding in front of the next header: what docker sends for `build -f -` has none at its end.
+        """
+        while self._padding:
+            if self._at == len(self._chunk):
+                self._chunk, self._at = next(self._chunks, b""), 0
+                if not self._chunk:
+                    self._padding = 0
+                    return
+            end = min(self._at + self._padding, len(self._chunk))
+            if self._keep is not None:
+                self._keep(bytes(self._chunk[self._at : end]))
+            self._padding -= end - self._at
+            self._at = end
 
     def _header(self) -> bytes | None:
         """The next header block, its checksum verified; None at the end of the archive."""
