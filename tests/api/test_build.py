@@ -76,9 +76,11 @@ HEALTHCHECK --interval=5s CMD true
 ENTRYPOINT ["/bin/sh", "-c"]
 CMD ["echo $GREETING from $PWD"]
 """
-    told = build(engine, {"Dockerfile": dockerfile}, t="facts", labels={"given": "later"})
+    told = build(engine, {"Dockerfile": dockerfile}, t="facts", labels={"given": "later", "b": "c d"})
+    assert "Step 13/14 : LABEL b=c d\n" in told.text
+    assert "Step 14/14 : LABEL given=later\n" in told.text
     config = engine.json("GET", "/images/facts/json")["Config"]
-    assert config["Labels"] == {"a": "b", "given": "later"}
+    assert config["Labels"] == {"a": "b", "b": "c d", "given": "later"}
     assert "GREETING=hello there" in config["Env"]
     assert set(config["ExposedPorts"]) == {"80/tcp", "90/udp"}
     assert set(config["Volumes"]) == {"/data"}
@@ -140,7 +142,7 @@ def test_a_file_that_is_not_there_is_refused_in_dockers_words(engine: EngineProc
     ("dockerfile", "query", "word"),
     [
         ("FROM busybox\nFOO bar\n", {}, "FOO"),
-        ("FROM busybox AS a\n", {"target": "b"}, "failed to reach build target b in Dockerfile"),
+        ("FROM busybox AS a\n", {"target": "b"}, 'target stage "b" could not be found'),
         ("FROM busybox\n", {"dockerfile": "Other"}, "Cannot locate specified Dockerfile: Other"),
         ("FROM busybox\n", {"t": "Not/A:Name"}, "repository name"),
         ("FROM busybox\n", {"buildargs": "{"}, "buildargs"),

@@ -222,14 +222,14 @@ def _epoch(build_args: Mapping[str, str]) -> int | str | None:
 
 
 def _instructions(planned: Planned, plan: StagePlan) -> tuple[Instruction, ...]:
-    """A stage's instructions; the target gets the labels of the command line, as a LABEL behind all others."""
-    labels = planned.request.labels
-    if plan is not planned.graph.target or not labels:
-        return plan.stage.instructions
-    pairs = tuple(Pair(_single_quoted(key), _single_quoted(labels[key])) for key in sorted(labels))
-    text = "LABEL " + " ".join(f"{key}={labels[key]}" for key in sorted(labels))
-    where = Position(planned.dockerfile.name, 0, 0, 0, text)
-    return (*plan.stage.instructions, said.Label(where, pairs))
+    """A stage's instructions; the target gets the labels of the command line, a LABEL for each behind all others."""
+    labels = planned.request.labels if plan is planned.graph.target else {}
+    return (*plan.stage.instructions, *(_label(planned.dockerfile.name, key, labels[key]) for key in sorted(labels)))
+
+
+def _label(file: str, key: str, value: str) -> Instruction:
+    where = Position(file, 0, 0, 0, f"LABEL {key}={value}")
+    return said.Label(where, (Pair(_single_quoted(key), _single_quoted(value)),))
 
 
 def _single_quoted(text: str) -> str:

@@ -120,7 +120,7 @@ def _target(dockerfile: Dockerfile, names: dict[str, int], target: str) -> int:
     found = find_stage(names, target, len(dockerfile.stages))
     if found is None:
         raise InvalidArgument(
-            f"failed to reach build target {target} in Dockerfile",
+            f'target stage "{target}" could not be found',
             remedy=f"stages are {', '.join(names)}" if names else "name a stage with FROM … AS NAME",
         )
     return found
