@@ -59,6 +59,14 @@ RUN false
     assert "Step 1/2 : FROM busybox AS wanted" in told.text
 
 
+def test_who_wrote_a_base_is_not_who_writes_what_is_built_on_it(engine: EngineProcess) -> None:
+    dockerfile = "FROM busybox AS one\nMAINTAINER somebody\nRUN true\nFROM one\nLABEL a=b\n"
+    told = build(engine, {"Dockerfile": dockerfile})
+    assert inspect(engine, told.image_id)["Author"] == ""
+    first = build(engine, {"Dockerfile": dockerfile}, target="one")
+    assert inspect(engine, first.image_id)["Author"] == "somebody"
+
+
 def test_a_stage_begins_with_another_ones_image_arguments_and_all(engine: EngineProcess) -> None:
     dockerfile = """FROM busybox AS one
 ARG V=kept

@@ -23,6 +23,7 @@ from sampan.image.exposed_ports import exposed_ports
 from sampan.oci.image_spec import ContainerDefaults, Healthcheck
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
+_REAL_TIME = re.compile(r"(SIG)?RT(MIN(\+([1-9]|1[0-5]))?|MAX(-([1-9]|1[0-4]))?)")
 _UNITS = ((3_600_000_000_000, "h"), (60_000_000_000, "m"))
 _SECOND = 1_000_000_000
 
@@ -173,7 +174,7 @@ def _volume(instruction: said.Volume, defaults: ContainerDefaults, scope: StageS
 
 def _signal(name: str, where: Position) -> str:
     known = {one.name for one in signal.Signals} | {one.name.removeprefix("SIG") for one in signal.Signals}
-    is_real_time = re.fullmatch(r"(SIG)?RT(MIN(\+\d+)?|MAX(-\d+)?)", name.upper()) is not None
+    is_real_time = _REAL_TIME.fullmatch(name.upper()) is not None
     is_number = name.isascii() and name.isdigit() and len(name) < 4 and 0 < int(name) < signal.NSIG
     if not (is_number or is_real_time or name.upper() in known):
         raise where.refusal(f"invalid signal: {name}", remedy="use a name such as SIGTERM, or a number")

@@ -98,7 +98,9 @@ def begin(image: Image | None, scope: GlobalScope, platform: tuple[str, str, str
         defaults = msgspec.structs.replace(defaults, on_build=None)
     if "PATH" not in environment_of(defaults):
         defaults = msgspec.structs.replace(defaults, env=(*(defaults.env or ()), DEFAULT_PATH))
-    config = msgspec.structs.replace(image.config, config=defaults)
+    config = msgspec.structs.replace(
+        image.config, config=defaults, author=""
+    )  # whoever wrote the base is in its history
     return StageState(image, config, scope.stage(environment_of(defaults)), pending=triggers)
 
 
