@@ -52,8 +52,9 @@ def configure(  # the one dispatch over all that is no file and no command
         case said.Label():
             return _label(instruction, defaults, scope)
         case said.Arg():
-            scope.declare(instruction)
-            return Configured(defaults, f"ARG {_declared(instruction, scope)}")
+            pairs = scope.declare(instruction)
+            shown = " ".join(name if value is None else f"{name}={value}" for name, value in pairs)
+            return Configured(defaults, f"ARG {shown}")
         case said.Cmd(command=command):
             words = argv(command, defaults)
             return Configured(replaced(defaults, cmd=words or None), f"CMD {quoted(words)}", sets_command=True)
@@ -141,14 +142,6 @@ def _label(instruction: said.Label, defaults: ContainerDefaults, scope: StageSco
         raise where.refusal("LABEL names can not be blank", remedy="write NAME=value")
     shown = " ".join(f"{name}={value}" for name, value in pairs)
     return Configured(replaced(defaults, labels={**(defaults.labels or {}), **dict(pairs)}), f"LABEL {shown}")
-
-
-def _declared(instruction: said.Arg, scope: StageScope) -> str:
-    words = []
-    for argument in instruction.arguments:
-        name = scope.expand(argument.name, instruction.position)
-        words.append(name if argument.value is None else f"{name}={scope.expand(argument.value, instruction.position)}")
-    return " ".join(words)
 
 
 def _expose(instruction: said.Expose, defaults: ContainerDefaults, scope: StageScope) -> Configured:

@@ -83,17 +83,30 @@ class StageScope:
         """The scope of a stage that is built FROM this one."""
         return StageScope(self.outer, dict(self.environment), dict(self.arguments), set(self.declared))
 
-    def declare(self, arg: Arg) -> None:
-        """ARG: --build-arg, else the default, else the value from before the first FROM, else no value."""
-        for argument in arg.arguments:
-            name = self.expand(argument.name, arg.position)
+    def declare(self, arg: Arg) -> tuple[tuple[str, str | None], ...]:
+        """ARG: --build-arg, else the default, else the value from before the first FROM, else no value.
+
+        Its names and defaults expanded, all by what was known before the line.
+        """
+        declared = self._expanded_arguments(arg)
+        for name, default in declared:
             self.declared.add(name)
             if name in self.outer.build_args:
                 self.arguments[name] = self.outer.build_args[name]
-            elif argument.value is not None:
-                self.arguments[name] = self.expand(argument.value, arg.position)
+            elif default is not None:
+                self.arguments[name] = default
             elif name in self.outer.values:
                 self.arguments[name] = self.outer.values[name]
+        return declared
+
+    def _expanded_arguments(self, arg: Arg) -> tuple[tuple[str, str | None], ...]:
+        return tuple(
+            (
+                self.expand(argument.name, arg.position),
+                None if argument.value is None else self.expand(argument.value, arg.position),
+            )
+            for argument in arg.arguments
+        )
 
     def set_environment(self, env: Env) -> tuple[tuple[str, str], ...]:
         """ENV: its pairs expanded, all by what was known before the line; they are known from here on."""

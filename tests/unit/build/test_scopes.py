@@ -71,6 +71,11 @@ def test_all_pairs_of_an_env_see_what_was_known_before_its_line() -> None:
     assert follow(dockerfile, outer.stage({})).environment == {"abc": "bye", "def": "hello", "ghi": "bye"}
 
 
+def test_so_do_all_arguments_of_a_line_but_before_the_first_from() -> None:
+    dockerfile, outer = read("ARG A=1 B=$A\nFROM a\nARG A=2\nARG A=3 C=$A\nARG B\n")
+    assert follow(dockerfile, outer.stage({})).arguments == {"A": "3", "B": "1", "C": "2"}
+
+
 def test_a_stage_from_a_stage_inherits_and_does_not_write_back() -> None:
     dockerfile, outer = read("FROM a AS one\nARG V=1\nENV E=e\nFROM one\nARG W=$V$E\nENV E=f\n")
     first = follow(dockerfile, outer.stage({}))
