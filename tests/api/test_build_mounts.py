@@ -108,6 +108,12 @@ def test_a_tmpfs_is_empty_and_has_its_size(engine: EngineProcess) -> None:
     assert len(layers_of(engine, told.image_id)) == 1  # the base's
 
 
+def test_a_tmpfs_is_for_whoever_the_command_runs_as(engine: EngineProcess) -> None:
+    dockerfile = "FROM busybox\nUSER 1000\nRUN --mount=type=tmpfs,target=/own touch /own/x && stat -c %a /own\n"
+    told = build(engine, {"Dockerfile": dockerfile}, nocache="1")
+    assert "\n1777\n" in told.text
+
+
 def test_a_secret_is_seen_by_its_command_alone_and_nowhere_on_disk(engine: EngineProcess) -> None:
     dockerfile = """FROM busybox
 RUN --mount=type=secret,id=word sed 's/^/seen /' /run/secrets/word && stat -c %a /run/secrets/word

@@ -248,7 +248,8 @@ def _resources(limits: StepLimits) -> Resources:
 
 
 def _tmpfs(mount: StepMount) -> str:
-    return f"size={mount.size_bytes},exec" if mount.size_bytes else "exec"
+    size = f",size={mount.size_bytes}" if mount.size_bytes else ""
+    return f"exec,mode=1777{size}"  # for whoever the command runs as
 
 
 def _points(mounts: tuple[StepMount, ...]) -> tuple[MountPoint, ...]:
