@@ -114,6 +114,26 @@ def test_shares_of_one_processor(engine: EngineProcess) -> None:
     _remove(engine, "much", "little")
 
 
+def test_an_idle_container_leaves_the_processor_to_others_whatever_its_shares(engine: EngineProcess) -> None:
+    processor = str(max(os.sched_getaffinity(0)))
+    engine.run("busy", "bash", "-c", SPIN, host={"CpusetCpus": processor})
+    engine.run("idle", "bash", "-c", SPIN, host={"CpuShares": 65536, "CpuIdle": True, "CpusetCpus": processor})
+    assert engine.inspect("idle")["HostConfig"]["CpuIdle"] is True
+    assert "CpuIdle" not in engine.inspect("busy")["HostConfig"]
+    busy, idle = _used_ns(engine, "busy"), _used_ns(engine, "idle")
+    until(lambda: _used_ns(engine, "busy") > busy + 700_000_000, PATIENCE_S)
+    assert _used_ns(engine, "idle") - idle < (_used_ns(engine, "busy") - busy) / 3
+    _update(engine, "idle", CpuIdle=False)
+    assert "CpuIdle" not in engine.inspect("idle")["HostConfig"]
+    busy, idle = _used_ns(engine, "busy"), _used_ns(engine, "idle")
+    until(lambda: _used_ns(engine, "idle") > idle + 500_000_000, PATIENCE_S)
+    assert _used_ns(engine, "busy") - busy < (_used_ns(engine, "idle") - idle) / 3
+    _update(engine, "idle", CpuIdle=True, CpuShares=512)
+    told = {line["Name"]: line["Value"] for line in engine.json("GET", "/containers/idle/limits")}
+    assert told["cpu idle"] == "1"
+    _remove(engine, "busy", "idle")
+
+
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor leaves no choice")
 def test_a_set_of_processors_that_is_changed_while_it_runs(engine: EngineProcess) -> None:
     first, *_, last = sorted(os.sched_getaffinity(0))

@@ -101,8 +101,9 @@ def test_what_runs_is_looked_into_and_changed(client: Client) -> None:
     assert [row[-1] for row in container.top("-o pid,cmd")["Processes"]] == ["sleep 600"]
     assert container.stats(stream=False)["memory_stats"]["limit"] == 64 << 20
     assert next(container.stats())["id"] == container.id
-    container.update(mem_limit="128m")
+    container.update(mem_limit="128m", cpu_idle=True)
     container.reload()
+    assert container.attrs["HostConfig"]["CpuIdle"] is True
     assert container.attrs["HostConfig"]["Memory"] == 128 << 20
     assert container.health == "unknown"
 

@@ -83,7 +83,7 @@ def test_the_reference_page_is_the_one_that_is_made() -> None:
 def test_the_options_beyond_dockers_are_described_where_the_api_is() -> None:
     page = (ROOT / "docs/reference/api-extensions.md").read_text()
 
-    for field in ("TimeOffsets", "ResourceView", "HealthAction", "UidMappings", "remedy"):
+    for field in ("TimeOffsets", "ResourceView", "HealthAction", "CpuIdle", "UidMappings", "remedy"):
         assert field in page, field
 
 

@@ -256,6 +256,7 @@ def resources_from(body: wire.Resources, *, init: bool | None = None) -> engine.
         blkio_write_iops=_rates_from(body.blkio_device_write_iops),
         cpu_period_us=body.cpu_period or 0,
         cpu_quota_us=body.cpu_quota or 0,
+        cpu_idle=_optional(body.cpu_idle),
         cpu_realtime_period_us=body.cpu_realtime_period or 0,
         cpu_realtime_runtime_us=body.cpu_realtime_runtime or 0,
         cpuset_cpus=body.cpuset_cpus or "",

@@ -123,6 +123,7 @@ def _resources(asked: engine.Resources) -> dict[str, Any]:
         "blkio_device_write_iops": _rates(asked.blkio_write_iops),
         "cpu_period": asked.cpu_period_us,
         "cpu_quota": asked.cpu_quota_us,
+        "cpu_idle": asked.cpu_idle or UNSET,
         "cpu_realtime_period": asked.cpu_realtime_period_us,
         "cpu_realtime_runtime": asked.cpu_realtime_runtime_us,
         "cpuset_cpus": asked.cpuset_cpus,

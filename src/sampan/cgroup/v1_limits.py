@@ -44,7 +44,8 @@ def cpu(asked: CpuLimits) -> list[Batch]:
         )
         if value is not None
     ]
-    weight = [one("cpu", "cpu.shares", asked.shares, "cpu shares")] if asked.shares else []
+    # An idle group has the least weight of all, and the kernel refuses it another.
+    weight = [one("cpu", "cpu.shares", asked.shares, "cpu shares")] if asked.shares and not asked.idle else []
     if asked.idle is not None:
         weight.append(one("cpu", "cpu.idle", asked.idle, "cpu idle"))
     return [tuple(batch) for batch in (weight, bandwidth, realtime) if batch]

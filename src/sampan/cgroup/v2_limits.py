@@ -30,7 +30,9 @@ def cpu(asked: CpuLimits) -> list[Batch]:
     """cpu.weight, cpu.idle, cpu.max and cpu.max.burst; a quota alone keeps the period, but not the reverse."""
     if asked.realtime_runtime_us is not None or asked.realtime_period_us is not None:
         raise missing("a cpu real-time budget")
-    weight = [one("cpu", "cpu.weight", cpu_weight(asked.shares), "cpu shares")] if asked.shares else []
+    weight: list[Write] = []
+    if asked.shares and not asked.idle:  # an idle group has the least weight, and the kernel refuses it another
+        weight.append(one("cpu", "cpu.weight", cpu_weight(asked.shares), "cpu shares"))
     if asked.idle is not None:
         weight.append(one("cpu", "cpu.idle", asked.idle, "cpu idle"))
     bandwidth: list[Write] = []

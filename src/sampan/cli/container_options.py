@@ -16,6 +16,7 @@ SHARED = (
     ("config", "", "list", "", "Mount a config: NAME[,target=/path][,mode=0444][,uid=0][,gid=0] (sampan only)"),
     ("cpu-count", "", "int", "", "For Windows; refused here"),
     ("cpu-percent", "", "int", "", "For Windows; refused here"),
+    ("cpu-idle", "", "bool", "", "Run only when nobody else wants the processor (sampan only)"),
     ("cpu-period", "", "int", "", "Length of a CPU accounting period, in microseconds"),
     ("cpu-quota", "", "int", "", "CPU time in each period, in microseconds"),
     ("cpu-rt-period", "", "int", "", "Length of a real-time period, in microseconds"),

@@ -28,6 +28,7 @@ HOST = {
     "cap_drop": "CapDrop",
     "cgroup_parent": "CgroupParent",
     "cgroupns": "CgroupnsMode",
+    "cpu_idle": "CpuIdle",
     "cpu_period": "CpuPeriod",
     "cpu_quota": "CpuQuota",
     "cpu_rt_period": "CpuRealtimePeriod",

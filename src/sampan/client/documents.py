@@ -135,6 +135,7 @@ class CreateOptions(TypedDict, total=False):
     cap_drop: list[str]
     cgroup_parent: str
     cgroupns: str
+    cpu_idle: bool
     cpu_period: int
     cpu_quota: int
     cpu_rt_period: int
@@ -230,6 +231,7 @@ class UpdateOptions(TypedDict, total=False):
     """The keyword arguments of Container.update."""
 
     blkio_weight: int
+    cpu_idle: bool
     cpu_period: int
     cpu_quota: int
     cpu_rt_period: int

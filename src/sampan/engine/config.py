@@ -140,6 +140,7 @@ class Resources:
     blkio_write_iops: tuple[ThrottledDevice, ...] | None = None
     cpu_period_us: int = 0
     cpu_quota_us: int = 0
+    cpu_idle: bool | None = None  # beyond Docker: whether it runs when nobody else wants the processor
     cpu_realtime_period_us: int = 0
     cpu_realtime_runtime_us: int = 0
     cpuset_cpus: str = ""

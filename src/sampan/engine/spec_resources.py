@@ -54,6 +54,7 @@ def _cpu(asked: Resources) -> oci.Cpu:
         shares=asked.cpu_shares or None,
         quota=quota,
         period=period,
+        idle=None if asked.cpu_idle is None else int(asked.cpu_idle),
         realtime_runtime=asked.cpu_realtime_runtime_us or None,
         realtime_period=asked.cpu_realtime_period_us or None,
         cpus=asked.cpuset_cpus,

@@ -207,6 +207,7 @@ class Resources(Document, frozen=True, kw_only=True):
     blkio_device_write_iops: tuple[ThrottleDevice, ...] | None = field(name="BlkioDeviceWriteIOps", default=None)
     cpu_period: int | None = 0
     cpu_quota: int | None = 0
+    cpu_idle: bool | UnsetType | None = UNSET  # beyond Docker
     cpu_realtime_period: int | None = 0
     cpu_realtime_runtime: int | None = 0
     cpuset_cpus: str | None = ""

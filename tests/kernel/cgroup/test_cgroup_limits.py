@@ -245,9 +245,14 @@ def test_shares_become_a_weight_on_v2(group: Cgroup) -> None:
     assert text(group, "cpu.shares", "cpu.weight") in ("2048", "174")
 
 
-def test_an_idle_group(group: Cgroup) -> None:
+def test_an_idle_group_has_its_shares_when_it_is_idle_no_more(group: Cgroup) -> None:
     group.apply(Limits(cpu=CpuLimits(idle=1)))
     assert text(group, "cpu.idle", "cpu.idle") == "1"
+    group.apply(Limits(cpu=CpuLimits(idle=1, shares=512)))
+    assert text(group, "cpu.shares", "cpu.weight") not in ("512", "59")
+    group.apply(Limits(cpu=CpuLimits(idle=0, shares=512)))
+    assert text(group, "cpu.idle", "cpu.idle") == "0"
+    assert text(group, "cpu.shares", "cpu.weight") in ("512", "59")
 
 
 def disk() -> tuple[int, int]:

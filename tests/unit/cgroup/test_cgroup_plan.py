@@ -47,6 +47,12 @@ def block(**fields: Any) -> Limits:
 EVERYTHING = [
     (cpu(shares=512), [("cpu.shares", "512")], [("cpu.weight", "59")]),
     (cpu(idle=1), [("cpu.idle", "1")], [("cpu.idle", "1")]),
+    (cpu(idle=1, shares=512), [("cpu.idle", "1")], [("cpu.idle", "1")]),
+    (
+        cpu(idle=0, shares=512),
+        [("cpu.shares", "512"), ("cpu.idle", "0")],
+        [("cpu.weight", "59"), ("cpu.idle", "0")],
+    ),
     (
         cpu(quota_us=5000, period_us=20000, burst_us=100),
         [("cpu.cfs_period_us", "20000"), ("cpu.cfs_quota_us", "5000"), ("cpu.cfs_burst_us", "100")],

@@ -22,6 +22,7 @@ WORDS = (1, -1)
 OPTIONS = (
     ("blkio-weight", "", "uint16", "0", "Share of disk time among containers, 10 to 1000; 0 leaves it alone"),
     ("blkio-weight-device", "", "list", "", "Share of one device's time (/dev/sda:300)"),
+    ("cpu-idle", "", "bool", "", "Run only when nobody else wants the processor; =false lifts it"),
     ("cpu-period", "", "int", "0", "Length of a CPU accounting period, in microseconds"),
     ("cpu-quota", "", "int", "0", "CPU time in each period, in microseconds"),
     ("cpu-rt-period", "", "int", "0", "Length of a real-time period, in microseconds"),
@@ -60,7 +61,14 @@ NUMBERS = {
     "memory-swap": "MemorySwap",
 }
 
-_DEVICES = ("blkio-weight-device", "device-read-bps", "device-write-bps", "device-read-iops", "device-write-iops")
+_DEVICES = (
+    "blkio-weight-device",
+    "device-read-bps",
+    "device-write-bps",
+    "device-read-iops",
+    "device-write-iops",
+    "device",
+)
 
 # What an update cannot change is sent all the same, as docker's CLI does.
 _ABSENT = (
@@ -83,6 +91,8 @@ def update_document(arguments: Arguments) -> dict[str, Any]:
         from sampan.cli.request.policy import read_restart
 
         document["RestartPolicy"] = read_restart(arguments.text("restart"))
+    if arguments.given("cpu-idle"):
+        document["CpuIdle"] = arguments.flag("cpu-idle")
     for option, field in (("publish", "PortBindings"), ("unpublish", "UnpublishPorts")):
         if arguments.given(option):
             document[field] = _bindings(arguments.items(option))
@@ -96,23 +106,19 @@ def update_document(arguments: Arguments) -> dict[str, Any]:
         document["Mounts"] = [read_mount(text) for text in arguments.items("mount")]
     if any(arguments.given(option) for option in _DEVICES):
         document |= _of_devices(arguments)
-    if arguments.given("device"):
-        from sampan.cli.request.devices import read_device
-
-        document["AddDevices"] = [read_device(text) for text in arguments.items("device")]
-    if arguments.given("device-rm"):
-        document["RemoveDevices"] = arguments.items("device-rm")
-    if arguments.given("unmount"):
-        document["Unmounts"] = arguments.items("unmount")
+    for option, field in (("device-rm", "RemoveDevices"), ("unmount", "Unmounts")):
+        if arguments.given(option):
+            document[field] = arguments.items(option)
     return document
 
 
 def _of_devices(arguments: Arguments) -> dict[str, list[dict[str, Any]]]:
-    """Weights and rates of those devices that are named."""
-    from sampan.cli.request.devices import RATES, read_rate, read_weight
+    """Weights and rates of those devices that are named, and devices that are given besides."""
+    from sampan.cli.request.devices import RATES, read_device, read_rate, read_weight
 
     found = {name: [read_rate(text, option) for text in arguments.items(option)] for option, name in RATES.items()}
     found["BlkioWeightDevice"] = [read_weight(text) for text in arguments.items("blkio-weight-device")]
+    found["AddDevices"] = [read_device(text) for text in arguments.items("device")]
     return {name: entries for name, entries in found.items() if entries}
 
 

@@ -29,6 +29,7 @@ HOST_FIELDS = {
     "cgroup-parent": "CgroupParent",
     "cgroupns": "CgroupnsMode",
     "cidfile": "ContainerIDFile",
+    "cpu-idle": "CpuIdle",
     "cpu-period": "CpuPeriod",
     "cpu-quota": "CpuQuota",
     "cpu-rt-period": "CpuRealtimePeriod",
