@@ -1,4 +1,4 @@
-"""What Docker's own builder makes of a Dockerfile with all of its instructions, as facts that can be compared.
+"""What Docker's own builder makes of two Dockerfiles, one with all of its instructions, as facts that can be compared.
 
 `legacy_build.json` was written by Docker 26.1.5: `python -m tests.compat.legacy_build unix:///…/docker.sock`. Masked
 are ids, digests of sources and whatever was made just now.
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 RECORDED = Path(__file__).with_name("legacy_build.json")
-DOCKERFILE = r"""FROM scratch
+INSTRUCTIONS = r"""FROM scratch
 ADD archive.tar /ar/
 FROM sampan-legacy-base
 MAINTAINER me <me@example.invalid>
@@ -55,7 +55,54 @@ WORKDIR rel
 WORKDIR sub
 HEALTHCHECK NONE
 """
-OPTIONS = ("--build-arg", "V=7", "--build-arg", "ZZ=1", "--label", "L=1", "--no-cache")
+CORNERS = r"""# escape=`
+ARG BASE=sampan-legacy-base
+FROM scratch AS none
+ADD archive.tar a/
+WORKDIR w
+FROM ${BASE} AS first
+MAINTAINER somebody
+EXPOSE 127.0.0.1:8080:80 90/ 100-101:7
+HEALTHCHECK --interval=5s --retries=2 CMD first
+HEALTHCHECK --timeout=3s CMD ["second"]
+RUN mkdir /t && ln -s /etc/spare /t/l && ln -s /t /way
+COPY --from=none /a/d/g a/f /none/
+ENTRYPOINT ["a"]
+CMD ["b"]
+FROM first AS second
+ARG A=1
+ARG A=2 B=$A
+COPY */s /links/
+COPY dd dd/s d*/s /holding/
+ADD archive.tar dd/l /t/
+COPY f1/ /slashed/
+COPY nothing* f2 `
+  # in between
+  /some/
+COPY ["dd/", "dd/s/x", "./held/"]
+COPY f2 /way/l
+COPY dd/hard* /way/
+WORKDIR /way
+WORKDIR sub/../other
+COPY --chown=me lf .
+RUN rm -r /links && mkdir /links && echo $A$B > /links/new
+ENTRYPOINT []
+STOPSIGNAL RTMIN+1
+HEALTHCHECK --interval=9s NONE
+ENV "q k"=a`"b E=${NONE-${X:+y}}z F='$E' G=\$E
+"""
+TRIGGERED = r"""FROM sampan-legacy-triggers
+ENV PATH=$PATH:/more
+RUN echo $FROM_TRIGGER > /ran
+"""
+TRIGGERS = r"""FROM sampan-legacy-bare
+ONBUILD COPY f1 on/
+ONBUILD ENV FROM_TRIGGER="a b"
+ONBUILD RUN ["/bin/sh", "-c", "echo $FROM_TRIGGER > /on/ran"]
+ONBUILD WORKDIR /on
+"""
+DOCKERFILES = {"instructions": INSTRUCTIONS, "corners": CORNERS, "triggered": TRIGGERED}
+OPTIONS = ("--build-arg", "V=7", "--build-arg", "ZZ=1", "--label", "L=1", "--label", "K", "--no-cache")
 _ID = re.compile(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{12}\b")
 
 
@@ -86,16 +133,17 @@ def base() -> bytes:
     )
 
 
-def context() -> bytes:
+def context(dockerfile: str) -> bytes:
     """The build context."""
     inside = _entry("f", b"in an archive", uid=5, gid=6, mode=0o600)
     inner = _archive(inside, _entry("d", type=tarfile.DIRTYPE, mode=0o755), _entry("d/g", b"deeper"))
     return _archive(
-        _entry("Dockerfile", DOCKERFILE.encode()),
+        _entry("Dockerfile", dockerfile.encode()),
         _entry("archive.tar", inner),
         _entry("f1", b"1\n"),
         _entry("f2", b"2\n"),
         _entry("lf", type=tarfile.SYMTYPE, linkname="f1"),
+        _entry("dlink", type=tarfile.SYMTYPE, linkname="dd"),
         _entry("dd", type=tarfile.DIRTYPE, mode=0o700),
         _entry("dd/s", type=tarfile.DIRTYPE, mode=0o755),
         _entry("dd/s/x", b"x\n", mode=0o640),
@@ -106,7 +154,7 @@ def context() -> bytes:
     )
 
 
-def facts(environment: dict[str, str]) -> dict[str, Any]:
+def facts(environment: dict[str, str], dockerfile: str) -> dict[str, Any]:
     """Build with the docker command of this environment, and say what came of it."""
 
     def docker(*words: str, given: bytes = b"") -> bytes:
@@ -117,7 +165,9 @@ def facts(environment: dict[str, str]) -> dict[str, Any]:
         return done.stdout
 
     docker("import", "-c", "ENV PATH=/bin", "-", "sampan-legacy-base", given=base())
-    stream = docker("build", "-t", "sampan-legacy", *OPTIONS, "-", given=context()).decode()
+    docker("import", "-", "sampan-legacy-bare", given=base())
+    docker("build", "-t", "sampan-legacy-triggers", "-", given=TRIGGERS.encode())
+    stream = docker("build", "-t", "sampan-legacy", *OPTIONS, "-", given=context(dockerfile)).decode()
     inspected = json.loads(docker("inspect", "sampan-legacy"))[0]
     config = {key: value for key, value in inspected["Config"].items() if key != "Image" and value}
     history = docker("history", "--no-trunc", "--format", "{{.CreatedBy}}|{{.Size}}|{{.Comment}}", "sampan-legacy")
@@ -148,11 +198,14 @@ def _member(archive: tarfile.TarFile, name: str) -> bytes:
 
 def _described(layer: tarfile.TarFile, entry: tarfile.TarInfo) -> list[Any]:
     content = hashlib.sha256(_member(layer, entry.name)).hexdigest()[:16] if entry.isreg() else ""
-    made = "now" if time.time() - entry.mtime < 86400 else int(entry.mtime)
-    mode = "" if "/.wh." in f"/{entry.name}" else f"{entry.mode:o}"  # of a mark it means nothing
+    made: int | str = "now" if time.time() - entry.mtime < 86400 else int(entry.mtime)
+    mode = f"{entry.mode:o}"
+    if "/.wh." in f"/{entry.name}":
+        made = mode = ""  # of a mark they mean nothing
     return [entry.type.decode(), mode, entry.uid, entry.gid, entry.linkname, content, made]
 
 
 if __name__ == "__main__":
-    said = facts({**os.environ, "DOCKER_HOST": sys.argv[1], "DOCKER_BUILDKIT": "0"})
+    here = {**os.environ, "DOCKER_HOST": sys.argv[1], "DOCKER_BUILDKIT": "0"}
+    said = {name: facts(here, text) for name, text in DOCKERFILES.items()}
     RECORDED.write_text(json.dumps(said, indent=1, sort_keys=True) + "\n")
