@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.cli.conftest import PROGRAM
+from tests.pseudo_terminal import read_to_the_end
 
 if TYPE_CHECKING:
     import socket
@@ -50,16 +51,10 @@ def on_terminal(sampan: Command, program: str, *words: str) -> tuple[int, str]:
     environment = {**sampan.environment(), "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
     argv = [sys.executable, "-I", "-S", "-c", program, *words]
     with subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=environment) as process:
-        os.close(slave)
-        written = b""
-        try:
-            while data := os.read(master, 4096):
-                written += data
-        except OSError:  # EIO: nobody has the other side open any more
-            pass
-        code = process.wait(60)
+        written = read_to_the_end(master, slave, process)
+    os.close(slave)
     os.close(master)
-    return code, written.decode()
+    return process.returncode, written.decode()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("rich") is None, reason="rich draws the bars")

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import pytest
 from tests.compat.build.yard import Yard
+from tests.pseudo_terminal import read_to_the_end
 from tests.waiting import until
 
 SOURCE = Path(__file__).resolve().parents[3] / "src"
@@ -154,14 +155,9 @@ def test_a_terminal_shows_steps_that_go_on_and_those_that_are_over(yard: Yard, t
         stderr=child,
         cwd=root,
         env={"PATH": os.environ["PATH"], "HOME": str(root), "TERM": "xterm", "COLUMNS": "100"},
-    ):
-        os.close(child)
-        shown = b""
-        try:
-            while data := os.read(parent, 65536):
-                shown += data
-        except OSError:
-            pass  # the last one who had the other end has gone
+    ) as process:
+        shown = read_to_the_end(parent, child, process)
+    os.close(child)
     os.close(parent)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "")
     assert "✓ [one 2/3] RUN echo seen; sleep 0.5" in text

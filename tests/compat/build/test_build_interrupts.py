@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.compat.build.test_build_command import argv
 from tests.compat.build.yard import Yard
+from tests.pseudo_terminal import read_to_the_end
 from tests.waiting import until
 
 DOCKERFILE = """FROM corpus/busybox AS one
@@ -33,23 +34,22 @@ def interrupted(yard: Yard, root: Path, how: str, waiting: tuple[str, ...]) -> t
     try:
         with subprocess.Popen(
             ["sh", "-c", ON_TERMINAL, os.ttyname(child), *argv(yard, "build", "--progress", how, ".")],
-            stdin=child,  # somebody has it open from the beginning: nobody's is at its end
+            stdin=child,
             cwd=root,
             start_new_session=True,
             env={"PATH": os.environ["PATH"], "HOME": str(root), "TERM": "xterm", "COLUMNS": "100"},
         ) as process:
-            os.close(child)
-            shown, has_typed = b"", False
-            try:
-                while data := os.read(parent, 65536):
-                    shown += data
-                    if not has_typed and all(re.search(each, text_of(shown)) for each in waiting):
-                        has_typed = True
-                        os.write(parent, b"\x03")
-            except OSError:
-                pass  # the last one who had the other end has gone
-            return process.wait(60), text_of(shown)
+            typed: list[bytes] = []
+
+            def look(shown: bytes) -> None:
+                if not typed and all(re.search(each, text_of(shown)) for each in waiting):
+                    typed.append(b"\x03")
+                    os.write(parent, typed[0])
+
+            shown = read_to_the_end(parent, child, process, look)
+        return process.returncode, text_of(shown)
     finally:
+        os.close(child)
         os.close(parent)
 
 
