@@ -6,6 +6,7 @@ import os
 import select
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,15 @@ def waiting_for(plan: LaunchPlan) -> Ahead:
     model = model_of(plan, plan.id)
     assert model is not None
     return make_ahead(model)
+
+
+def links_of(pid: int) -> list[str]:
+    """What the descriptors of a process are of, which may be opening and closing some."""
+    links = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):
+            links.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return links
 
 
 def lines_of(boat: Boat, plan: LaunchPlan, ahead: Ahead) -> list[str]:
@@ -101,8 +111,7 @@ def test_while_it_waits_it_has_its_cgroup_and_no_descriptor_of_the_callers(boat:
         ahead = waiting_for(plan)
         try:
             until(lambda: Path(f"/proc/{ahead.pid}/comm").read_text().strip() == "sampan-start")  # it has closed them
-            links = [os.readlink(f"/proc/{ahead.pid}/fd/{name}") for name in os.listdir(f"/proc/{ahead.pid}/fd")]
-            return ahead.cgroup.processes(), ahead.pid, links
+            return ahead.cgroup.processes(), ahead.pid, links_of(ahead.pid)
         finally:
             ahead.discard()
             os.close(secret)
