@@ -68,6 +68,8 @@ class Call:
             return {}
         try:
             content = json.loads(text)
+            if content is None:
+                return {}
             found = {
                 name: tuple(value for value, wanted in values.items() if wanted)
                 if isinstance(values, dict)
@@ -99,8 +101,8 @@ class Call:
         if declared.split(";")[0].strip().lower() != "application/json":
             raise InvalidArgument(f"unsupported Content-Type header ({declared}): must be 'application/json'")
         try:
-            if rb"\u0000" in content and _has_nul(msgspec.json.decode(content)):
-                raise InvalidArgument("invalid JSON: a string has a NUL byte", remedy="no path or word has one")
+            if _SUSPECT.search(content):
+                _refuse_odd(msgspec.json.decode(content))
             return msgspec.json.decode(content, type=kind)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise InvalidArgument(f"invalid JSON: {error}", remedy="see the API's description") from error
@@ -153,16 +155,25 @@ def _int64(text: str) -> int:
     return number
 
 
-def _has_nul(value: Any) -> bool:
+# what no body may have, or what may be a number that is too large
+_SUSPECT = re.compile(rb"\\u0000|[0-9]{19}")
+
+
+def _refuse_odd(value: Any) -> None:
+    """Raise InvalidArgument for a string with a NUL byte, and for a number that no field can have."""
     match value:
-        case str():
-            return "\0" in value
+        case str() if "\0" in value:
+            raise InvalidArgument("invalid JSON: a string has a NUL byte", remedy="no path or word has one")
+        case int() if not -(2**63) <= value < 2**63:
+            raise InvalidArgument(f"invalid JSON: the number {value} is out of range", remedy="64 bits have to do")
         case dict():
-            return any(_has_nul(inner) for inner in (*value, *value.values()))
+            for inner in (*value, *value.values()):
+                _refuse_odd(inner)
         case list():
-            return any(map(_has_nul, value))
+            for inner in value:
+                _refuse_odd(inner)
         case _:
-            return False
+            pass
 
 
 def encode(value: Any) -> bytes:

@@ -136,7 +136,8 @@ async def inspect(call: Call, services: Services) -> web.StreamResponse:
 async def create(call: Call, services: Services) -> web.StreamResponse:
     """POST /networks/create."""
     body = await call.body(NetworkCreate)
-    if body.ingress or body.config_only or (body.scope or "local") != "local":
+    _refuse_shared_settings(body)
+    if body.ingress or (body.scope or "local") != "local":
         raise InvalidArgument("only local networks can be made here", remedy="sampan has no swarm")
     ipam = body.ipam
     if ipam and ipam.driver not in {None, "", "default"}:
@@ -157,8 +158,21 @@ async def create(call: Call, services: Services) -> web.StreamResponse:
     return reply({"Id": network.id, "Warning": ""}, 201)
 
 
+def _refuse_shared_settings(body: NetworkCreate) -> None:
+    remedy = "give each network its own settings"
+    if body.config_only:
+        raise InvalidArgument("there are no networks here that are only settings for others", remedy=remedy)
+    if body.config_from and body.config_from.network:
+        raise NotFound(f'configuration network "{body.config_from.network}" does not exist', remedy=remedy)
+
+
 def _subnet(pool: AddressPool) -> Subnet:
     auxiliary = pool.auxiliary_addresses or pool.aux_address or {}
+    if not pool.subnet and (pool.gateway or pool.ip_range or auxiliary):
+        raise InvalidArgument(
+            "invalid network config:\ninvalid subnet : invalid CIDR block notation",
+            remedy="say of which subnet (--subnet) the gateway, the range and the addresses are",
+        )
     return Subnet(pool.subnet or "", pool.gateway or "", pool.ip_range or "", auxiliary)
 
 

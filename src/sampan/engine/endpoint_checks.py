@@ -9,6 +9,7 @@ import ipaddress
 
 from sampan.engine.config import EndpointRequest
 from sampan.errors import InvalidArgument
+from sampan.network import addresses
 from sampan.network.definitions import Network
 
 _REMEDY = "`sampan network inspect` shows the subnets; make a network with --subnet to choose addresses in it"
@@ -16,11 +17,21 @@ _REMEDY = "`sampan network inspect` shows the subnets; make a network with --sub
 
 def refuse_endpoint(asked: EndpointRequest, network: Network | None, *, user_defined: bool, of: str = "") -> None:
     """Raise InvalidArgument for addresses that cannot be; `of` names the network in the message of a create."""
+    where = f"invalid config for network {of}: " if of else ""
+    refuse_mac(asked.mac_address, where)
     found = list(dict.fromkeys(_problems(asked, network, user_defined=user_defined)))
     if found:
         said = found[0] if len(found) == 1 else "\n".join(f"* {one}" for one in found)
-        where = f"invalid config for network {of}: " if of else ""
         raise InvalidArgument(f"{where}invalid endpoint settings:\n{said}", remedy=_REMEDY)
+
+
+def refuse_mac(address: str, where: str = "") -> None:
+    """Raise InvalidArgument for what is given as a MAC address and is none; `where` begins the message."""
+    try:
+        if address:
+            addresses.parse_mac(address)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{where}{error}", remedy=error.remedy) from error
 
 
 def _problems(asked: EndpointRequest, network: Network | None, *, user_defined: bool) -> list[str]:
@@ -39,6 +50,11 @@ def _problems(asked: EndpointRequest, network: Network | None, *, user_defined: 
             found.append(f"invalid IPv{family} address: {address}")
         elif network is not None:
             found += _outside(address, network)
+    for address in asked.link_local_addresses or ():
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            found.append(f"invalid link-local IP address: {address}")
     return found
 
 

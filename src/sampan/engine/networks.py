@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 
 from sampan.engine import config, links
 from sampan.engine.container import ContainerRecord, Endpoint, Linked
-from sampan.engine.endpoint_checks import refuse_endpoint
+from sampan.engine.endpoint_checks import refuse_endpoint, refuse_mac
 from sampan.engine.parts import Place
 from sampan.engine.store import ContainerStore
 from sampan.errors import Conflict, InvalidArgument, NotFound, NotImplementedHere, SampanError
 from sampan.network import definitions, ports
+from sampan.network.addresses import parse_mac
 from sampan.network.definitions import INTERFACE_NAME, EndpointRequest, Network, PortRequest, Resolving
 from sampan.network.endpoint import ADDRESS, namespace_of
 from sampan.network.networks import Networks
@@ -76,6 +77,7 @@ class ContainerNetworks:
             )
         if self.name(mode) == DEFAULT:
             links.check(record, self.store)
+        refuse_mac(record.config.process.mac_address, f"invalid config for network {self.name(self.mode(record))}: ")
         for key, asked in record.config.networks.items():
             name = self.name(key)
             known = next((network for network in self.registry.all() if name in {network.name, network.id}), None)
@@ -213,12 +215,13 @@ class ContainerNetworks:
         asked = self.asked(record, network.name)
         is_main = self.name(self.mode(record)) == network.name
         names = () if network.is_default else dns_names(record, asked)
+        mac = asked.mac_address or (record.config.process.mac_address if is_main else "")
         return EndpointRequest(
             network=network.id,
             ipv4=asked.ipv4_address,
             ipv6=asked.ipv6_address,
             interface=(asked.driver_options or {}).get(INTERFACE_NAME, ""),
-            mac=asked.mac_address or (record.config.process.mac_address if is_main else ""),
+            mac=parse_mac(mac) if mac else "",
             names=names,
             priority=asked.gateway_priority,
             rate=definitions.Rate(record.config.host.network_rate.inward, record.config.host.network_rate.outward),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 from collections.abc import Collection, Iterable, Iterator
 
 from sampan.errors import Conflict, Forbidden, InvalidArgument
@@ -158,6 +159,13 @@ def mac_of(address: str, seed: str) -> str:
     else:
         payload = hashlib.sha256((address or seed).encode()).digest()[:4]
     return "02:42:" + payload.hex(":")
+
+
+def parse_mac(text: str) -> str:
+    """A MAC address of six bytes, as "02:42:ac:11:00:02". Raises InvalidArgument in Docker's words."""
+    if not re.fullmatch(r"[0-9A-Fa-f]{2}([:-])[0-9A-Fa-f]{2}(\1[0-9A-Fa-f]{2}){4}", text):
+        raise InvalidArgument(f"invalid MAC address {text}", remedy="six bytes, as in 02:42:ac:11:00:02")
+    return text.replace("-", ":").lower()
 
 
 def of_interface(text: str) -> Subnet:

@@ -6,9 +6,9 @@ Docker's answer leaves a field out. Nothing here is checked beyond its type.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 Strings = tuple[str, ...] | None
 Words = tuple[str, ...] | str | None  # Docker takes one string for a list of one
@@ -85,14 +85,14 @@ class WeightDevice(Document, frozen=True, kw_only=True):
     """A block I/O weight of a device's path."""
 
     path: str = ""
-    weight: int = 0
+    weight: Annotated[int, Meta(ge=0, le=0xFFFF)] = 0
 
 
 class ThrottleDevice(Document, frozen=True, kw_only=True):
     """A rate of a device's path."""
 
     path: str = ""
-    rate: int = 0
+    rate: Annotated[int, Meta(ge=0)] = 0
 
 
 class DeviceMapping(Document, frozen=True, kw_only=True):

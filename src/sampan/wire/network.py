@@ -25,6 +25,12 @@ class AddressManagement(Document, frozen=True, kw_only=True):
     config: tuple[AddressPool, ...] | None = None
 
 
+class ConfigSource(Document, frozen=True, kw_only=True):
+    """Whose settings a network is to have."""
+
+    network: str | None = ""
+
+
 class NetworkCreate(Document, frozen=True, kw_only=True):
     """The body of POST /networks/create."""
 
@@ -37,6 +43,7 @@ class NetworkCreate(Document, frozen=True, kw_only=True):
     attachable: bool | None = False
     ingress: bool | None = False
     config_only: bool | None = False
+    config_from: ConfigSource | None = None
     ipam: AddressManagement | None = field(name="IPAM", default=None)
     options: Map = None
     labels: Map = None
