@@ -54,7 +54,12 @@ def plan_stages(dockerfile: Dockerfile, scope: GlobalScope, target: str, *, repl
             names[stage.name] = index
     last = _target(dockerfile, names, target)
     names = {name: index for name, index in names.items() if name not in replaced}
-    plans = [_plan(index, stage, names, scope) for index, stage in enumerate(dockerfile.stages[: last + 1])]
+    earlier: dict[str, int] = {}  # a name that is given twice means, to a FROM, the stage that had it last
+    plans = []
+    for index, stage in enumerate(dockerfile.stages[: last + 1]):
+        plans.append(_plan(index, stage, names, earlier, scope))
+        if stage.name in names:
+            earlier[stage.name] = index
     needed: set[int] = set()
     pending = [last]
     while pending:
@@ -126,16 +131,14 @@ def _target(dockerfile: Dockerfile, names: dict[str, int], target: str) -> int:
     return found
 
 
-def _plan(index: int, stage: Stage, names: dict[str, int], scope: GlobalScope) -> StagePlan:
+def _plan(index: int, stage: Stage, names: dict[str, int], earlier: dict[str, int], scope: GlobalScope) -> StagePlan:
     base = scope.expand(stage.base, stage.position).text
     if not base:
         raise stage.position.refusal(
             f"base name ({stage.base}) should not be blank", remedy="give the ARG a default, or pass --build-arg"
         )
     platform = _platform(stage, scope)
-    base_stage = names.get(base.lower())
-    if base_stage is not None and base_stage >= index:
-        base_stage = None
+    base_stage = earlier.get(base.lower())
     needs = {found for origin, _ in _origins(stage) if (found := find_stage(names, origin, index)) is not None}
     if base_stage is not None:
         needs.add(base_stage)

@@ -94,7 +94,7 @@ class BaseImages:
             await self._pull(name, platform, tell)
         except SampanError as error:
             if not misfit:
-                if name not in error.sentence:
+                if f" for {name}" not in error.sentence:
                     error.sentence = f"{name} cannot be pulled: {error.sentence}"
                     error.args = (error.sentence,)
                 raise

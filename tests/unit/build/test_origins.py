@@ -71,3 +71,9 @@ def test_what_is_no_earlier_stage_is_refused_before_the_first_step(line: str, se
     assert plan_stages(dockerfile, scope, "later").target.index == 2  # which does not need that stage
     if "here" in line.lower() or "later" in line:
         assert plan_stages(dockerfile, scope, "", replaced={"here", "later"}).target.index == 3
+
+
+def test_a_name_that_is_given_twice_means_the_stage_that_had_it_last() -> None:
+    dockerfile = parse(b"FROM x AS a\nFROM a AS b\nFROM y AS a\nFROM a\nCOPY --from=b / /\n", name="Dockerfile")
+    stages = plan_stages(dockerfile, global_scope(dockerfile, {}, {}), "").stages
+    assert [plan.base_stage for plan in stages] == [None, 0, None, 2]
