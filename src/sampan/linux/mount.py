@@ -259,6 +259,15 @@ def make_filesystem(fstype: str, options: Iterable[tuple[str, str | None]] = (),
 
     The source is the option "source". Errors carry the kernel's own message where it gives one.
     """
+    fs_fd = create_filesystem(fstype, options)
+    try:
+        return fsmount(fs_fd, attributes)
+    finally:
+        os.close(fs_fd)
+
+
+def create_filesystem(fstype: str, options: Iterable[tuple[str, str | None]] = ()) -> int:
+    """The first half of `make_filesystem`: a context of a file system that has no mount yet, for `fsmount`, once."""
     fs_fd = fsopen(fstype)
     try:
         for key, value in options:
@@ -267,9 +276,10 @@ def make_filesystem(fstype: str, options: Iterable[tuple[str, str | None]] = (),
             else:
                 fsconfig_set_string(fs_fd, key, value)
         fsconfig_create(fs_fd)
-        return fsmount(fs_fd, attributes)
-    finally:
+    except BaseException:
         os.close(fs_fd)
+        raise
+    return fs_fd
 
 
 def mountinfo(pid: int | str = "self") -> list[MountInfo]:

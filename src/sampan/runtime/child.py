@@ -103,7 +103,7 @@ class Child:
     die_with_parent: bool = False
     pages: Ranges = ()  # of a child that waits for its plan: what it is going to write to
     network_fd: int = -1  # the same: a namespace that it joins when it has its plan
-    made: list[tuple[MountPlan, int]] = field(default_factory=list)  # the same: its own file systems, made meanwhile
+    made: list[tuple[MountPlan, int]] = field(default_factory=list)  # the same: its own file systems, without a mount
     foreign: tuple[tuple[int, int], ...] = ()  # descriptors that are the parent's business: foreign_ranges(inherited())
     # found on the way
     step: str = "begin"

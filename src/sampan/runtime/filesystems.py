@@ -9,7 +9,16 @@ import errno
 import os
 
 from sampan.errors import NotImplementedHere
-from sampan.linux.mount import MountAttr, MountFlag, attributes_of, make_filesystem, mount_setattr, open_tree
+from sampan.linux.mount import (
+    MountAttr,
+    MountFlag,
+    attributes_of,
+    create_filesystem,
+    fsmount,
+    make_filesystem,
+    mount_setattr,
+    open_tree,
+)
 from sampan.runtime.launch_plan import IdMap, LaunchPlan, MountPlan
 
 _REC = int(MountFlag.REC)
@@ -31,16 +40,17 @@ def make_mount(mount: MountPlan) -> int:
     A read-only tmpfs is still writable: it becomes read-only when all that lies below it is mounted. Raises OSError,
     and NotImplementedHere for a type that the kernel does not have.
     """
+    return mount_created(create_for(mount), mount)
+
+
+def create_for(mount: MountPlan) -> int:
+    """The first half of `make_mount`: the file system without its mount, for `mount_created`. Raises as that does."""
     options: list[tuple[str, str | None]] = [("source", mount.source or mount.fstype), *mount.data]
     options += [(word, None) for flag, word in _SUPERBLOCK_WORDS if mount.flags & flag]
-    flags = mount.flags
-    if mount.fstype == "tmpfs":
-        flags &= ~_RDONLY
-    elif flags & _RDONLY and mount.fstype not in _PSEUDO:
+    if mount.flags & _RDONLY and mount.fstype not in _PSEUDO:
         options.append(("ro", None))
-    bits, _ = attributes_of(flags)
     try:
-        fd = make_filesystem(mount.fstype, options, bits)
+        return create_filesystem(mount.fstype, options)
     except OSError as error:
         if error.errno != errno.ENODEV or error.filename != mount.fstype:
             raise
@@ -48,6 +58,15 @@ def make_mount(mount: MountPlan) -> int:
             f"no such device: this kernel has no file system of type {mount.fstype!r}, wanted at /{mount.target}",
             remedy=f"load its module on the host (`modprobe {mount.fstype}`), or name another type",
         ) from None
+
+
+def mount_created(fs_fd: int, mount: MountPlan) -> int:
+    """The other half: the detached mount of what `create_for` has made, whose descriptor is closed."""
+    bits, _ = attributes_of(mount.flags & ~_RDONLY if mount.fstype == "tmpfs" else mount.flags)
+    try:
+        fd = fsmount(fs_fd, bits)
+    finally:
+        os.close(fs_fd)
     if mount.propagation:
         mount_setattr(fd, propagation=mount.propagation & ~_REC, recursive=bool(mount.propagation & _REC))
     if mount.attributes_set or mount.attributes_clear:

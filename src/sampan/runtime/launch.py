@@ -96,7 +96,7 @@ def launch(
             start = Start(plan, stdio, preserve, gate_path, die_with_parent, in_order, meanwhile, held, undo, ahead)
             if ahead is not None:
                 undo.callback(ahead.undo.close)
-                held.callback(ahead.held.close)
+                undo.callback(ahead.held.close)
             for act in ACTS:
                 _do(act, start)
         channel = start.channel if not gate_path else None
@@ -109,6 +109,7 @@ def launch(
             marks=(*(("monitor", *mark) for mark in start.marks), *(("pid 1", *mark) for mark in start.child_marks)),
             _channel=channel,
             _gate_path=gate_path,
+            _spare=start.ahead.held if start.ahead is not None else ExitStack(),
             _undo=undo.pop_all(),
         )
 

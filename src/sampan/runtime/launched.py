@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -56,6 +56,7 @@ class Launched:
     marks: tuple[tuple[str, str, int], ...] = ()
     _channel: Channel | None = None
     _gate_path: str = ""
+    _spare: ExitStack = field(default_factory=ExitStack)  # descriptors that nobody needs; closing them takes time
     _undo: ExitStack = field(default_factory=ExitStack)
 
     def go(self) -> None:
@@ -67,7 +68,7 @@ class Launched:
             if self._channel is None:
                 open_gate(self._gate_path)
             else:
-                self.listener = pass_gate(self._channel)
+                self.listener = pass_gate(self._channel, self._spare.close)
                 self._channel.close()
         except BaseException:
             self.abort()
@@ -167,10 +168,11 @@ def explain_death(pidfd: int, cgroup: Cgroup | None) -> StepFailed:
     return StepFailed("start", 0, f"the container's first process {how} before it was ready")
 
 
-def pass_gate(channel: Channel) -> int:
+def pass_gate(channel: Channel, meanwhile: Callable[[], None] = lambda: None) -> int:
     """Say GO and follow the child until execve has closed its end; a listener of our own, or -1."""
     own = -1
     channel.tell(Say.GO)
+    meanwhile()
     try:
         while True:
             try:

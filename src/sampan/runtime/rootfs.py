@@ -35,7 +35,7 @@ from sampan.linux.statfs import Magic, filesystem_type
 from sampan.runtime.child import Child, Piece
 from sampan.runtime.copy_up import copy_up
 from sampan.runtime.dev import dev_links, is_filled, make_device
-from sampan.runtime.filesystems import make_mount, renew
+from sampan.runtime.filesystems import create_for, make_mount, mount_created
 from sampan.runtime.handshake import Say, describe
 from sampan.runtime.launch_plan import DevicePlan, MountPlan
 from sampan.runtime.prepare import open_bind
@@ -101,12 +101,13 @@ def mount_filesystems(child: Child) -> None:
 def make_own_filesystems(child: Child) -> None:
     """Make those of the model's mounts that belong to the child's namespaces, before it is known where they go.
 
+    They get their mounts in their turn: by the ids of those mountinfo and df(1) list.
     A sysfs shows the network namespace that it is made in, so it waits where that is joined later.
     """
     joins_network = any(join.kind == "net" for join in child.plan.namespaces.join)
     for mount in child.plan.mounts:
         if mount.fstype in _OWN or (mount.fstype == "sysfs" and not joins_network):
-            child.made.append((mount, make_mount(mount)))
+            child.made.append((mount, create_for(mount)))
 
 
 def make_devices(child: Child) -> None:
@@ -210,7 +211,7 @@ def _make_piece(child: Child, mount: MountPlan) -> Piece:
     for index, (known, fd) in enumerate(child.made):
         if known == mount:
             del child.made[index]
-            return Piece("", renew(fd))
+            return Piece("", mount_created(fd, mount))
     return Piece("", make_mount(mount))
 
 
