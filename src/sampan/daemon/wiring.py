@@ -15,7 +15,7 @@ from sampan.engine.announcer import Announcer
 from sampan.engine.archives import Archives
 from sampan.engine.boot import BootMark, BootStarts
 from sampan.engine.build_caches import BuildCaches
-from sampan.engine.build_steps import StepContainers, StepLauncher
+from sampan.engine.build_steps import StepContainers
 from sampan.engine.builds import Builds
 from sampan.engine.commits import Commits
 from sampan.engine.config import LogConfig
@@ -40,6 +40,7 @@ from sampan.engine.publishing import Publishing
 from sampan.engine.recovery import Recovery
 from sampan.engine.restarts import Aftermath
 from sampan.engine.secrets import open_secrets
+from sampan.engine.step_launcher import StepLauncher
 from sampan.engine.store import ContainerStore, open_database
 from sampan.engine.transfers import Transfers
 from sampan.engine.updates import Updates

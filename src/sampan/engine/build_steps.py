@@ -18,18 +18,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sampan.build.steps import StepEnd, StepLimits, StepMount, StepRequest
-from sampan.engine.ahead import Expectation
 from sampan.engine.config import ContainerConfig, Healthcheck, HostConfig, LogConfig, ProcessConfig, Resources, Ulimit
 from sampan.engine.container import ContainerRecord, Exited, MountPoint
 from sampan.engine.containers import Containers
 from sampan.engine.control import Control
 from sampan.engine.images import EngineImages
-from sampan.engine.launching import Launcher
 from sampan.engine.lifecycle import Lifecycle
-from sampan.engine.monitors import Listener, Monitor
+from sampan.engine.step_launcher import StepLauncher
 from sampan.errors import Conflict, NotFound, SampanError
 from sampan.image.rootfs import Roots
-from sampan.monitor.protocol import Attach, MonitorPlan
+from sampan.monitor.protocol import Attach
 
 _FRAME = struct.Struct(">BxxxL")
 _STDERR = 2
@@ -47,30 +45,6 @@ _USUAL = (
 )
 
 log = logging.getLogger("sampan.engine")
-
-
-class StepLauncher(Launcher):
-    """The launcher, which also knows variables that no record may hold: secrets of steps, by container.
-
-    A step follows a step: the next monitor is forked as soon as one is launched, not only when no start has come for a
-    while.
-    """
-
-    def __init__(self, spawn: Callable[[], tuple[int, socket.socket]], expectation: Expectation) -> None:
-        super().__init__(spawn, expectation)
-        self.private_environment: dict[str, tuple[str, ...]] = {}
-
-    def launch(self, plan: MonitorPlan, listener: Listener) -> Monitor:
-        """Have a monitor serve `plan`, with the container's private variables in its environment."""
-        more = self.private_environment.pop(plan.launch.id, None)
-        if more:
-            process = plan.launch.process
-            process = dataclasses.replace(process, environment=(*process.environment, *more))
-            plan = dataclasses.replace(plan, launch=dataclasses.replace(plan.launch, process=process))
-        monitor = super().launch(plan, listener)
-        if more is not None:
-            asyncio.get_running_loop().call_soon(self._prepare)
-        return monitor
 
 
 @dataclass(frozen=True, slots=True)

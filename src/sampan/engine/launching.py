@@ -114,7 +114,7 @@ class Launcher:
             return
         try:
             if self._prepared is None:
-                self._prepared = handle.prepare(self._connection)
+                self._prepared = self._new_monitor(self._connection)
                 self._keep()
             model = self._expectation.draw(container_id)
             if model is not None:
@@ -122,6 +122,10 @@ class Launcher:
                 self._keep()
         except OSError:  # all of the next start is made when it comes
             self._expectation.give_up()
+
+    def _new_monitor(self, launcher: socket.socket) -> socket.socket:
+        """One that waits for its plan, or will in a moment. OSError when the launcher is gone."""
+        return handle.prepare(launcher)
 
     def _keep(self) -> None:
         if self._kept is not None:

@@ -155,6 +155,13 @@ class Monitor:
         """Send a signal."""
         self._outbox.send(Signal(number, target, everyone))
 
+    def come_back(self) -> socket.socket:
+        """Have it wait for another container's plan when all is over; the connection as `handle.prepare` has it.
+
+        OSError when it is gone or has no room.
+        """
+        return handle.prepare(self._connection)
+
     def close(self) -> None:
         """End the conversation; before Go this ends the container."""
         if self._connection.fileno() < 0:

@@ -22,7 +22,7 @@ from sampan.monitor.container import Runtime
 from sampan.monitor.loop import READABLE, Loop
 from sampan.monitor.monitor import TROUBLE_NAME, Monitor
 from sampan.monitor.oci import OciRuntime
-from sampan.monitor.protocol import Expect, Failed, Forked, Gone, Launch, MonitorPlan, Prepare
+from sampan.monitor.protocol import Expect, Failed, Forked, Gone, Launch, MonitorPlan, Prepare, Waiting
 from sampan.monitor.rehearsal import rehearse
 from sampan.runtime.handshake import StepFailed
 
@@ -95,31 +95,53 @@ class Launcher:
 def become_monitor(control: int, plan_descriptor: tuple[int, ...], runtime: Runtime, pages: Ranges) -> None:
     """In the forked child: keep nothing of the launcher's but its memory, serve one container, and exit.
 
-    Without a plan it waits for one. Never returns: the launcher's objects must not be finalized here, their descriptors
-    are closed already.
+    Without a plan it waits for one. Where its daemon asked for it, it does not exit but waits for the next plan. Never
+    returns: the launcher's objects must not be finalized here, their descriptors are closed already.
     """
     status = 1
-    directory = ""
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
-        _keep_only(*plan_descriptor, control)
         set_name("sampan-monitor")
+        _keep_only(*plan_descriptor, control)
         set_title("sampan-monitor")
         connection = socket.socket(fileno=control)
-        descriptor = plan_descriptor[0] if plan_descriptor else _await_plan(connection, runtime, pages)
-        if descriptor < 0:
-            os._exit(0)
-        plan: MonitorPlan = protocol.unseal(descriptor)
-        directory = plan.run_directory
-        set_title(f"sampan-monitor {plan.launch.id}")
-        Monitor(plan, connection, runtime).run()
+        plan = plan_descriptor[0] if plan_descriptor else _await_plan(connection, runtime, pages)
+        while plan >= 0 and (control := _serve(plan, connection, runtime)) >= 0:
+            connection = _begin_anew(control)
+            plan = _await_plan(connection, runtime, pages)
         status = 0
-    except BaseException:  # noqa: BLE001 -- the last word of this process; there is no one above to tell
-        _note_crash(directory)
     finally:
         os._exit(status)
+
+
+def _serve(plan_descriptor: int, connection: socket.socket, runtime: Runtime) -> int:
+    """Serve one container; where to wait for the next, or -1."""
+    directory = ""
+    try:
+        plan: MonitorPlan = protocol.unseal(plan_descriptor)
+        directory = plan.run_directory
+        set_title(f"sampan-monitor {plan.launch.id}")
+        monitor = Monitor(plan, connection, runtime)
+        monitor.run()
+    except BaseException:  # the last word of this process; there is no one above to tell
+        _note_crash(directory)
+        raise
+    return monitor.next_control
+
+
+def _begin_anew(control: int) -> socket.socket:
+    """Keep nothing of the container that was served, and tell so."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.collect()  # no object may be finalized later that believes to own a descriptor
+    gc.disable()
+    _keep_only(control)
+    set_title("sampan-monitor")
+    connection = socket.socket(fileno=control)
+    with contextlib.suppress(OSError):  # its end will be read
+        protocol.send(connection, Waiting())
+    return connection
 
 
 def _await_plan(control: socket.socket, runtime: Runtime, pages: Ranges) -> int:

@@ -57,9 +57,18 @@ def launch(launcher: socket.socket, plan: MonitorPlan) -> socket.socket:
 def prepare(launcher: socket.socket) -> socket.socket:
     """Have the launcher fork a monitor that waits for its plan; the connection for `launch_prepared`.
 
-    Closing the connection ends the monitor. OSError as `launch` raises it.
+    Closing the connection ends the monitor. OSError as `launch` raises it. Of a monitor it can be asked too: it says
+    Waiting there when it has come to its end.
     """
     return _ask(launcher, Prepare())
+
+
+def waits(monitor: socket.socket) -> bool:
+    """Whether a monitor that was asked to wait for another plan does so by now. ConnectionError when it is gone."""
+    messages, has_ended = receive_all(monitor)
+    if has_ended:
+        raise ConnectionResetError
+    return bool(messages)
 
 
 def expect(monitor: socket.socket, model: LaunchPlan) -> None:

@@ -32,6 +32,7 @@ from sampan.monitor.protocol import (
     Message,
     MonitorPlan,
     OutOfMemory,
+    Prepare,
     Ready,
     Resize,
     Signal,
@@ -54,9 +55,13 @@ _GONE = StepFailed("go", 0, "the container's process ended before its program wa
 
 
 class Monitor:
-    """One container's monitor; `run` returns when there is nothing left to do."""
+    """One container's monitor; `run` returns when there is nothing left to do.
+
+    `next_control` is a descriptor then: where this process is to wait for another container's plan, or -1.
+    """
 
     def __init__(self, plan: MonitorPlan, control: socket.socket, runtime: Runtime) -> None:
+        self.next_control = -1
         self._plan = plan
         self._runtime = runtime
         self._loop = Loop()
@@ -169,6 +174,9 @@ class Monitor:
                 self._exec(exec_id, plan)
             case Go(), _ if connection is self._first:
                 self._go()
+            case Prepare(), [control] if self.next_control < 0:
+                descriptors = []
+                self.next_control = control
             case Resize(height, width, ""), _:
                 if self._target is not None:
                     self._target.resize(height, width)

@@ -17,6 +17,9 @@ A daemon may have a monitor forked before there is a plan: Prepare [M's end] to 
 memfd] to the monitor itself, on the connection that is its own. It outlives its launcher; it leaves when the connection
 ends. Before Launch it may be told what is likely to come: Expect [memfd with a model of the plan].
 
+A monitor that is told Prepare [M's end] itself does not leave when all is over: it says Waiting on that connection, and
+is from then on one that was forked before there is a plan.
+
 Later daemons connect to monitor.sock and get Status first. When the first connection ends before Go, the monitor ends
 its container. A monitor leaves when its container has exited, the exit record is on disk, its attached clients are
 served and the cgroup is removed; an orderly leave closes every connection after Exited.
@@ -73,7 +76,15 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """D→L. Descriptor: a monitor's end of its control connection. It is forked, and waits there for its Launch."""
+    """D→L, D→M. Descriptor: a monitor's end of its control connection.
+
+    One that is forked, or this one in its next life, waits there for its Launch.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """M→D, the first on the connection of its next life: nothing is left of the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +259,7 @@ class Status:
 Message = (
     Launch
     | Prepare
+    | Waiting
     | Expect
     | Forked
     | Gone
