@@ -17,6 +17,7 @@ from typing import cast
 
 from sampan.errors import SystemFailure
 from sampan.image.file_part import FilePart
+from sampan.image.name_text import shown
 from sampan.image.tar_entry import BLOCK, Entry, Kind
 from sampan.image.tar_sparse import Segment
 from sampan.image.tar_write import END, encode_entry, padding
@@ -119,7 +120,7 @@ class _Packing:
                     os.close(directory)
                 pending += reversed(below)
         except OSError as error:
-            raise SystemFailure(f"cannot pack {error.filename!r}: {error.strerror}") from error
+            raise SystemFailure(f"cannot pack {shown(error.filename)}: {error.strerror}") from error
         self._put(END)
         yield b"".join(self._ready)
 
@@ -127,7 +128,7 @@ class _Packing:
         try:
             yield from self._file(self._root, name, as_name, os.stat(name, dir_fd=self._root, follow_symlinks=False))
         except OSError as error:
-            raise SystemFailure(f"cannot pack {error.filename!r}: {error.strerror}") from error
+            raise SystemFailure(f"cannot pack {shown(error.filename)}: {error.strerror}") from error
         self._put(END)
         yield b"".join(self._ready)
 

@@ -19,6 +19,7 @@ from typing import IO
 import zstandard
 
 from sampan.errors import SystemFailure
+from sampan.image.name_text import shown
 from sampan.image.tar_sparse import Segment
 from sampan.linux.openat import open_in_root
 
@@ -152,6 +153,6 @@ def _parts(root: int, path: bytes, segments: tuple[Segment, ...]) -> Iterator[by
 
 def _lost(path: bytes, why: str) -> SystemFailure:
     return SystemFailure(
-        f"file {path!r} of a layer is no longer as it was unpacked: {why}",
+        f"file {shown(path)} of a layer is no longer as it was unpacked: {why}",
         remedy="something wrote below the data root; remove the image and get it again",
     )

@@ -12,6 +12,7 @@ import zlib
 from dataclasses import dataclass, field
 
 from sampan.errors import InvalidArgument
+from sampan.image.name_text import shown
 from sampan.image.tar_sparse import Segment
 
 BLOCK = 512
@@ -74,7 +75,7 @@ def split_name(name: bytes) -> list[bytes]:
     """The parts of an entry's name; absolute ones start at the root, `..` is refused."""
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     if b".." in parts:
-        raise refuse(f"entry {name!r} goes up with '..'")
+        raise refuse(f"entry {shown(name)} goes up with '..'")
     return parts
 
 
@@ -118,10 +119,10 @@ def verify_checksum(block: bytes) -> None:
 def check_entry(entry: Entry) -> None:
     """Refuse what no kernel call could take; times beyond any file system's become 0, as Docker has it."""
     if not 0 <= entry.uid <= _MAX_ID or not 0 <= entry.gid <= _MAX_ID:
-        raise refuse(f"entry {entry.name!r} belongs to {entry.uid}:{entry.gid}, which are no user and group ids")
+        raise refuse(f"entry {shown(entry.name)} belongs to {entry.uid}:{entry.gid}, which are no user and group ids")
     if not 0 <= entry.major < 1 << 12 or not 0 <= entry.minor < 1 << 20:
-        raise refuse(f"entry {entry.name!r} is device {entry.major}:{entry.minor}, which the kernel does not have")
+        raise refuse(f"entry {shown(entry.name)} is device {entry.major}:{entry.minor}, which the kernel does not have")
     if b"\0" in entry.name or b"\0" in entry.link:
-        raise refuse(f"entry {entry.name!r} has a zero byte in its name")
+        raise refuse(f"entry {shown(entry.name)} has a zero byte in its name")
     if not -_FARTHEST_S < entry.mtime_ns // 1_000_000_000 < _FARTHEST_S:
         entry.mtime_ns = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from sampan.image.name_text import shown
 from sampan.image.pieces import Pieces, unmoved
 from sampan.image.tar_entry import (
     BLOCK,
@@ -220,7 +221,7 @@ class TarReader:
         if fields[9] == b"ustar\0" and fields[15][0]:
             name = text_of(fields[15]) + b"/" + name
         if kind is None:
-            raise refuse(f"entry {name!r} has type {flag!r}, which makes no file")
+            raise refuse(f"entry {shown(name)} has type {shown(flag)}, which makes no file")
         link = text_of(fields[8])
         entry = Entry(
             name=name if long_name is None else long_name,
@@ -248,7 +249,7 @@ class TarReader:
         self, entry: Entry, size: int, header: bytes, flag: bytes, records: list[tuple[bytes, bytes]]
     ) -> None:
         if size < 0:
-            raise refuse(f"entry {entry.name!r} has a size of {size} bytes")
+            raise refuse(f"entry {shown(entry.name)} has a size of {size} bytes")
         if entry.kind is not Kind.FILE:
             return  # links, directories and devices carry no data, whatever their size field says
         entry.size = entry.payload = size

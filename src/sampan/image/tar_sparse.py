@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sampan.errors import InvalidArgument
+from sampan.image.name_text import shown
 
 Segment = tuple[int, int]
 
@@ -124,12 +125,12 @@ def check_map(segments: tuple[Segment, ...], size: int, payload: int, name: byte
     at = 0
     for offset, length in segments:
         if offset < at:
-            raise _refuse(f"the sparse map of {name!r} goes backwards at {offset}")
+            raise _refuse(f"the sparse map of {shown(name)} goes backwards at {offset}")
         at = offset + length
     if at > size or size >= 1 << 63:
-        raise _refuse(f"the sparse map of {name!r} leaves its file of {size} bytes")
+        raise _refuse(f"the sparse map of {shown(name)} leaves its file of {size} bytes")
     if sum(length for _, length in segments) != payload:
-        raise _refuse(f"the sparse map of {name!r} does not fit its {payload} bytes of data")
+        raise _refuse(f"the sparse map of {shown(name)} does not fit its {payload} bytes of data")
 
 
 def encode_block_map(segments: tuple[Segment, ...]) -> bytes:

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterable
 
 from sampan.errors import InvalidArgument, SampanError
+from sampan.image.name_text import shown
 from sampan.image.pieces import Pieces
 from sampan.image.tar_entry import Entry, Kind, refuse, split_name
 from sampan.image.tar_read import DEFAULT_LIMITS, ArchiveLimits, TarReader
@@ -96,7 +97,7 @@ class _Unpacking:
         parts = self._named(entry.name)
         if not parts:
             if entry.kind is not Kind.DIRECTORY:
-                raise refuse(f"entry {entry.name!r} would put a {entry.kind.value} in the root's place")
+                raise refuse(f"entry {shown(entry.name)} would put a {entry.kind.value} in the root's place")
             self._directories[b""] = entry
             return
         if self._marks and any(part.startswith(WHITEOUT) for part in parts):
@@ -136,7 +137,7 @@ class _Unpacking:
             return self._implied(parts, entry)
         except NotADirectoryError:
             if not any(b"/".join(parts[:count]) in self._whited for count in range(1, len(parts) + 1)):
-                raise refuse(f"entry {entry.name!r} passes through {path!r}, which is no directory") from None
+                raise refuse(f"entry {shown(entry.name)} passes through {shown(path)}, which is no directory") from None
             return self._implied(parts, entry)
         return self._remember(path, fd)
 
@@ -171,7 +172,7 @@ class _Unpacking:
         try:
             return self._remember(path, self._look_up(path, _DIRECTORY))
         except FileNotFoundError:
-            raise refuse(f"entry {entry.name!r} passes through {path!r}, a link that leads nowhere") from None
+            raise refuse(f"entry {shown(entry.name)} passes through {shown(path)}, a link that leads nowhere") from None
 
     def _forget_open(self) -> None:
         for fd in self._open.values():
@@ -304,7 +305,7 @@ class _Unpacking:
     def _link(self, entry: Entry, parent: int, name: bytes) -> None:
         target = self._named(entry.link)
         if not target:
-            raise refuse(f"entry {entry.name!r} is a hard link to the root")
+            raise refuse(f"entry {shown(entry.name)} is a hard link to the root")
         try:
             holder = self._look_up(b"/".join(target[:-1]), os.O_PATH | os.O_DIRECTORY)
             try:
@@ -312,7 +313,9 @@ class _Unpacking:
             finally:
                 os.close(holder)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
-            raise refuse(f"entry {entry.name!r} is a hard link to {entry.link!r}, no file of this archive") from None
+            raise refuse(
+                f"entry {shown(entry.name)} is a hard link to {shown(entry.link)}, no file of this archive"
+            ) from None
 
     # whiteouts
 
@@ -322,9 +325,9 @@ class _Unpacking:
         if name != OPAQUE and any(part.startswith(_AUFS) for part in parts):
             return
         if any(part.startswith(WHITEOUT) for part in before):
-            raise refuse(f"entry {entry.name!r} passes through a whiteout")
+            raise refuse(f"entry {shown(entry.name)} passes through a whiteout")
         if hidden in (b"", b".", b".."):
-            raise refuse(f"entry {entry.name!r} is a whiteout of nothing that a layer may hide")
+            raise refuse(f"entry {shown(entry.name)} is a whiteout of nothing that a layer may hide")
         if name == OPAQUE:
             make_opaque(self._directory(before, entry))
             return
@@ -383,7 +386,7 @@ class _Unpacking:
 
 def _failure(entry: Entry | None, error: OSError) -> SampanError:
     """The error for a user: whose fault it is, the archive's or the disk's."""
-    about = f"entry {entry.name!r}" if entry is not None else "the archive"
+    about = f"entry {shown(entry.name)}" if entry is not None else "the archive"
     if error.errno in _OF_ARCHIVE:
         return refuse(f"{about} cannot be made: {error.strerror}")
     return disk_failure(f"cannot unpack {about}", error)
