@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import os
 import shutil
+import socket
 import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Command, FakeDaemon
+    from tests.cli.conftest import Command, FakeDaemon, Handler, Request
 
 
 @pytest.fixture
@@ -84,6 +89,35 @@ def test_a_container_that_is_not_there_is_said(fake_daemon: FakeDaemon, sampan: 
     for words in ([str(tree), "c1:/x"], ["c1:/x", str(tree)]):
         done = sampan("cp", *words)
         assert (done.returncode, done.stderr) == (1, b"sampan: Error response from daemon: No such container: c1\n")
+
+
+def place(kind: int, body: bytes = b"") -> Handler:
+    """Answers with what is at a path: its kind in Go's bits, and an archive of it."""
+    found = {"name": "x", "size": 0, "mode": kind | 0o755, "mtime": "2026-01-01T00:00:00Z", "linkTarget": ""}
+    header = base64.b64encode(json.dumps(found).encode()).decode()
+    lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", f"X-Docker-Container-Path-Stat: {header}", "", ""]
+
+    def handle(request: Request, client: socket.socket) -> None:
+        client.sendall("\r\n".join(lines).encode() + (body if request.method == "GET" else b""))
+
+    return handle
+
+
+def test_what_is_told_is_the_size_of_the_archive_and_nothing_where_nobody_reads_it(
+    fake_daemon: FakeDaemon, sampan: Command, tree: Path, tmp_path: Path
+) -> None:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as writer:
+        writer.add(tree / "f", "f")
+    fake_daemon.on("HEAD", "/containers/c1/archive", place(1 << 31))
+    fake_daemon.on("PUT", "/containers/c1/archive", fake_daemon.reply(200))
+    fake_daemon.on("GET", "/containers/c1/archive", place(0, archive.getvalue()))
+    copies = [([f"{tree}/f", "c1:/x"], "2.05kB"), (["c1:/f", f"{tmp_path}/f"], "10.2kB")]
+    for words, told in copies:
+        assert sampan("cp", *words).stderr == b""
+        said = sampan("cp", "--quiet=false", *words).stderr.decode()
+        assert said == f"Successfully copied {told} to {words[1]}\n"
+    assert (tmp_path / "f").read_text() == "abc\n"
 
 
 @pytest.mark.parametrize("words", [["a", "b"], ["c1:/a", "c2:/b"]])

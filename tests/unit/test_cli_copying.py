@@ -59,10 +59,9 @@ def packed(source: str, name: str, *, follow: bool = False) -> Iterator[bytes]:
 
 
 def test_what_is_packed_comes_out_the_same_under_the_new_name(tree: Path, tmp_path: Path) -> None:
-    total = unpack(packed(str(tree), "src"), str(tmp_path), "new", owners=False)
+    unpack(packed(str(tree), "src"), str(tmp_path), "new", owners=False)
 
     new = tmp_path / "new"
-    assert total == 1001  # a link counts by the length of its target
     assert sorted(path.name for path in new.iterdir()) == ["f", "hard", "pipe", "soft", "sub"]
     assert (new / "f").read_bytes() == b"x" * 1000
     assert (new / "f").stat().st_ino == (new / "hard").stat().st_ino

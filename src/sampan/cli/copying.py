@@ -70,8 +70,8 @@ class Reader:
         return data[:size]
 
 
-def unpack(pieces: Iterable[bytes], folder: str, name: str, *, owners: bool) -> int:
-    """Unpack an archive whose root entry is to be called `name` in `folder`; gives the bytes of all files and links.
+def unpack(pieces: Iterable[bytes], folder: str, name: str, *, owners: bool) -> None:
+    """Unpack an archive whose root entry is to be called `name` in `folder`.
 
     With `owners` users and groups are kept by number, if we may. Failure for an entry that would leave the folder.
     """
@@ -84,7 +84,7 @@ def unpack(pieces: Iterable[bytes], folder: str, name: str, *, owners: bool) -> 
     root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         into = Into(b"", owner, keep_kinds=True, root_name=os.fsencode(name))
-        return unpack_archive(pieces, root, whiteouts=Whiteouts.LITERAL, into=into).bytes
+        unpack_archive(pieces, root, whiteouts=Whiteouts.LITERAL, into=into)
     except InvalidArgument as error:
         raise Failure(f"the container sent no archive that can be unpacked: {error}") from None
     except SystemFailure as error:

@@ -33,7 +33,7 @@ OPTIONS = (
     ("follow-link", "L", "bool", "", "Copy what a link in the source's place leads to"),
     ("chown", "", "string", "", "Give what is copied into a container to this USER[:GROUP] of its"),
     ("parents", "", "bool", "", "Make the source's directories below the target, as cp --parents does"),
-    ("quiet", "q", "bool", "", "Do not say how much was copied"),
+    ("quiet", "q", "bool", "", "Do not say how much was copied; so it is when standard output is no terminal"),
 )
 
 
@@ -50,8 +50,9 @@ def run(arguments: Arguments, session: Session) -> int:
         count = copy_to(arguments, session, source[1], *target)
     else:
         raise UsageError("no place is in a container", remedy="write CONTAINER:PATH for one of them", code=1)
-    if count >= 0 and not arguments.flag("quiet"):
-        sys.stderr.write(f"copied {size(count)} to {arguments.words[1]}\n")
+    is_quiet = arguments.flag("quiet") if arguments.given("quiet") else not os.isatty(1)
+    if count >= 0 and not is_quiet:
+        sys.stderr.write(f"Successfully copied {size(count)} to {arguments.words[1]}\n")
     return 0
 
 
@@ -91,7 +92,7 @@ def _followed(session: Session, container: str, path: str) -> str:
 
 
 def copy_from(arguments: Arguments, session: Session, container: str, path: str, target: str) -> int:
-    """Copy to here, or an archive to standard output; gives the bytes of all files, -1 for an archive."""
+    """Copy to here, or an archive to standard output; gives the bytes that came, -1 for an archive."""
     if arguments.flag("follow-link"):
         path = _followed(session, container, path)
     if target == "-" and os.isatty(1):
@@ -110,13 +111,15 @@ def copy_from(arguments: Arguments, session: Session, container: str, path: str,
             os.makedirs(folder, exist_ok=True)
         else:
             folder, name = name_at_target(path, target, source_is_directory=is_directory, target_is=here)
-        return unpack(response.chunks(), folder, name, owners=arguments.flag("archive"))
+        counted = Counted(response.chunks())
+        unpack(counted, folder, name, owners=arguments.flag("archive"))
+        return counted.total
     finally:
         response.close()
 
 
 def copy_to(arguments: Arguments, session: Session, source: str, container: str, target: str) -> int:
-    """Copy from here, or an archive from standard input; gives the bytes of all files, -1 for an archive."""
+    """Copy from here, or an archive from standard input; gives the bytes that went, -1 for an archive."""
     there = _look(session, container, target)
     if there is not None and there["mode"] & GO_SYMLINK:
         target = _followed(session, container, target)
@@ -154,14 +157,14 @@ def _below(source: str, target: str, target_is: str) -> str:
     return inside or "."
 
 
-class Counted:
-    """Pieces that are counted as they go by."""
+class Counted[T: bytes | FilePart]:
+    """Pieces that are counted as they go by: what Docker tells is the size of the archive."""
 
-    def __init__(self, pieces: Iterable[bytes | FilePart]) -> None:
+    def __init__(self, pieces: Iterable[T]) -> None:
         self._pieces = pieces
         self.total = 0
 
-    def __iter__(self) -> Iterator[bytes | FilePart]:
+    def __iter__(self) -> Iterator[T]:
         for piece in self._pieces:
             self.total += len(piece)
             yield piece
