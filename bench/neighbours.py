@@ -1,11 +1,12 @@
 """A well-behaved container beside a fork bomb, a memory hog and a disk hog, each within limits of its own.
 
-    python -m bench neighbours [SECONDS]     8 by default, quiet and loaded each; sampan alone, ratios within one run
+    python -m bench neighbours [SECONDS]     8 by default, for each; sampan alone, ratios within one run
 
-Loaded is measured three times: with limits of processors, memory and processes alone; after `update
---device-write-bps` has given the disk hog a rate, before which the disk is anybody's; and with a neighbour that besides
+Loaded is measured four times: with limits of processors, memory and processes alone; after `update
+--device-write-bps` has given the disk hog a rate, before which the disk is anybody's; with a neighbour that besides
 keeps its file in memory (`--tmpfs`) and asks the kernel to be let in soon (`chrt --sched-runtime`), which shows what it
-waited for: the disk, and the end of a hog's slice of processor time.
+waited for: the disk, and the end of a hog's slice of processor time; and, the neighbour as in the beginning, after
+`update --cpu-idle --cpuset-cpus` has put all hogs into the background, on one processor.
 
 The neighbour does a small piece of work every ten milliseconds (some computing, a file written and read) and notes how
 long it took from the moment it was due. Limits leave it room: half a CPU for all hogs together.
@@ -68,6 +69,9 @@ def measure(seconds: float) -> tuple[list[Row], list[str]]:
             engine.run("update", "--device-write-bps", f"{disk}:{DISK_RATE}", "disk", command=engine.command)
         rated = _neighbour(engine, seconds) if disk else []
         spared = _neighbour(engine, seconds, SPARED, HASTE)
+        background = ("--cpu-idle", "--cpuset-cpus", str(max(os.sched_getaffinity(0))))
+        engine.run("update", *background, "forks", "memory", "disk", command=engine.command)
+        beside_idle = _neighbour(engine, seconds)
         killed = (
             json.loads(engine.run("inspect", "memory", command=engine.command))[0]["State"].get("MemoryKills") or []
         )
@@ -78,6 +82,7 @@ def measure(seconds: float) -> tuple[list[Row], list[str]]:
         ("no limit for the disk", quiet, loaded),
         (f"disk hog at {DISK_RATE}/s", quiet, rated),
         ("the same, its file in memory and a short slice", quiet_spared, spared),
+        (f"disk hog at {DISK_RATE}/s, hogs idle on one processor", quiet, beside_idle),
     )
     found = [
         _row(f"a neighbour's work, {case}, {what}", [_percentile(alone, part)], [_percentile(times, part)])
