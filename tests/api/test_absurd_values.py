@@ -90,6 +90,19 @@ def test_settings_of_a_network_that_would_be_lost_are_refused(
     assert sentence in answer.message
 
 
+@pytest.mark.parametrize("path", ["/containers/create", "/volumes/create", "/networks/create"])
+def test_a_string_that_is_no_text_is_refused(engine: EngineProcess, path: str) -> None:
+    answer = ask(engine, "POST", path, b'{"Name": "\xff", "Image": "\xff"}', Content_Type="application/json")
+    assert (answer.status, answer.message) == (400, "invalid JSON: a string is no UTF-8")
+
+
+@pytest.mark.parametrize("host", ["..", ".example", f"{'x' * 70}.example"])
+def test_what_no_host_can_be_called_is_not_reached(engine: EngineProcess, host: str) -> None:
+    answer = ask(engine, "GET", f"/images/search?term={host}%2Fx")
+    assert answer.status == 503
+    assert answer.message.startswith(f"cannot reach the registry at https://{host}")
+
+
 @pytest.mark.parametrize("path", ["/containers/json", "/images/json", "/networks", "/volumes"])
 def test_filters_that_are_null_are_none(engine: EngineProcess, path: str) -> None:
     assert ask(engine, "GET", f"{path}?filters=null").status == 200

@@ -104,6 +104,8 @@ class Call:
             if _SUSPECT.search(content):
                 _refuse_odd(msgspec.json.decode(content))
             return msgspec.json.decode(content, type=kind)
+        except UnicodeDecodeError as error:
+            raise InvalidArgument("invalid JSON: a string is no UTF-8", remedy="names and values are text") from error
         except (msgspec.MsgspecError, RecursionError) as error:
             raise InvalidArgument(f"invalid JSON: {error}", remedy="see the API's description") from error
 

@@ -199,7 +199,7 @@ class Connection:
             attempt += 1
             try:
                 answer = await self._once(endpoint, request)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:  # the last: no name of a host
                 failure: SampanError = _unreachable(endpoint, error)
                 wait = None
                 tries = min(tries, _tries_for(error))
@@ -278,8 +278,8 @@ class _Endpoint:
 
 
 def _tries_for(error: Exception) -> int:
-    """How often to try in all: patience helps neither a wrong certificate nor, for long, a host that is not there."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+    """How often to try in all: patience helps no wrong certificate or name, nor for long a host that is not there."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | UnicodeError):
         return 1
     return 2 if isinstance(error, aiohttp.ClientConnectorError) else _TRIES
 
@@ -295,6 +295,8 @@ def why_not(error: Exception) -> str:
         return f"{error.host}: {error.os_error.strerror}"
     if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
         return os.strerror(error.os_error.errno) if error.os_error.errno else str(error.os_error)
+    if isinstance(error, UnicodeError):  # of the resolver's encoding
+        return "no host can have such a name"
     return str(error) or type(error).__name__
 
 
