@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Callable, Collection
 
 from sampan.errors import SampanError
+from sampan.linux.filesystem import make_directory
 from sampan.runtime.ahead import model_of
 from sampan.runtime.launch import release
 from sampan.runtime.launch_plan import LaunchPlan
@@ -62,7 +63,7 @@ class Expectation:
         if self._like is not None and self._model is None:
             model = model_of(self._like, container_id or secrets.token_hex(32))
             if model is not None:
-                os.makedirs(self._run_directory(model.id), mode=0o700, exist_ok=True)
+                make_directory(self._run_directory(model.id), 0o700)
             self._model, self._is_claimed = model, bool(container_id)
             return model
         return None

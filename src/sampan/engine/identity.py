@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sampan.engine import links
 from sampan.engine.config import HostConfig
 from sampan.engine.container import ContainerRecord
+from sampan.linux.write import write_all
 
 TARGETS = (("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname"), ("hosts", "/etc/hosts"))
 _LOOPBACK = (
@@ -98,5 +99,7 @@ def write(directory: str, texts: dict[str, str]) -> None:
     """Write the named files in place, so that a running container's binds show the change."""
     for name, text in texts.items():
         descriptor = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
+        try:
+            write_all(descriptor, text.encode())
+        finally:
+            os.close(descriptor)

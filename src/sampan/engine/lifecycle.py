@@ -47,6 +47,7 @@ from sampan.engine.views import View, Views
 from sampan.engine.volume_addresses import with_addresses
 from sampan.engine.waiting import EarlyClients, Locks, Waits
 from sampan.errors import Conflict, Kind, NotModified, SampanError, SystemFailure
+from sampan.linux.filesystem import make_directory
 from sampan.monitor import protocol
 from sampan.monitor.protocol import MonitorPlan
 
@@ -172,7 +173,7 @@ class Lifecycle:
         shared = self.layout.container(place.identity_of or record.id)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{directory}/exit.json")
-        os.makedirs(run, mode=0o700, exist_ok=True)
+        make_directory(run, 0o700)
         resources = record.config.host.resources
         around = Surroundings(
             root=root,

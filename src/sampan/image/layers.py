@@ -18,6 +18,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import threading
 from collections import Counter
@@ -39,7 +40,7 @@ from sampan.linux.overlay import is_opaque
 
 _NEW, SHARED = "new-", "shared-"
 _HEX = 64
-_DIGITS = set("0123456789abcdef")
+_DIFF_ID = re.compile(f"sha256:([0-9a-f]{{{_HEX}}})")
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class LayerStore:
 
     def has(self, diff_id: str) -> bool:
         """Whether the layer is here, whole."""
-        return os.path.exists(os.path.join(self._place(diff_id), "layer.json"))
+        return os.path.exists(f"{self._place(diff_id)}/layer.json")
 
     def stack(self, diff_ids: Sequence[str]) -> tuple[str, ...]:
         """The trees of these layers (lowest first) as overlayfs takes them: topmost first, each once.
@@ -237,10 +238,10 @@ class LayerStore:
             self.dispose(detached)
 
     def _place(self, diff_id: str) -> str:
-        algorithm, _, name = diff_id.partition(":")
-        if algorithm != "sha256" or len(name) != _HEX or not set(name) <= _DIGITS:
+        found = _DIFF_ID.fullmatch(diff_id)
+        if found is None:
             raise InvalidArgument(f"{diff_id!r} is no sha256 digest")
-        return os.path.join(self.path, name)
+        return f"{self.path}/{found[1]}"
 
     def _unpack(self, new: str, read: Reading) -> tuple[Arrived, Layer]:
         for name in ("diff", "shelter"):
@@ -317,6 +318,7 @@ class LayerStore:
             if self.has(layer.diff_id):
                 return
             os.rename(new, self._place(layer.diff_id))
+            self._described[layer.diff_id] = layer
         if self.durable:
             self._settler.settle(self._place(layer.diff_id))
 

@@ -26,6 +26,7 @@ from sampan.image.root_records import Root, RootRecords
 from sampan.image.root_size import bound, check_quota, size_of
 from sampan.image.stubs import StubShelf
 from sampan.image.tree import disk_failure, remove_tree
+from sampan.linux.filesystem import make_directory
 from sampan.linux.mount import MountAttr
 from sampan.linux.overlay import mount_overlay
 from sampan.linux.quota import unbound
@@ -85,11 +86,11 @@ class Roots:
             if root.base is Base.HOST and not os.path.isdir(upper) and self.host.shelf.is_usable():
                 self._choose_mask(container_id)
             lowers = self._lowers(root)
-            os.makedirs(self._directory(container_id), mode=0o710, exist_ok=True)
-            os.makedirs(work, mode=0o700, exist_ok=True)
+            make_directory(self._directory(container_id), 0o710)
+            make_directory(work, 0o700)
             if not os.path.isdir(upper):
                 self._make_upper(root, lowers, upper, size)
-            os.makedirs(place, mode=0o700, exist_ok=True)
+            make_directory(place, 0o700)
             shutil.rmtree(os.path.join(work, "work", "incompat"), ignore_errors=True)  # left by a volatile mount
         except OSError as error:
             raise disk_failure(f"cannot make the root of container {container_id}", error) from error
@@ -176,12 +177,13 @@ class Roots:
         """
         dispose = dispose or self.dispose
         root = self.records.get(container_id)
-        self.lift_limit(container_id)
-        for path in self._paths(container_id):
-            if rubbish := self.layers.throw_away(path):
-                dispose(rubbish)
-        with suppress(OSError):
-            os.rmdir(self._directory(container_id))  # the engine's files may be there still
+        if os.path.isdir(self._directory(container_id)):
+            self.lift_limit(container_id)
+            for path in self._paths(container_id):
+                if rubbish := self.layers.throw_away(path):
+                    dispose(rubbish)
+            with suppress(OSError):
+                os.rmdir(self._directory(container_id))  # the engine's files may be there still
         if root is None:
             return
         self.records.remove(container_id)

@@ -22,6 +22,16 @@ _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def make_directory(path: str, mode: int) -> None:
+    """mkdir(2) unless there is one, with what is missing above it: one call in most cases, many in os.makedirs."""
+    try:
+        os.mkdir(path, mode)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        os.makedirs(path, mode=mode, exist_ok=True)
+
+
 def syncfs(fd: int) -> None:
     """syncfs(2): wait until everything written to the file system that holds `fd` is on its disk."""
     if _libc.syncfs(fd) < 0:
