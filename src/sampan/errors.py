@@ -54,10 +54,17 @@ class SampanError(Exception):
 
 def reason_of(error: Exception) -> str:
     """What a sentence can end with: the words of `error`; of an OSError the path and the kernel's words, no number."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no UTF-8"
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
-    words = error.strerror[:1].lower() + error.strerror[1:]
+    words = as_an_end(error.strerror)
     return f"{error.filename}: {words}" if error.filename else words
+
+
+def as_an_end(sentence: str) -> str:
+    """Somebody else's sentence as the end of one of ours: with a small letter, unless an abbreviation begins it."""
+    return sentence if sentence[1:2].isupper() else sentence[:1].lower() + sentence[1:]
 
 
 class InvalidArgument(SampanError):

@@ -77,8 +77,14 @@ def test_the_socket_that_a_dead_daemon_left_is_taken(tmp_path: Path) -> None:
 
 def test_a_settings_file_of_another_language_is_said_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "daemon.json").write_bytes(b'{"debug": true}\n\xff')
-    assert "daemon.json is no TOML: " in _refusal(tmp_path, "--config-file", str(tmp_path / "daemon.json"))
+    assert "daemon.json is no TOML: it is no UTF-8" in _refusal(
+        tmp_path, "--config-file", str(tmp_path / "daemon.json")
+    )
     assert "cannot be read: is a directory" in _refusal(tmp_path, "--config-file", str(tmp_path))
+
+
+def test_a_pid_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    assert "cannot write the pid to /proc/no/pid: " in _refusal(tmp_path, "--pidfile", "/proc/no/pid")
 
 
 def test_a_certificate_that_is_not_there_is_said_without_its_number(tmp_path: Path) -> None:

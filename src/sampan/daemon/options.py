@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from sampan.errors import InvalidArgument
+from sampan.errors import InvalidArgument, reason_of
 from sampan.network.settings import NetworkSettings
 
 DEFAULT_CONFIG = "/etc/sampan/config.toml"
@@ -251,7 +251,7 @@ def _file(path: str, *, must_exist: bool) -> dict[str, Any]:
         ) from error
     except ValueError as error:  # tomllib's own, and that of bytes that are no UTF-8
         raise InvalidArgument(
-            f"the settings file {path} is no TOML: {error}",
+            f"the settings file {path} is no TOML: {reason_of(error)}",
             remedy="write it as docs/reference/settings.md shows; dockerd's daemon.json is another language",
         ) from error
     settings: dict[str, Any] = {}

@@ -175,5 +175,10 @@ async def _close(engine: Engine) -> None:
 
 
 def _write_pid(path: str) -> None:
-    with open(path, "w", encoding="ascii") as file:
-        file.write(f"{os.getpid()}\n")
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"{os.getpid()}\n")
+    except OSError as error:
+        raise SystemFailure(
+            f"cannot write the pid to {path}: {reason_of(error)}", remedy="give another --pidfile"
+        ) from error

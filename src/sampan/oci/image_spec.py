@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, field
 
-from sampan.errors import InvalidArgument
+from sampan.errors import InvalidArgument, as_an_end, reason_of
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -191,5 +191,4 @@ def _convert[Document: Struct](content: bytes, kind: type[Document], name: str) 
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        sentence = str(error)
-        raise InvalidArgument(f"{name}: {sentence[:1].lower()}{sentence[1:]}") from None
+        raise InvalidArgument(f"{name}: {as_an_end(reason_of(error))}") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from sampan.errors import InvalidArgument
+from sampan.errors import InvalidArgument, as_an_end, reason_of
 from sampan.oci.runtime_resources import Resources
 from sampan.oci.runtime_spec import Process, RuntimeSpec
 
@@ -44,8 +44,7 @@ def _decode[Document: (RuntimeSpec, Process, Resources)](content: bytes, kind: t
 
 
 def _refusal(name: str, error: Exception) -> InvalidArgument:
-    sentence = str(error)
-    return InvalidArgument(f"{name}: {sentence[:1].lower()}{sentence[1:]}")
+    return InvalidArgument(f"{name}: {as_an_end(reason_of(error))}")
 
 
 def _without_nulls(value: object) -> object:

@@ -64,3 +64,18 @@ def test_the_error_names_the_file() -> None:
 def test_a_spec_is_frozen() -> None:
     with pytest.raises(AttributeError):
         RuntimeSpec().hostname = "x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "config.json: "),
+        (b"[]", "config.json: expected `object`, got `array`"),
+        (b'{"ociVersion": "\xff"}', "config.json: it is no UTF-8"),
+    ],
+)
+def test_what_is_wrong_with_a_document_is_told_after_its_name(content: bytes, said: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        runtime_documents.decode_spec(content)
+    assert str(caught.value).startswith(said)
+    assert "jSON" not in str(caught.value)
