@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from typing import cast
 
 from aiohttp import web
 
 from sampan.api import image_documents, transfers
 from sampan.api.call import Call, encode, failure_line, nothing, parse_time, reply
+from sampan.api.container_config import process_from
 from sampan.api.services import Services
 from sampan.engine.archives import LayerProgress, Loaded
 from sampan.engine.downloads import download
@@ -18,6 +20,7 @@ from sampan.image.images import Removal
 from sampan.image.import_rootfs import ImportRequest
 from sampan.image.listing import ImageFilter, disk_usage, select
 from sampan.image.listing import prune as prune_images
+from sampan.wire.container import Config
 
 PRUNE_FILTERS = frozenset("dangling label label! until".split())
 FILTERS = frozenset("before dangling label reference since until".split())
@@ -111,9 +114,12 @@ async def save(call: Call, services: Services) -> web.StreamResponse:
 async def commit(call: Call, services: Services) -> web.StreamResponse:
     """POST /commit."""
     repository, image_tag = call.text("repo"), call.text("tag")
+    # docker's command sends null
+    body = await call.body(cast("type[Config]", Config | None), default=Config())
     image = await services.commits.commit(
         call.text("container"),
         f"{repository}:{image_tag}" if repository and image_tag else repository,
+        asked=process_from(body) if body else None,
         changes=tuple(call.request.query.getall("changes", [])),
         author=call.text("author"),
         comment=call.text("comment"),

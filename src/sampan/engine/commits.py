@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sampan.cgroup import open_cgroup
 from sampan.engine.announcer import Announcer
 from sampan.engine.config import ProcessConfig
 from sampan.engine.container import ContainerRecord, Dead, Removing, Running
+from sampan.engine.defaults import fill_in
 from sampan.engine.image_events import announce
 from sampan.engine.images import EngineImages
 from sampan.engine.spec import cgroup_path
@@ -40,6 +41,7 @@ class Commits:
         reference: str,
         target: str,
         *,
+        asked: ProcessConfig | None = None,
         changes: tuple[str, ...] = (),
         author: str = "",
         comment: str = "",
@@ -47,6 +49,7 @@ class Commits:
     ) -> Image:
         """A new image of the container's root as it is now, named `target` unless that is "".
 
+        Its configuration is what is `asked`, the container's own where nothing is, and the `changes` on top.
         With `pause` a running container stands still meanwhile. Raises InvalidArgument for changes or name, Conflict
         for a container that is being removed, NotImplementedHere for one that stands on the machine itself.
         """
@@ -56,7 +59,7 @@ class Commits:
         parent = self.images.images.records.get(record.image_id)
         _refuse_host(record, parent)
         name = parse_reference(target).with_default_tag() if target else None
-        defaults = apply_changes(defaults_of(record.config.process), changes)
+        defaults = apply_changes(defaults_of(_merged(asked, record.config.process)), changes)
         request = CommitRequest(defaults, " ".join((record.path, *record.arguments)), author, comment)
         async with self.locks.alone(record.id):
             stands_still = pause and isinstance(record.state, Running)
@@ -112,6 +115,12 @@ async def standing_still(record: ContainerRecord, cgroup_parent: str, *, really:
                 cgroup.thaw()
     finally:
         cgroup.close()
+
+
+def _merged(asked: ProcessConfig | None, own: ProcessConfig) -> ProcessConfig:
+    if asked is None or asked == ProcessConfig():
+        return own
+    return replace(fill_in(asked, own), on_build=asked.on_build or own.on_build)
 
 
 def defaults_of(process: ProcessConfig) -> ContainerDefaults:
