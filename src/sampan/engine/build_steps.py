@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import shutil
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -119,15 +118,18 @@ class StepContainers:
         run = self.images.layers.throw_away(self.containers.layout.run(container_id))
         if run is not None:
             self.images.disposal.dispose(run)
-        with contextlib.suppress(NotFound):
-            await self.containers.remove(container_id, volumes=True)
+        record = self.containers.store.get(container_id)
+        if record is not None:
+            await self.lifecycle.release_run_or_log(record)
+            with contextlib.suppress(NotFound):
+                await self.containers.remove(container_id, volumes=True)
 
     def keep(self, container_id: str) -> None:
         """Let the container stay when the build has ended, to be looked at; it is like any other from now on."""
         record = self.containers.store.get(container_id)
         if record is not None:
-            shutil.rmtree(self.containers.layout.run(container_id), ignore_errors=True)
-            self.containers.store.save(dataclasses.replace(record, build_step=False))
+            record = self.containers.store.save(dataclasses.replace(record, build_step=False))
+            self.lifecycle.spawn(self.lifecycle.release_run_or_log(record))
 
     async def discard(self, container_id: str) -> None:
         """End and remove a step's container, whatever it is doing."""

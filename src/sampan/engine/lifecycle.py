@@ -17,7 +17,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sampan.cgroup import open_cgroup
 from sampan.engine import identity, links, logs
 from sampan.engine.announcer import Announcer
 from sampan.engine.container import (
@@ -37,11 +36,10 @@ from sampan.engine.launching import Launcher
 from sampan.engine.layout import Layout
 from sampan.engine.monitors import Monitor
 from sampan.engine.parts import Networks, Place, Roots, Volumes, prepare_root
-from sampan.engine.run_ends import lost_exit, memory_kills, released
+from sampan.engine.run_ends import lost_exit, memory_kills, released, remove_cgroup
 from sampan.engine.spec import Surroundings, cgroup_path, launch_plan, neighbours, refuse_join
 from sampan.engine.spec_sources import known_sources, matched_ids
 from sampan.engine.store import ContainerStore
-from sampan.engine.threads import to_its_end
 from sampan.engine.tracing import Trace
 from sampan.engine.views import View, Views
 from sampan.engine.volume_addresses import with_addresses
@@ -200,6 +198,7 @@ class Lifecycle:
             open_stdin=process.open_stdin,
             stdin_once=process.stdin_once,
             durable=not (record.config.host.auto_remove or record.build_step),
+            transient=record.build_step,
         )
         return self.launcher.launch(plan, self)
 
@@ -232,18 +231,7 @@ class Lifecycle:
 
     async def release_run(self, record: ContainerRecord) -> None:
         """End and remove whatever a run has left: processes, cgroup, run directory. Idempotent."""
-        cgroup = open_cgroup(cgroup_path(record, self.settings.cgroup_parent))
-        try:
-            if cgroup.exists():
-                if cgroup.processes():
-                    await to_its_end(cgroup.kill_all)  # one that hangs in the kernel is waited for
-                cgroup.remove()
-        except OSError as error:
-            raise SystemFailure(
-                f"cannot remove the cgroup {cgroup.path}: {error}", remedy="end its processes, then start again"
-            ) from error
-        finally:
-            cgroup.close()
+        await remove_cgroup(cgroup_path(record, self.settings.cgroup_parent))
         if not record.build_step:  # its run directory goes with the container, which is soon
             shutil.rmtree(self.layout.run(record.id), ignore_errors=True)
 
@@ -309,21 +297,29 @@ class Lifecycle:
         task.add_done_callback(self._tasks.discard)
 
     async def _release_all(self, record: ContainerRecord) -> ContainerRecord:
-        """Release what a run took that is over; what fails is logged, and tried again later. The record without it."""
+        """Release what a run took that is over; what fails is logged, and tried again later. The record without it.
+
+        The run of a build's step goes with its container.
+        """
         try:
             await self.networks.release(record.id)
         except Exception:
             log.exception("the network of container %s was not released", record.id)
-        try:
-            await self.release_run(record)
-        except Exception:
-            log.exception("the run of container %s was not released", record.id)
-            self.spawn(self._release_later(record))
+        if not record.build_step:
+            await self.release_run_or_log(record)
         try:
             record = await self.volumes.unmount(record)
         except Exception:
             log.exception("the volumes of container %s were not unmounted", record.id)
         return record
+
+    async def release_run_or_log(self, record: ContainerRecord) -> None:
+        """`release_run`; what fails is logged, and tried again later."""
+        try:
+            await self.release_run(record)
+        except Exception:
+            log.exception("the run of container %s was not released", record.id)
+            self.spawn(self._release_later(record))
 
     async def _release_later(self, record: ContainerRecord) -> None:
         """Try again to release a run, also when its container is gone by then; not when it runs again."""

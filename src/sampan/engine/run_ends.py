@@ -1,10 +1,16 @@
-"""How a run ended, from what a monitor told or left, in the record's words. What comes of an end is `lifecycle`'s."""
+"""How a run ended, from what a monitor told or left, in the record's words; and the end of what is left of it.
+
+What comes of an end is `lifecycle`'s.
+"""
 
 from __future__ import annotations
 
 import time
 
+from sampan.cgroup import open_cgroup
 from sampan.engine.container import ContainerRecord, Endpoint, MemoryKill
+from sampan.engine.threads import to_its_end
+from sampan.errors import SystemFailure
 from sampan.monitor import protocol
 
 LOST_CODE = 137
@@ -33,3 +39,19 @@ def lost_exit(directory: str, code: int = LOST_CODE) -> protocol.Exited:
     if isinstance(message, protocol.Exited):
         return message
     return protocol.Exited(code=code, signal=9, at_ns=time.time_ns())
+
+
+async def remove_cgroup(path: str) -> None:
+    """End whoever is in the cgroup, and remove it; nothing happens when there is none. Raises SystemFailure."""
+    cgroup = open_cgroup(path)
+    try:
+        if cgroup.exists():
+            if cgroup.processes():
+                await to_its_end(cgroup.kill_all)  # one that hangs in the kernel is waited for
+            cgroup.remove()
+    except OSError as error:
+        raise SystemFailure(
+            f"cannot remove the cgroup {cgroup.path}: {error}", remedy="end its processes, then start again"
+        ) from error
+    finally:
+        cgroup.close()

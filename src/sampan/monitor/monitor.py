@@ -279,7 +279,10 @@ class Monitor:
         return has_clients or not (self._log is None or self._log.drained)
 
     def _settle(self) -> None:
-        """Record, release, tell, in this order; then clients may take the time they need."""
+        """Record, release, tell, in this order; then clients may take the time they need.
+
+        Of a transient container there is no record, and whoever waits for its end goes on while it is released.
+        """
         target, launched = self._target, self._launched
         if self._phase != "running" or target is None or launched is None or self._log is None:
             return
@@ -290,15 +293,23 @@ class Monitor:
             self._oom.check()
         record = self._exit_record(target)
         self._log.close()
+        if self._plan.transient:
+            self._tell(record)
+            target.finish_clients()
+        else:
+            self._write(record)
+        self._close_watches()
+        self._release(launched)
+        if not self._plan.transient:
+            self._tell(record)
+            target.finish_clients()
+        self._part()
+
+    def _write(self, record: Exited) -> None:
         try:
             exit_record.write(record, self._plan.state_directory, durable=self._plan.durable)
         except OSError as error:
             self._note(f"the exit record was not written: {error}")
-        self._close_watches()
-        self._release(launched)
-        self._tell(record)
-        target.finish_clients()
-        self._part()
 
     def _exit_record(self, target: Target) -> Exited:
         ended = target.exit or KILLED

@@ -11,7 +11,8 @@ Start of a container, D daemon, L launcher, M monitor:
     D→M  Attach* [client socket]                           clients that came before the start
     D→M  Go                                                the record says Running
     M→D  Started | Failed                                  execve worked, or which step did not and why
-    M→D  Exited                                            exit.json is on disk, output is drained to the log
+    M→D  Exited                                            exit.json is on disk, output is drained to the log, the
+                                                           cgroup is removed (but see MonitorPlan.transient)
 
 A daemon may have a monitor forked before there is a plan: Prepare [M's end] to the launcher, and in time Launch [plan
 memfd] to the monitor itself, on the connection that is its own. It outlives its launcher; it leaves when the connection
@@ -55,6 +56,7 @@ class MonitorPlan:
     open_stdin: bool = False
     stdin_once: bool = False
     durable: bool = True  # the exit record waits for the disk; of no use when the container goes with its end
+    transient: bool = False  # no daemon will look for it: no exit record is left, and the end is told at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from tests.kernel.monitor.test_monitor_prepared import Told, start
 
 from sampan.engine.ahead import Expectation
 from sampan.engine.step_launcher import StepLauncher
-from sampan.monitor import handle
+from sampan.monitor import exit_record, handle
 from sampan.monitor.protocol import Failed, Go, Waiting
 
 
@@ -114,6 +114,14 @@ def test_a_monitor_that_waits_again_ends_by_sigterm(harbour: Harbour) -> None:
         assert harbour.gone(session.monitor_pid).status == signal.SIGTERM
         with pytest.raises(ConnectionError):
             handle.waits(connection)
+
+
+def test_a_transient_container_is_released_and_leaves_no_record(harbour: Harbour) -> None:
+    session = harbour.start("sh", "-c", "exit 3", transient=True)
+    assert session.exited().code == 3
+    assert session.next() is None  # it has parted
+    assert session.marked("released")
+    assert exit_record.read(session.plan.state_directory) is None
 
 
 def test_steps_are_served_by_the_monitors_of_steps_before_them(harbour: Harbour) -> None:
