@@ -55,6 +55,7 @@ class StepContainers:
     control: Control
     images: EngineImages
     launcher: StepLauncher
+    due: dict[str, asyncio.TimerHandle] = field(default_factory=dict, compare=False)  # removals that have not begun
     removals: set[asyncio.Task[None]] = field(default_factory=set, compare=False)
 
     async def run(
@@ -94,20 +95,26 @@ class StepContainers:
 
     def remove_soon(self, container_id: str) -> None:
         """Remove the container of a step that has ended, while the next one comes up."""
-        task = asyncio.ensure_future(self._remove_later(container_id))
+        loop = asyncio.get_running_loop()
+        self.due[container_id] = loop.call_later(_REMOVE_AFTER_S, self._begin_removal, container_id)
+
+    def _begin_removal(self, container_id: str) -> None:
+        self.due.pop(container_id).cancel()
+        task = asyncio.ensure_future(self._remove_or_log(container_id))
         self.removals.add(task)
         task.add_done_callback(self.removals.discard)
 
     async def removed(self) -> None:
-        """Wait until all that was to be removed soon is gone."""
+        """Wait until all that was to be removed soon is gone, which it is at once."""
+        for container_id in tuple(self.due):
+            self._begin_removal(container_id)
         await to_the_end(self._wait())
 
     async def _wait(self) -> None:
         while self.removals:
             await asyncio.wait(self.removals)
 
-    async def _remove_later(self, container_id: str) -> None:
-        await asyncio.sleep(_REMOVE_AFTER_S)
+    async def _remove_or_log(self, container_id: str) -> None:
         try:
             await self.remove(container_id)
         except SampanError:
