@@ -1,14 +1,15 @@
 """What is allotted, on disk and in memory: networks, endpoints and with them addresses and published ports.
 
-Two tables in the engine's SQLite file. A row is written before what it names is made in the kernel, and removed after
-that is gone. Calls are synchronous and made from the one thread that the connection belongs to.
+Tables in the engine's SQLite file. A row is written before what it names is made in the kernel, and removed after
+that is gone; of an endpoint that is given up the id stays until its link is known to be gone. Calls are synchronous
+and made from the one thread that the connection belongs to.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -27,6 +28,7 @@ class Ledger:
             connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {table} (id TEXT PRIMARY KEY, definition BLOB NOT NULL) WITHOUT ROWID"
             )
+        connection.execute("CREATE TABLE IF NOT EXISTS network_departed (id TEXT PRIMARY KEY) WITHOUT ROWID")
         self.leaving: set[str] = set()  # networks that are being removed, which nobody may join any more
         self._networks: dict[str, Network] = {}
         self._endpoints: dict[str, Endpoint] = {}
@@ -87,6 +89,20 @@ class Ledger:
         known = self._endpoints.get(endpoint.id)
         if known is not None:
             self._forget(known)
+
+    def depart(self, endpoint: Endpoint) -> None:
+        """Forget an endpoint but for its id: its link may be there for a while (`departed`)."""
+        self._connection.execute("INSERT OR IGNORE INTO network_departed (id) VALUES (?)", (endpoint.id,))
+        self.remove(endpoint)
+
+    def departed(self) -> list[str]:
+        """The ids of endpoints that were given up and whose links are not known to be gone."""
+        ids = [found for (found,) in self._connection.execute("SELECT id FROM network_departed")]
+        return [one for one in ids if one not in self._endpoints]
+
+    def forget_departed(self, ids: Iterable[str]) -> None:
+        """Their links are gone."""
+        self._connection.executemany("DELETE FROM network_departed WHERE id = ?", [(one,) for one in ids])
 
     def endpoint(self, endpoint_id: str) -> Endpoint | None:
         """The endpoint of this full id."""

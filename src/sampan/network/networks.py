@@ -64,6 +64,7 @@ class Networks:
     _last: dict[tuple[str, int], int] = field(default_factory=dict)  # by network and subnet: the address given last
     _gone: list[Endpoint] = field(default_factory=list)
     _sweep: asyncio.TimerHandle | None = None
+    _sweeping: asyncio.Task[None] | None = None
     _ready: list[int] = field(default_factory=list)
     _refill: asyncio.TimerHandle | None = None
     _refilling: asyncio.Task[None] | None = None
@@ -329,9 +330,12 @@ class Networks:
         """After a start of the daemon: what is not of living owners is given up, the rest is made whole again."""
         owners = self.living()
         gone = [each for owner in self.ledger.owners() if owner not in owners for each in self.ledger.of_owner(owner)]
-        await self.run(self.host.disconnect, gone)  # before it is in its bridge a link is found by its name alone
+        departed = self.ledger.departed()
+        left = [*gone, *(Endpoint(one, "", "", "", "") for one in departed)]
+        await self.run(self.host.disconnect, left)  # outside of a bridge of ours a link is found by its name alone
         for endpoint in gone:
             self.ledger.remove(endpoint)
+        self.ledger.forget_departed(departed)
         await self.repair()
         named = {owner for owner in owners if any(map(self.has_names, self.ledger.of_owner(owner)))}
         await self.run(self.host.strange_names, named)
@@ -349,8 +353,9 @@ class Networks:
         for timer in (self._sweep, self._refill):
             if timer is not None:
                 timer.cancel()
-        if self._refilling is not None:
-            await self._refilling
+        for task in (self._refilling, self._sweeping):
+            if task is not None:
+                await task
         if self._watched >= 0:
             asyncio.get_running_loop().remove_reader(self._watched)
         await self.run(self.host.close)
@@ -360,7 +365,7 @@ class Networks:
 
     async def _give_up(self, endpoints: Sequence[Endpoint]) -> None:
         for endpoint in endpoints:
-            self.ledger.remove(endpoint)
+            self.ledger.depart(endpoint)
         elements = rules.merged(self._elements(endpoint) for endpoint in endpoints)
         self._gone.extend(endpoints)
         if self._gone and self._sweep is None:
@@ -371,8 +376,12 @@ class Networks:
     def _begin_sweep(self) -> None:
         """Delete pairs whose namespace outlives their owner, because somebody joined it or holds a descriptor."""
         gone, self._gone, self._sweep = self._gone, [], None
-        work = self._worker.submit(self.host.disconnect, tuple(gone))
-        work.add_done_callback(lambda done: done.exception())
+        self._sweeping = asyncio.get_running_loop().create_task(self._delete_links(gone))
+
+    async def _delete_links(self, gone: list[Endpoint]) -> None:
+        with contextlib.suppress(SampanError):  # the next daemon does it
+            await self.run(self.host.disconnect, tuple(gone))
+            self.ledger.forget_departed(endpoint.id for endpoint in gone)
 
     def _elements(self, endpoint: Endpoint) -> Elements:
         network = self.ledger.network(endpoint.network)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.kernel.conftest import PrivateHost
 
-from sampan.linux.link import add_veth, links
+from sampan.linux.link import add_veth, delete_link, links
 from sampan.linux.netlink import Netlink
 from sampan.linux.network_namespace import make_network_namespace
 from sampan.network.definitions import Endpoint, EndpointRequest, Network, Subnet
@@ -80,4 +80,33 @@ def test_an_endpoint_is_known_until_its_link_is_gone(
         os.close(netns_fd)
         assert seen == [set()]
 
+    with_networks(work)
+
+
+@pytest.mark.parametrize("is_swept", [False, True])
+def test_a_link_that_outlives_its_release_goes_with_the_sweep_or_with_the_next_daemon(
+    with_networks: Callable[[Callable[[Networks], Awaitable[None]]], None],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_swept: bool,
+) -> None:
+    async def work(networks: Networks) -> None:
+        netns_fd = make_network_namespace()  # held to the end, as by somebody who joined it
+        endpoint = await networks.join("one", EndpointRequest(RED.id), netns_fd)
+        await networks.release("one")
+        assert (networks.ledger.endpoints(), networks.ledger.departed()) == ([], [endpoint.id])
+        with Netlink() as netlink:
+            delete_link(netlink, RED.link)  # its network is removed: the link is in no bridge
+        assert ports() == {endpoint.link}
+        if is_swept:
+            networks._begin_sweep()
+            assert networks._sweeping is not None
+            await networks._sweeping
+        else:
+            await networks.recover()
+        assert ports() == set()
+        assert networks.ledger.departed() == []
+        os.close(netns_fd)
+
+    monkeypatch.setattr("sampan.network.networks.SWEEP_DELAY_S", 3600.0)
     with_networks(work)
