@@ -30,6 +30,7 @@ from sampan.network.definitions import (
     Resolving,
     family_of,
 )
+from sampan.network.departures import Departures
 from sampan.network.doctor import Finding
 from sampan.network.endpoint import namespace_of
 from sampan.network.host import HostNetwork
@@ -39,7 +40,6 @@ from sampan.network.rates import Traffic
 from sampan.network.requests import check_interface, check_rate
 from sampan.network.rules import Elements
 
-SWEEP_DELAY_S = 2.0
 REFILL_DELAY_S = 0.05
 STANDING_BY = 3
 HOST_S = Resolving()
@@ -62,14 +62,15 @@ class Networks:
         default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
     )
     _last: dict[tuple[str, int], int] = field(default_factory=dict)  # by network and subnet: the address given last
-    _gone: list[Endpoint] = field(default_factory=list)
-    _sweep: asyncio.TimerHandle | None = None
-    _sweeping: asyncio.Task[None] | None = None
+    _departures: Departures = field(init=False)
     _ready: list[int] = field(default_factory=list)
     _refill: asyncio.TimerHandle | None = None
     _refilling: asyncio.Task[None] | None = None
     _watched: int = -1
     _restoring: asyncio.Task[None] | None = None
+
+    def __post_init__(self) -> None:
+        self._departures = Departures(self.ledger, lambda gone: self.run(self.host.disconnect, gone))
 
     async def run[T](self, work: Callable[..., T], *arguments: object) -> T:
         """Have the worker do something, behind everything it was given before."""
@@ -350,12 +351,11 @@ class Networks:
 
     async def close(self) -> None:
         """Stop working; everything made stays."""
-        for timer in (self._sweep, self._refill):
-            if timer is not None:
-                timer.cancel()
-        for task in (self._refilling, self._sweeping):
-            if task is not None:
-                await task
+        if self._refill is not None:
+            self._refill.cancel()
+        if self._refilling is not None:
+            await self._refilling
+        await self._departures.close()
         if self._watched >= 0:
             asyncio.get_running_loop().remove_reader(self._watched)
         await self.run(self.host.close)
@@ -364,24 +364,10 @@ class Networks:
         self._worker.shutdown()
 
     async def _give_up(self, endpoints: Sequence[Endpoint]) -> None:
-        for endpoint in endpoints:
-            self.ledger.depart(endpoint)
+        self._departures.add(endpoints)
         elements = rules.merged(self._elements(endpoint) for endpoint in endpoints)
-        self._gone.extend(endpoints)
-        if self._gone and self._sweep is None:
-            self._sweep = asyncio.get_running_loop().call_later(SWEEP_DELAY_S, self._begin_sweep)
         if elements:
             await self.run(self.host.remove_rules, elements)
-
-    def _begin_sweep(self) -> None:
-        """Delete pairs whose namespace outlives their owner, because somebody joined it or holds a descriptor."""
-        gone, self._gone, self._sweep = self._gone, [], None
-        self._sweeping = asyncio.get_running_loop().create_task(self._delete_links(gone))
-
-    async def _delete_links(self, gone: list[Endpoint]) -> None:
-        with contextlib.suppress(SampanError):  # the next daemon does it
-            await self.run(self.host.disconnect, tuple(gone))
-            self.ledger.forget_departed(endpoint.id for endpoint in gone)
 
     def _elements(self, endpoint: Endpoint) -> Elements:
         network = self.ledger.network(endpoint.network)

@@ -99,14 +99,13 @@ def test_a_link_that_outlives_its_release_goes_with_the_sweep_or_with_the_next_d
             delete_link(netlink, RED.link)  # its network is removed: the link is in no bridge
         assert ports() == {endpoint.link}
         if is_swept:
-            networks._begin_sweep()
-            assert networks._sweeping is not None
-            await networks._sweeping
+            networks._departures.sweep()
+            await networks._departures.close()
         else:
             await networks.recover()
         assert ports() == set()
         assert networks.ledger.departed() == []
         os.close(netns_fd)
 
-    monkeypatch.setattr("sampan.network.networks.SWEEP_DELAY_S", 3600.0)
+    monkeypatch.setattr("sampan.network.departures.SWEEP_DELAY_S", 3600.0)
     with_networks(work)
