@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from sampan.build.ignore import read_ignore_file
 from sampan.errors import InvalidArgument
@@ -29,13 +29,14 @@ def receive(read: Reading, directory: str) -> Unpacked:
 
     Raises InvalidArgument for one that is damaged or does harm, SystemFailure for a full disk.
     """
+    return flow_in(read, lambda chunks: receive_plain(chunks, directory))[1]
+
+
+def receive_plain(chunks: Iterable[bytes], directory: str) -> Unpacked:
+    """The same for one that is not compressed, in this thread alone."""
     root = _open_directory(directory)
     try:
-
-        def consume(chunks: Iterator[bytes]) -> Unpacked:
-            return unpack(chunks, root, whiteouts=Whiteouts.LITERAL)
-
-        return flow_in(read, consume)[1]
+        return unpack(chunks, root, whiteouts=Whiteouts.LITERAL)
     finally:
         os.close(root)
 

@@ -1,21 +1,50 @@
-"""Build contexts that the daemon fetches itself (`remote`): an archive or a Dockerfile by HTTP, a git repository."""
+"""Build contexts on their way in: an archive that comes as the body, and what the daemon fetches itself (`remote`).
+
+That is an archive or a Dockerfile by HTTP, or a git repository.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 
-from sampan.build.context import receive
+from sampan.build.context import receive, receive_plain
 from sampan.build.downloads import CONTENT, HttpDownloads
 from sampan.build.repositories import clone, read_repository
 from sampan.build.request import BuildRequest
 from sampan.build.threads import away
 from sampan.engine.feed import consume
 from sampan.errors import InvalidArgument
+from sampan.image.compression import MAGIC_BYTES, Compression, detect
 
 _PIECE = 1 << 18
+_SMALL = 1 << 14  # so many bytes are unpacked at once: handing them to threads takes longer
 _ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
+
+
+async def receive_context(archive: AsyncIterator[bytes], context: str) -> bool:
+    """Unpack an archive that arrives into the directory `context`; whether it was a small one.
+
+    Raises InvalidArgument for one that is damaged or does harm, SystemFailure for a full disk.
+    """
+    head = b""
+    async for piece in archive:
+        head += piece
+        if len(head) > _SMALL:
+            break
+    else:
+        if detect(head[:MAGIC_BYTES]) is Compression.NONE:
+            receive_plain((head,), context)
+            return True
+    await consume(_behind(head, archive), lambda read: receive(read, context))
+    return False
+
+
+async def _behind(head: bytes, rest: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    yield head
+    async for piece in rest:
+        yield piece
 
 
 async def fetch_context(request: BuildRequest, context: str, scratch: str) -> str:

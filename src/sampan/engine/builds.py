@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING
 
 from sampan.build.cache import BuildCache
 from sampan.build.cache_mounts import CacheMounts
-from sampan.build.context import leave_out_ignored, receive
+from sampan.build.context import leave_out_ignored
 from sampan.build.downloads import HttpDownloads
 from sampan.build.progress import Event, Pulling, Tell
 from sampan.build.request import BuildRequest
-from sampan.build.threads import away
-from sampan.engine.build_contexts import fetch_context
+from sampan.build.threads import away, here
+from sampan.engine.build_contexts import fetch_context, receive_context
 from sampan.engine.build_steps import StepContainers, to_the_end
 from sampan.engine.events import Events
-from sampan.engine.feed import consume
 from sampan.engine.images import EngineImages, misfit_of
 from sampan.engine.layout import Layout
 from sampan.engine.transfers import Transfers
@@ -158,11 +157,13 @@ class Builds:
         place = os.path.join(self.directory, secrets.token_hex(16))
         try:
             context, scratch = self._make_place(place)
+            is_small = False
             if request.remote:
                 context = await fetch_context(request, context, scratch)
             else:
-                await consume(archive, lambda read: receive(read, context))
-            planned = await away(lambda: _read(request, context))
+                is_small = await receive_context(archive, context)
+            where = here if is_small else away
+            planned = await where(lambda: _read(request, context))
             async with contextlib.aclosing(self._build(planned, context, scratch, build_id)) as told:
                 async for step in told:
                     if isinstance(step, Image):
