@@ -1,4 +1,7 @@
-"""The two engines that are compared, each private: roots below one temporary directory, no default path touched."""
+"""The two engines that are compared, each private: roots below one temporary directory, no default path touched.
+
+What an engine keeps while it runs (--exec-root) is on a tmpfs, as below /run on most machines.
+"""
 
 from __future__ import annotations
 
@@ -75,19 +78,17 @@ def engines(
 @contextlib.contextmanager
 def sampan_alone(root: Path) -> Iterator[Engine]:
     """sampan alone, its roots and its log below `root`, with the image `bench`."""
-    log = root / "log"
-    words = [SAMPAND, "--data-root", str(root / "data"), "--exec-root", str(root / "run")]
-    process = _start(words, ["--bridge", "none"], log, -1)
-    engine = _ready(Engine("sampan", str(root / "run" / "sampan.sock"), SAMPAN, process), log)
+    engine = _start_sampan(root, -1)
     try:
         engine.run("import", "-", "bench", given=busybox_image(root))
         yield engine
     finally:
         _end(engine)
+        _unmount_below(root)
 
 
 def _start_docker(root: Path, netns_fd: int) -> Engine:
-    root.mkdir()
+    _make_volatile(root / "exec")
     socket = str(root / "docker.sock")
     words = ["dockerd", "--data-root", str(root / "data"), "--exec-root", str(root / "exec")]
     words += ["--pidfile", str(root / "pid"), "-H", f"unix://{socket}"]
@@ -96,10 +97,15 @@ def _start_docker(root: Path, netns_fd: int) -> Engine:
 
 
 def _start_sampan(root: Path, netns_fd: int) -> Engine:
-    root.mkdir()
+    _make_volatile(root / "run")
     words = [SAMPAND, "--data-root", str(root / "data"), "--exec-root", str(root / "run")]
     process = _start(words, ["--bridge", "none"], root / "log", netns_fd)
     return _ready(Engine("sampan", str(root / "run" / "sampan.sock"), SAMPAN, process), root / "log")
+
+
+def _make_volatile(place: Path) -> None:
+    place.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", str(place)], check=True)
 
 
 def _start(words: list[str], alone: list[str], log: Path, netns_fd: int) -> subprocess.Popen[bytes]:
