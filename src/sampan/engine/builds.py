@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 MOST_UNHEARD = 256  # events that a client has not taken yet, before steps wait for it
 MOST_AT_ONCE = 64  # events that are told together
 HEARING_S = 0.02
+TOGETHER_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ class Builds:
         self._running[build_id] = task
         try:
             with self.images.disposal.aside():
-                while events := await _next_events(told):
+                while events := await _next_events(told, task):
                     yield events
                 image = await task
             yield image
@@ -274,8 +275,12 @@ class Builds:
             self.images.disposal.dispose(rubbish)
 
 
-async def _next_events(told: asyncio.Queue[Event | None]) -> tuple[Event, ...]:
-    """The events that wait, at least one; none behind the last."""
+async def _next_events(told: asyncio.Queue[Event | None], build: asyncio.Task[Image]) -> tuple[Event, ...]:
+    """The events that wait, at least one; none behind the last.
+
+    One that comes alone is joined by those of the next moment: a client that is woken for each takes a processor from
+    the steps.
+    """
     events: list[Event] = []
     while len(events) < MOST_AT_ONCE and not (events and told.empty()):
         event = await told.get()
@@ -283,6 +288,8 @@ async def _next_events(told: asyncio.Queue[Event | None]) -> tuple[Event, ...]:
             told.put_nowait(None)
             break
         events.append(event)
+        if len(events) == 1 and told.empty():
+            await asyncio.wait([build], timeout=TOGETHER_S)
     return tuple(events)
 
 
