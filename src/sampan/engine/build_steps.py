@@ -81,6 +81,7 @@ class StepContainers:
         ended = self.lifecycle.waits.exit(record.id)
         try:
             await unbroken(self.lifecycle.start(record.id))
+            self.images.layers.stock(1)
             await _listen(ours, output)
             ending = await ended
         finally:
@@ -109,6 +110,7 @@ class StepContainers:
         for container_id in tuple(self.due):
             self._begin_removal(container_id)
         await to_the_end(self._wait())
+        self.images.layers.stock(0)
 
     async def _wait(self) -> None:
         while self.removals:

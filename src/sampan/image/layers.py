@@ -23,6 +23,7 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from typing import Self
 
@@ -70,6 +71,7 @@ class LayerStore:
     _held: Counter[str] = field(default_factory=Counter, compare=False, repr=False)
     _described: dict[str, Layer] = field(default_factory=dict, compare=False, repr=False)  # what `get` has read
     _settler: Settler = field(default_factory=Settler, compare=False, repr=False)
+    _spare: list[str] = field(default_factory=list, compare=False, repr=False)  # what `begin` gives
 
     def prepare(self) -> None:
         """Make the directory, closed to all but root, and remove what a crash left half made, or half on the disk."""
@@ -171,9 +173,23 @@ class LayerStore:
 
     def begin(self, prefix: str = _NEW) -> str:
         """A directory for a layer made in place (`adopt`): to be kept or disposed of, after a crash by `prepare`."""
+        if prefix == _NEW:
+            with suppress(IndexError):
+                return self._spare.pop()
+        return self._make(prefix)
+
+    def _make(self, prefix: str) -> str:
         new = os.path.join(self.path, prefix + secrets.token_hex(8))
         os.mkdir(new, 0o700)
         return new
+
+    def stock(self, count: int) -> None:
+        """Have so many empty directories ready, which a busy ext4 takes its time for; 0 removes what there is."""
+        while len(self._spare) < count:
+            self._spare.append(self._make(_NEW))
+        with suppress(IndexError):
+            while len(self._spare) > count:
+                os.rmdir(self._spare.pop())
 
     def keep(self, new: str, layer: Layer, hold: Hold | None = None) -> None:
         """Let what was made in a directory of `begin`, with its tree and recipe, be this layer, whole.
@@ -282,7 +298,7 @@ class LayerStore:
     def _describe(new: str, layer: Layer) -> None:
         try:
             with open(os.path.join(new, "layer.json"), "w", encoding="utf-8") as description:
-                json.dump(asdict(layer), description)
+                description.write(json.dumps(asdict(layer)))
         except OSError as error:
             raise disk_failure(f"cannot describe layer {layer.diff_id}", error) from error
 

@@ -123,7 +123,8 @@ class Monitor:
             self._target.log = self._log
         if cgroup is not None:
             self._oom = OomCounter(self._loop, cgroup, self._out_of_memory)
-        self._listener = Listener(self._loop, self._plan.run_directory, self._welcome)
+        if not self._plan.transient:
+            self._listener = Listener(self._loop, self._plan.run_directory, self._welcome)
 
     def _go(self) -> None:
         launched, target = self._launched, self._target

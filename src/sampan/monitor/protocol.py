@@ -56,7 +56,7 @@ class MonitorPlan:
     open_stdin: bool = False
     stdin_once: bool = False
     durable: bool = True  # the exit record waits for the disk; of no use when the container goes with its end
-    transient: bool = False  # no daemon will look for it: no exit record is left, and the end is told at once
+    transient: bool = False  # no daemon will look for it: no socket, no exit record, and its end is told at once
 
 
 @dataclass(frozen=True, slots=True)
