@@ -21,9 +21,10 @@ from sampan.image.content import ContentStore
 from sampan.image.host import HostImage
 from sampan.image.host_mask import HostMask
 from sampan.image.images import Images
-from sampan.image.layers import ChunkReader, LayerStore
+from sampan.image.layers import LayerStore
 from sampan.image.listing import ImageFilter, prune
 from sampan.image.names import ImageNames
+from sampan.image.pieces import ChunkReader
 from sampan.image.records import ImageRecords
 from sampan.image.root_records import RootRecords
 from sampan.image.rootfs import Roots

@@ -17,7 +17,8 @@ import msgspec
 from sampan.errors import InvalidArgument, SampanError
 from sampan.image.compression import MAGIC_BYTES, PIECE, Compression, decompress, detect
 from sampan.image.inflow import Reading
-from sampan.image.layers import ChunkReader, Hold, LayerStore
+from sampan.image.layers import Hold, LayerStore
+from sampan.image.pieces import ChunkReader
 from sampan.image.platforms import choose, fits
 from sampan.image.tar_entry import BLOCK, Kind
 from sampan.image.tar_read import TarReader

@@ -31,6 +31,7 @@ import zstandard
 
 from sampan.errors import InvalidArgument, NotFound, SampanError, SystemFailure
 from sampan.image.inflow import Arrived, Reading, flow_in
+from sampan.image.pieces import ChunkReader
 from sampan.image.recipe import RecipeWriter, replay
 from sampan.image.settling import Settler, boot_id, mark, marked_boot
 from sampan.image.tar_read import DEFAULT_LIMITS, ArchiveLimits
@@ -184,10 +185,10 @@ class LayerStore:
         return new
 
     def stock(self, count: int) -> None:
-        """Have so many empty directories ready, which a busy ext4 takes its time for; 0 removes what there is."""
-        while len(self._spare) < count:
-            self._spare.append(self._make(_NEW))
-        with suppress(IndexError):
+        """Have so many empty directories ready, where the disk has room: a busy ext4 takes its time to make one."""
+        with suppress(OSError, IndexError):
+            while len(self._spare) < count:
+                self._spare.append(self._make(_NEW))
             while len(self._spare) > count:
                 os.rmdir(self._spare.pop())
 
@@ -391,26 +392,3 @@ def _checked(chunks: Iterator[bytes], diff_id: str) -> Iterator[bytes]:
             f"layer {diff_id} is no longer as it was unpacked",
             remedy="something wrote below the data root; remove the image and get it again",
         )
-
-
-class ChunkReader:
-    """The `read` of a file over an iterator of byte strings."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._chunk = b""
-        self._at = 0
-
-    def read(self, size: int, /) -> bytes:
-        """At most `size` bytes, b"" at the end."""
-        while self._at == len(self._chunk):
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return b""
-            self._chunk, self._at = chunk, 0
-        if not self._at and len(self._chunk) <= size:
-            self._at = len(self._chunk)
-            return self._chunk
-        taken = self._chunk[self._at : self._at + size]
-        self._at += len(taken)
-        return taken

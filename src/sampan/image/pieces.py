@@ -26,3 +26,26 @@ class Pieces:
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
         return self._pieces
+
+
+class ChunkReader:
+    """The `read` of a file over an iterator of byte strings."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._chunk = b""
+        self._at = 0
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes, b"" at the end."""
+        while self._at == len(self._chunk):
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._chunk, self._at = chunk, 0
+        if not self._at and len(self._chunk) <= size:
+            self._at = len(self._chunk)
+            return self._chunk
+        taken = self._chunk[self._at : self._at + size]
+        self._at += len(taken)
+        return taken

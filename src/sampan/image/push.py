@@ -19,7 +19,7 @@ from sampan.image.compression import PIECE, Compression, compress
 from sampan.image.content import ContentStore
 from sampan.image.feed import from_thread
 from sampan.image.images import Images
-from sampan.image.layers import ChunkReader
+from sampan.image.pieces import ChunkReader
 from sampan.image.pull_layer import short_digest
 from sampan.image.records import Base, Image, Origin
 from sampan.image.registry import Registry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -216,3 +217,25 @@ def test_what_is_no_digest_names_no_place(layers: LayerStore, name: str) -> None
 def test_an_opaque_root_is_known(layers: LayerStore, archive: MakeArchive) -> None:
     assert layers.get(add(layers, archive((".wh..wh..opq", b"")))).opaque_root
     assert not layers.get(add(layers, archive(("d/.wh..wh..opq", b"")))).opaque_root
+
+
+def test_directories_in_stock_are_given_first_and_leave_nothing(layers: LayerStore) -> None:
+    before = set(os.listdir(layers.path))
+    layers.stock(2)
+    ready = {os.path.join(layers.path, name) for name in set(os.listdir(layers.path)) - before}
+    given = {layers.begin(), layers.begin()}
+    assert (len(ready), given) == (2, ready)
+    assert layers.begin() not in ready
+    layers.stock(2)
+    layers.stock(0)
+    assert len(set(os.listdir(layers.path)) - before) == 3
+
+
+def test_a_disk_that_takes_no_directory_has_none_in_stock(layers: LayerStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "mkdir", refuse)
+        layers.stock(1)
+    assert os.path.isdir(layers.begin())
