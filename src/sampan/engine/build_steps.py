@@ -137,8 +137,15 @@ class StepContainers:
         """Let the container stay when the build has ended, to be looked at; it is like any other from now on."""
         record = self.containers.store.get(container_id)
         if record is not None:
-            record = self.containers.store.save(dataclasses.replace(record, build_step=False))
-            self.lifecycle.spawn(self.lifecycle.release_run_or_log(record))
+            self.containers.store.save(dataclasses.replace(record, build_step=False))
+            self.lifecycle.spawn(self._release_kept(container_id))
+
+    async def _release_kept(self, container_id: str) -> None:
+        """What is left of a step's run, unless its container was started again or removed by now."""
+        async with self.containers.locks.of(container_id):
+            record = self.containers.store.get(container_id)
+            if record is not None and record.running is None:
+                await self.lifecycle.release_run_or_log(record)
 
     async def discard(self, container_id: str) -> None:
         """End and remove a step's container, whatever it is doing."""
