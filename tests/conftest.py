@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -33,6 +34,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", default="8", help="how often tests/chaos kills the daemon at random points")
     parser.addoption("--soak-seconds", default="0", help="how long tests/chaos/test_soak plays; 0: a few short games")
     parser.addoption("--soak-seed", default="1", help="the number of the first game of tests/chaos/test_soak")
+
+
+def pytest_configure() -> None:
+    """What tests start can be interrupted: who runs the suite in the background of a script passes on that nobody can."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
