@@ -34,7 +34,7 @@ def old_kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         def set_string(fs_fd: int, key: str, value: str | bytes) -> None:
             plain(fs_fd, "unknown" if key == "lowerdir+" else key, value)
 
-        monkeypatch.setattr(overlay, "fsconfig_set_string", set_string)
+        monkeypatch.setattr(mount, "fsconfig_set_string", set_string)
     return is_old
 
 

@@ -16,11 +16,7 @@ from sampan.linux.libc import c_string
 from sampan.linux.mount import (
     AT_FDCWD,
     MountFlag,
-    fsconfig_create,
-    fsconfig_set_flag,
-    fsconfig_set_string,
-    fsmount,
-    fsopen,
+    make_filesystem,
     mount,
     mount_setattr,
     open_tree,
@@ -87,21 +83,10 @@ def _mount_by_layers(
     lowers: Sequence[str], upper: str, work: str, options: Sequence[tuple[str, str | None]], attributes: int
 ) -> int:
     with ExitStack() as opened:
-        fs_fd = fsopen("overlay")
-        opened.callback(os.close, fs_fd)
-        fsconfig_set_string(fs_fd, "source", "overlay")
-        for lower in lowers:
-            fsconfig_set_string(fs_fd, "lowerdir+", _plain(lower, opened))
+        directories: list[tuple[str, str | None]] = [("lowerdir+", _plain(lower, opened)) for lower in lowers]
         if upper:
-            fsconfig_set_string(fs_fd, "upperdir", _plain(upper, opened))
-            fsconfig_set_string(fs_fd, "workdir", _plain(work, opened))
-        for key, value in options:
-            if value is None:
-                fsconfig_set_flag(fs_fd, key)
-            else:
-                fsconfig_set_string(fs_fd, key, value)
-        fsconfig_create(fs_fd)
-        return fsmount(fs_fd, attributes)
+            directories += [("upperdir", _plain(upper, opened)), ("workdir", _plain(work, opened))]
+        return make_filesystem("overlay", [("source", "overlay"), *directories, *options], attributes)
 
 
 def _plain(path: str, opened: ExitStack) -> str:
