@@ -25,12 +25,12 @@ from sampan.image.import_rootfs import now
 from sampan.image.layers import Hold
 from sampan.image.listing import seconds_of
 from sampan.image.records import Image
-from sampan.oci.image_spec import ContainerDefaults, History, ImageConfig, RootFs, decode_config, encode
+from sampan.oci.image_spec import DEFAULT_PATH, ContainerDefaults, History, ImageConfig, RootFs, decode_config, encode
 
 NOWHERE = ""
 EPOCH = "SOURCE_DATE_EPOCH"
 NOW = "now"  # its value for images that say when they were built
-DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # what Docker's builders set
+_PATH = f"PATH={DEFAULT_PATH}"
 EARLIEST_S = 315_532_800  # 1980, before which neither zip archives nor FAT know a time
 
 
@@ -89,7 +89,7 @@ def begin(image: Image | None, scope: GlobalScope, platform: tuple[str, str, str
     """The state at the beginning of a stage: its triggers are taken out of the configuration, a PATH is in it."""
     if image is None:
         os_name, architecture, variant = platform
-        defaults = ContainerDefaults(env=(DEFAULT_PATH,))
+        defaults = ContainerDefaults(env=(_PATH,))
         config = ImageConfig(os=os_name, architecture=architecture, variant=variant, config=defaults, rootfs=RootFs())
         return StageState(None, config, scope.stage(environment_of(defaults)))
     defaults = image.defaults
@@ -97,10 +97,9 @@ def begin(image: Image | None, scope: GlobalScope, platform: tuple[str, str, str
     if triggers:
         defaults = msgspec.structs.replace(defaults, on_build=None)
     if "PATH" not in environment_of(defaults):
-        defaults = msgspec.structs.replace(defaults, env=(*(defaults.env or ()), DEFAULT_PATH))
-    config = msgspec.structs.replace(
-        image.config, config=defaults, author=""
-    )  # whoever wrote the base is in its history
+        defaults = msgspec.structs.replace(defaults, env=(*(defaults.env or ()), _PATH))
+    # whoever wrote the base is in its history
+    config = msgspec.structs.replace(image.config, config=defaults, author="")
     return StageState(image, config, scope.stage(environment_of(defaults)), pending=triggers)
 
 

@@ -16,13 +16,13 @@ from sampan.engine.container import ContainerRecord, MountPoint
 from sampan.engine.spec_sources import Known, with_source, with_sources
 from sampan.engine.views import View
 from sampan.errors import Conflict, InvalidArgument, NotImplementedHere
+from sampan.oci.image_spec import DEFAULT_PATH
 from sampan.oci.runtime_spec import Box, Linux, Namespace, Process, Root, RuntimeSpec, TimeOffset, User
 from sampan.runtime.launch_plan import LaunchPlan, MountPlan, RootPlan
 from sampan.runtime.plan import plan_launch
 from sampan.runtime.plan_mounts import plan_mounts
 from sampan.runtime.plan_problems import Problems
 
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SECONDS = {"h": 3600, "m": 60, "s": 1, "d": 86400}
 
 

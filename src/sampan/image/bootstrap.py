@@ -22,7 +22,7 @@ from sampan.errors import InvalidArgument, NotImplementedHere, SystemFailure
 from sampan.image.compression import PIECE
 from sampan.image.layers import Hold, Layer, LayerStore
 from sampan.image.platforms import host_platform
-from sampan.oci.image_spec import ContainerDefaults, History, ImageConfig, RootFs, encode
+from sampan.oci.image_spec import DEFAULT_PATH, ContainerDefaults, History, ImageConfig, RootFs, encode
 
 DISTRIBUTIONS = ("debian", "ubuntu", "kali", "devuan")
 VARIANTS = ("minbase", "essential", "apt", "buildd", "important", "standard", "required", "extract", "custom")
@@ -30,7 +30,7 @@ _SUITE = re.compile(r"[a-z][a-z0-9.+-]*")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]+(?::[a-z0-9]+)?(?:[=/][A-Za-z0-9.+~:-]+)?")
 _LISTS = "/var/lib/apt/lists"
 _LAST_LINES = 12
-_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PATH = f"PATH={DEFAULT_PATH}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from sampan.image.platforms import host_platform
 from sampan.image.records import Image, ImageRecords
 from sampan.image.tar_entry import Entry, Kind
 from sampan.image.tar_write import END, encode_entry, padding
-from sampan.oci.image_spec import ContainerDefaults, History, ImageConfig, RootFs, encode
+from sampan.oci.image_spec import DEFAULT_PATH, ContainerDefaults, History, ImageConfig, RootFs, encode
 
 BUSYBOX_NAME = "busybox:latest"
 PLACES = ("/bin/busybox", "/usr/bin/busybox", "/usr/lib/busybox/bin/busybox")
@@ -121,9 +121,7 @@ def busybox_config(path: str, diff_id: str) -> bytes:
             architecture=architecture,
             variant=variant,
             os="linux",
-            config=ContainerDefaults(
-                env=("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",), cmd=("sh",)
-            ),
+            config=ContainerDefaults(env=(f"PATH={DEFAULT_PATH}",), cmd=("sh",)),
             rootfs=RootFs(diff_ids=(diff_id,)),
             history=(History(created=created, created_by=f"the static busybox of this machine, {path}"),),
         )

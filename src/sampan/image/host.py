@@ -18,11 +18,11 @@ from sampan.image.host_mask import HostMask
 from sampan.image.host_shelf import MaskShelf
 from sampan.image.platforms import host_platform
 from sampan.image.records import Base, Image, ImageRecords
-from sampan.oci.image_spec import ContainerDefaults, History, ImageConfig, RootFs, encode
+from sampan.oci.image_spec import DEFAULT_PATH, ContainerDefaults, History, ImageConfig, RootFs, encode
 
 HOST_NAME = "host:latest"
 HOST_ROOT = "/"
-_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PATH = f"PATH={DEFAULT_PATH}"
 
 
 @dataclass(frozen=True, slots=True)
