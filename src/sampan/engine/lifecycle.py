@@ -197,7 +197,7 @@ class Lifecycle:
             log=log_plan,
             open_stdin=process.open_stdin,
             stdin_once=process.stdin_once,
-            durable=not (record.config.host.auto_remove or record.build_step),
+            durable=not record.config.host.auto_remove,
             transient=record.build_step,
         )
         return self.launcher.launch(plan, self)
