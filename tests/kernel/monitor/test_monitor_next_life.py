@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 from tests.kernel.monitor.conftest import PATIENCE_S, Ear, Harbour, Session, until
-from tests.kernel.monitor.test_monitor_prepared import Told, start
+from tests.kernel.monitor.test_monitor_prepared import Told, daemon_s_end, start
 
-from sampan.engine.ahead import Expectation
 from sampan.engine.step_launcher import StepLauncher
 from sampan.monitor import exit_record, handle
 from sampan.monitor.protocol import Failed, Go, Waiting
@@ -127,10 +126,7 @@ def test_a_transient_container_is_released_and_leaves_no_record(harbour: Harbour
 def test_steps_are_served_by_the_monitors_of_steps_before_them(harbour: Harbour) -> None:
     async def scene() -> list[int]:
         told = Told()
-        connection, popen = harbour.spawn()
-        expectation = Expectation(lambda name: str(harbour.directory / name), "")
-        launcher = StepLauncher(lambda: (popen.pid, connection), expectation)
-        launcher.warm()
+        launcher, _ = daemon_s_end(harbour, StepLauncher)
         pids = []
         for code in range(8):
             plan = harbour.plan("sh", "-c", f"test $WORD = word; exit {code}")

@@ -51,6 +51,14 @@ def children(pid: int) -> set[int]:
     return {one for one in found if name_of(one) == "sampan-monitor"}
 
 
+def daemon_s_end[L: Launcher](harbour: Harbour, kind: type[L]) -> tuple[L, int]:
+    """The engine's launcher over a process of its own, warm, and that one's pid."""
+    connection, popen = harbour.spawn()
+    launcher = kind(lambda: (popen.pid, connection), Expectation(lambda name: str(harbour.directory / name), ""))
+    launcher.warm()
+    return launcher, popen.pid
+
+
 def name_of(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
@@ -105,18 +113,15 @@ def test_a_prepared_monitor_has_no_descriptor_but_its_connection(harbour: Harbou
 def test_when_the_prepared_monitor_was_killed_another_is_forked(harbour: Harbour) -> None:
     async def scene() -> list[int]:
         told = Told()
-        connection, popen = harbour.spawn()
-        expectation = Expectation(lambda name: str(harbour.directory / name), "")
-        launcher = Launcher(lambda: (popen.pid, connection), expectation)
-        launcher.warm()
+        launcher, launcher_pid = daemon_s_end(harbour, Launcher)
         launcher.created("0" * 64)
         deadline = time.monotonic() + PATIENCE_S
-        while not (waiting := children(popen.pid)):
+        while not (waiting := children(launcher_pid)):
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
         (pid,) = waiting
         os.kill(pid, signal.SIGKILL)
-        while children(popen.pid):
+        while children(launcher_pid):
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
         monitor = launcher.launch(harbour.plan("true"), told)
