@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import struct
 import zlib
 
 _BLOCK_BYTES = 65536
+_TRAILER = struct.Struct("<II")
 _MOST_ATTEMPTS = 5
 _GAP = 2  # a number may be missing for a moment, while a file is renamed or compressed
 
@@ -29,10 +31,25 @@ class Part:
         self._begun = b""
 
     def same_as(self, other: Part) -> bool:
-        """Whether both are one file, or one is the other's compressed form, which has kept its time of modification."""
+        """Whether both are one file, or one is the other's compressed form, which has kept its time of modification.
+
+        So may have another that was written within the same tick of the kernel's clock: what gzip notes of the content
+        decides (RFC 1952, section 2.3.1).
+        """
         if self._identity == other._identity:
             return True
-        return self._compressed and not other._compressed and self._modified_ns() == other._modified_ns()
+        if not self._compressed or other._compressed or self._modified_ns() != other._modified_ns():
+            return False
+        at = os.fstat(self._descriptor).st_size - _TRAILER.size
+        return at > 0 and _TRAILER.unpack(os.pread(self._descriptor, _TRAILER.size, at)) == other._trailer()
+
+    def _trailer(self) -> tuple[int, int]:
+        """The checksum and the size that gzip would note of this file."""
+        size = checksum = 0
+        while block := os.pread(self._descriptor, _BLOCK_BYTES, size):
+            checksum = zlib.crc32(block, checksum)
+            size += len(block)
+        return checksum, size & 0xFFFFFFFF
 
     def is_at(self, path: str) -> bool:
         """Whether this is the file that has this name, or none has it."""

@@ -207,3 +207,15 @@ def test_a_line_that_the_writer_cut_off_is_not_read(path: str) -> None:
         assert texts(reader) == []
         file.write(good)
         assert texts(reader) == ["good\n"]
+
+
+def test_files_that_were_written_at_the_same_moment_are_all_read(path: str, open_writer: Callable[..., Log]) -> None:
+    log = open_writer(max_size_bytes=400, max_files=9, compress=True)
+    for line in numbered(0, 20):
+        log.write(STDOUT, line.encode())
+    log._file._wait_for_compression()  # type: ignore[attr-defined]
+    for name in os.listdir(os.path.dirname(path)):
+        os.utime(os.path.join(os.path.dirname(path), name), ns=(0, 1_700_000_000_000_000_000))
+    assert any(name.endswith(".gz") for name in os.listdir(os.path.dirname(path)))
+    with LogReader(path) as reader:
+        assert texts(reader) == numbered(0, 20)
