@@ -52,6 +52,19 @@ def test_the_source_of_a_cache_does_not_lead_up(engine: EngineProcess, source: s
     assert "leads out" in told.error["message"]
 
 
+@pytest.mark.parametrize("origin", ["empty-image", "stage"])
+def test_what_has_no_layers_is_bound_as_an_empty_folder(engine: EngineProcess, origin: str) -> None:
+    build(engine, {"Dockerfile": "FROM scratch\nENV A=b\n"}, t="empty-image")
+    dockerfile = f"""FROM scratch AS stage
+FROM busybox
+RUN --mount=from={origin},target=/in ls -A /in | wc -l; touch /in/new || echo read-only
+"""
+    told = build(engine, {"Dockerfile": dockerfile})
+    assert not told.error, told.error
+    assert "0\n" in told.text
+    assert "read-only\n" in told.text
+
+
 def test_the_context_is_bound_and_cannot_be_written(engine: EngineProcess) -> None:
     dockerfile = "FROM busybox\nRUN --mount=target=/in,source=d cat /in/f && ! touch /in/new\n"
     told = build(engine, {"Dockerfile": dockerfile, "d/f": "from the context\n"})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.building import build
 from tests.engine_process import EngineProcess
 
 MS_PRIVATE, MS_REC = 1 << 18, 1 << 14
@@ -54,6 +55,14 @@ def test_an_image_is_mounted_read_only_whole_or_in_part(engine: EngineProcess, t
     assert "is using its referenced image" in engine.json("DELETE", f"/images/{tools}", expect=409)["message"]
     engine.json("DELETE", "/containers/uses", expect=204)
     engine.json("DELETE", f"/images/{tools}", expect=200)
+
+
+def test_an_image_without_layers_is_mounted_as_an_empty_folder(engine: EngineProcess) -> None:
+    build(engine, {"Dockerfile": "FROM scratch\nENV A=b\n"}, t="empty-image")
+    mount = {"Type": "image", "Source": "empty-image", "Target": "/mnt"}
+    assert run(engine, "looks", "ls -A /mnt; touch /mnt/new 2>/dev/null || echo read-only", mount) == ["read-only"]
+    engine.json("DELETE", "/containers/looks", expect=204)
+    engine.json("DELETE", "/images/empty-image", expect=200)
 
 
 def test_an_image_comes_into_a_running_container_too(engine: EngineProcess, tools: str) -> None:

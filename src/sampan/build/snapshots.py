@@ -87,19 +87,14 @@ class Snapshots:
 
     def open_readable(self, diff_ids: Sequence[str]) -> int:
         """The same, for the caller to close. Raises NotFound for a layer."""
-        lowers, empty = self.lowers(diff_ids), self.layers.empty()
-        if lowers == (empty,):
-            return os.open(empty, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        if len(lowers) == 1:
-            lowers = (*lowers, empty)  # overlayfs without an upper wants two
         try:
-            return mount_overlay(lowers, attributes=int(MountAttr.RDONLY))
+            return mount_overlay(self.layers.stack(diff_ids, 2), attributes=int(MountAttr.RDONLY))
         except OSError as error:
             raise disk_failure("cannot mount an image's layers", error) from error
 
     def lowers(self, diff_ids: Sequence[str]) -> tuple[str, ...]:
         """The directories of these layers, topmost first; there is always one."""
-        return self.layers.stack(diff_ids) or (self.layers.empty(),)
+        return self.layers.stack(diff_ids, 1)
 
 
 def make_upper(topmost: str, upper: str) -> None:

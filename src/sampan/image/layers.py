@@ -113,11 +113,11 @@ class LayerStore:
         """Whether the layer is here, whole."""
         return os.path.exists(f"{self._place(diff_id)}/layer.json")
 
-    def stack(self, diff_ids: Sequence[str]) -> tuple[str, ...]:
+    def stack(self, diff_ids: Sequence[str], fewest: int = 0) -> tuple[str, ...]:
         """The trees of these layers (lowest first) as overlayfs takes them: topmost first, each once.
 
-        It takes no directory twice, and needs none: the topmost of two hides all that the lower one could show.
-        NotFound for a layer that is not here.
+        It takes no directory twice, and needs none: the topmost of two hides all that the lower one could show. Empty
+        trees fill it up to the `fewest` that it takes: one, or two without an upper directory. NotFound for a layer.
         """
         lowers: dict[str, None] = {}
         for diff_id in reversed(diff_ids):
@@ -125,13 +125,7 @@ class LayerStore:
             lowers[self.diff(diff_id)] = None
             if layer.opaque_root:
                 break
-        return tuple(lowers)
-
-    def empty(self) -> str:
-        """The path of a tree with nothing in it: the one lower layer of an image that has none."""
-        path = os.path.join(self.path, "empty")
-        os.makedirs(path, mode=0o755, exist_ok=True)
-        return path
+        return (*lowers, *(self._empty(number) for number in range(fewest - len(lowers))))
 
     def list(self) -> list[str]:
         """The diff-ids of all layers that are here."""
@@ -253,6 +247,12 @@ class LayerStore:
         """Remove the layer, if it is here and not held."""
         if detached := self.detach(diff_id):
             self.dispose(detached)
+
+    def _empty(self, number: int) -> str:
+        """The path of a tree with nothing in it, each number another."""
+        path = os.path.join(self.path, f"empty{number or ''}")
+        os.makedirs(path, mode=0o755, exist_ok=True)
+        return path
 
     def _place(self, diff_id: str) -> str:
         found = _DIFF_ID.fullmatch(diff_id)

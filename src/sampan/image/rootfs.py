@@ -116,9 +116,7 @@ class Roots:
     def readonly_plan(self, image_id: str, place: str) -> RootPlan:
         """An image's own tree, mounted over the directory `place` without anything of a container's."""
         image = self.images.get(image_id)
-        lowers = self._lowers(Root("", image.id, image.base, image.diff_ids))
-        if len(lowers) == 1:
-            lowers = (*lowers, self.layers.empty())  # overlayfs without an upper wants two
+        lowers = self._lowers(Root("", image.id, image.base, image.diff_ids), fewest=2)
         return RootPlan(path=place, overlay=OverlayPlan(lowers=lowers), readonly=True)
 
     def open_stopped(self, container_id: str, *, writable: bool = False) -> int:
@@ -215,11 +213,11 @@ class Roots:
         directory = self._directory(container_id)
         return tuple(os.path.join(directory, name) for name in _NAMES)
 
-    def _lowers(self, root: Root) -> tuple[str, ...]:
-        """The trees below the upper directory, topmost first; there is always one."""
+    def _lowers(self, root: Root, fewest: int = 1) -> tuple[str, ...]:
+        """The trees below the upper directory, topmost first (`LayerStore.stack`)."""
         if root.base is Base.HOST:
             return self._host_lowers(root.container_id) if root.container_id else (HOST_ROOT,)
-        return self.layers.stack(root.diff_ids) or (self.layers.empty(),)
+        return self.layers.stack(root.diff_ids, fewest)
 
     def _host_lowers(self, container_id: str) -> tuple[str, ...]:
         """The machine, below the mask that the container shares, if it does; one that a boot took is made anew."""

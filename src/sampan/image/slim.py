@@ -54,7 +54,7 @@ def _pack(layers: LayerStore, hold: Hold, image: Image, kinds: set[str]) -> Laye
         rubbish = rubbish_of(path.decode("utf-8", "surrogateescape")) if kinds else None
         return rubbish is not None and rubbish.kind in kinds
 
-    root = mount_overlay([*layers.stack(image.diff_ids), layers.empty()], attributes=int(MountAttr.RDONLY))
+    root = mount_overlay(layers.stack(image.diff_ids, 2), attributes=int(MountAttr.RDONLY))
     try:
         return layers.add_chunks(pack(root, PackOptions(leave_out=unwanted)), hold)
     finally:

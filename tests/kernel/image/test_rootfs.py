@@ -142,12 +142,12 @@ def test_a_hundred_layers_are_mounted(host: PrivateHost, roots: Roots) -> None:
 
 def test_an_image_can_be_looked_at_without_a_container(host: PrivateHost, roots: Roots, disk: Path) -> None:
     (disk / "place").mkdir()
-    for archives in ((LOWER,), (LOWER, UPPER)):
+    for archives in ((), (LOWER,), (LOWER, UPPER)):
         plan = roots.readonly_plan(image(roots, *archives), str(disk / "place"))
 
-        def go(plan: RootPlan = plan) -> None:
+        def go(plan: RootPlan = plan, expected: bool = bool(archives)) -> None:  # noqa: FBT001 -- bound here
             path = mounted(plan)
-            assert (Path(path) / "etc/a").exists()
+            assert (Path(path) / "etc/a").exists() == expected
             with pytest.raises(OSError, match="Read-only"):
                 (Path(path) / "new").touch()
             umount(path)
