@@ -109,7 +109,7 @@ def become_monitor(control: int, plan_descriptor: tuple[int, ...], runtime: Runt
         connection = socket.socket(fileno=control)
         plan = plan_descriptor[0] if plan_descriptor else _await_plan(connection, runtime, pages)
         while plan >= 0 and (control := _serve(plan, connection, runtime)) >= 0:
-            connection = _begin_anew(control)
+            connection = _begin_anew(control, runtime)
             plan = _await_plan(connection, runtime, pages)
         status = 0
     finally:
@@ -131,12 +131,12 @@ def _serve(plan_descriptor: int, connection: socket.socket, runtime: Runtime) ->
     return monitor.next_control
 
 
-def _begin_anew(control: int) -> socket.socket:
-    """Keep nothing of the container that was served, and tell so."""
+def _begin_anew(control: int, runtime: Runtime) -> socket.socket:
+    """Keep nothing of the container that was served but what the runtime does, and tell so."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.collect()  # no object may be finalized later that believes to own a descriptor
     gc.disable()
-    _keep_only(control)
+    _keep_only(*runtime.kept(), control)
     set_title("sampan-monitor")
     connection = socket.socket(fileno=control)
     with contextlib.suppress(OSError):  # its end will be read

@@ -46,7 +46,13 @@ class Runtime(Protocol):
         """
 
     def drop(self) -> None:
-        """Give back what was prepared; idempotent."""
+        """Give back what was prepared, and what was kept; idempotent."""
+
+    def keep(self, plan: LaunchPlan, first: Launched, /) -> None:
+        """The caller will make another container when this one has ended: keep what that can have of it."""
+
+    def kept(self) -> tuple[int, ...]:
+        """The descriptors of what is kept."""
 
     def launch(
         self, plan: LaunchPlan, stdio: StdioEnds | None, meanwhile: Callable[[Cgroup | None], None], /

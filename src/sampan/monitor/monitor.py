@@ -177,7 +177,7 @@ class Monitor:
                 self._go()
             case Prepare(), [control] if self.next_control < 0:
                 descriptors = []
-                self.next_control = control
+                self._go_on_with(control)
             case Resize(height, width, ""), _:
                 if self._target is not None:
                     self._target.resize(height, width)
@@ -195,6 +195,12 @@ class Monitor:
             self._abandon()
             self._part()
         self._check_over()
+
+    def _go_on_with(self, control: int) -> None:
+        """There will be another container when this one is over."""
+        self.next_control = control
+        if self._launched is not None:
+            self._runtime.keep(self._plan.launch, self._launched)
 
     def _welcome(self, connection: socket.socket) -> None:
         """A later daemon: what is the case comes first."""

@@ -11,6 +11,7 @@ from sampan.monitor.container import Launched, StdioEnds
 from sampan.runtime.ahead import Ahead, make_ahead
 from sampan.runtime.hooks import state_document, try_hooks
 from sampan.runtime.join import join
+from sampan.runtime.kept_network import KeptNetwork, keep_network
 from sampan.runtime.launch import launch
 from sampan.runtime.launch_plan import LaunchPlan, ProcessPlan
 from sampan.runtime.launched import Stdio
@@ -35,17 +36,33 @@ class OciRuntime:
 
     def __init__(self) -> None:
         self._ahead: Ahead | None = None  # the next container's process, in part
+        self._network: KeptNetwork | None = None  # for the next container's process
 
     def prepare(self, model: LaunchPlan, pages: Ranges) -> None:
         """Make the cgroup and the first process of a container like `model`, as `runtime.ahead` has models."""
         if self._ahead is None:
-            self._ahead = make_ahead(model, pages)
+            self._ahead = make_ahead(model, pages, self._network)
 
     def drop(self) -> None:
-        """Give back what was prepared."""
+        """Give back what was prepared, and what was kept."""
         if self._ahead is not None:
             self._ahead.discard()
             self._ahead = None
+        self._let_network_go()
+
+    def keep(self, plan: LaunchPlan, first: Launched) -> None:
+        """Keep the network namespace, which `prepare` gives to the next process."""
+        if self._network is None:
+            self._network = keep_network(first.pid, plan)
+
+    def kept(self) -> tuple[int, ...]:
+        """Those of the network namespace."""
+        return self._network.descriptors() if self._network is not None else ()
+
+    def _let_network_go(self) -> None:
+        if self._network is not None:
+            self._network.close()
+            self._network = None
 
     def launch(self, plan: LaunchPlan, stdio: StdioEnds | None, meanwhile: Callable[[Cgroup | None], None]) -> Launched:
         """As `runtime.launch.launch`."""
@@ -54,7 +71,8 @@ class OciRuntime:
         return launch(plan, ends, die_with_parent=True, meanwhile=meanwhile, ahead=ahead)
 
     def join(self, first: Launched, plan: LaunchPlan, process: ProcessPlan, stdio: StdioEnds | None) -> Launched:
-        """As `runtime.join.join`."""
+        """As `runtime.join.join`. Who joins may do what the container may not, so its network is not kept."""
+        self._let_network_go()
         ends = Stdio(*stdio) if stdio else None
         return join(first.pid, first.pidfd, plan, process, ends, die_with_parent=True)
 
@@ -65,5 +83,7 @@ class OciRuntime:
                 _remove(plan, first.cgroup)
             finally:
                 first.cgroup.close()
+        if self._network is not None and not self._network.is_untouched():
+            self._let_network_go()
         if plan.hooks.poststop:
             try_hooks("poststop", plan.hooks.poststop, state_document(plan, "stopped", first.pid))

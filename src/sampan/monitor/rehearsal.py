@@ -52,6 +52,8 @@ class _Observed:
         self.join = runtime.join
         self.prepare = runtime.prepare
         self.drop = runtime.drop
+        self.keep = runtime.keep
+        self.kept = runtime.kept
         self.release = runtime.release
 
     def launch(

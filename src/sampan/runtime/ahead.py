@@ -24,6 +24,7 @@ from sampan.runtime import init
 from sampan.runtime.ahead_steps import AHEAD_STEPS
 from sampan.runtime.child import Child, foreign_ranges
 from sampan.runtime.handshake import Channel, Say
+from sampan.runtime.kept_network import KeptNetwork
 from sampan.runtime.launch_plan import CapabilitiesPlan, CgroupPlan, LaunchPlan, NamespacesPlan, ProcessPlan, RootPlan
 from sampan.runtime.launched import end_process, shut_caller
 from sampan.runtime.prepare import Common, is_common, prepare_common
@@ -46,6 +47,7 @@ class Ahead:
     channel: Channel
     pid: int
     pidfd: int
+    network: KeptNetwork | None  # the network namespace that it is in, unless that is new
     held: ExitStack  # descriptors of the detached mounts
     undo: ExitStack  # ends the child, removes the cgroup
 
@@ -61,6 +63,7 @@ class Ahead:
             and not plan.hooks.create_container  # they would lack it as well
             and (plan.cgroup.limits.devices or not self._device_rules())  # no rules allow all
             and not (plan.init and plan.namespaces.time_offsets)  # pid 1 never comes to an execve
+            and (self.network is None or self.network.sysctl == plan.sysctl)  # what was set stays
             and not self.channel.wait(0)  # it says nothing unasked, unless that it failed
         )
 
@@ -123,9 +126,10 @@ def model_of(plan: LaunchPlan, container_id: str) -> LaunchPlan | None:
     )
 
 
-def make_ahead(model: LaunchPlan, pages: Ranges = ()) -> Ahead:
+def make_ahead(model: LaunchPlan, pages: Ranges = (), network: KeptNetwork | None = None) -> Ahead:
     """Make the cgroup, the mounts and the child; `pages` are those of the caller that the child will write to.
 
+    `network` is what an earlier container has left, for one that is to have a network namespace of its own.
     Raises OSError, SampanError or StepFailed, and then nothing is left behind. The caller has one thread, and becomes
     non-dumpable for good.
     """
@@ -146,17 +150,22 @@ def make_ahead(model: LaunchPlan, pages: Ranges = ()) -> Ahead:
         channel, theirs = Channel.pair()
         undo.callback(channel.close)
         passing.callback(theirs.close)
+        new = model.namespaces.new - {"time"}
+        network = network if "net" in new else None
+        if network is not None:
+            new -= {"net"}
         child = Child(model, model.process, theirs, task_fds=entry.task_fds, pages=pages)
+        child.network_fd = network.fd if network is not None else -1
         child.foreign = foreign_ranges(child.inherited() | common.descriptors())
         before = block_signals()
         try:
-            pid, pidfd = spawn(NamespacesPlan(model.namespaces.new - {"time"}), entry.clone_fd)
+            pid, pidfd = spawn(NamespacesPlan(new), entry.clone_fd)
             if pid == 0:
                 init.become(child, AHEAD_STEPS)
             undo.callback(end_process, pidfd)
         finally:
             restore_signals(before)
-        return Ahead(model, cgroup, common, channel, pid, pidfd, held.pop_all(), undo.pop_all())
+        return Ahead(model, cgroup, common, channel, pid, pidfd, network, held.pop_all(), undo.pop_all())
 
 
 def _has_model(plan: LaunchPlan) -> bool:

@@ -36,6 +36,16 @@ def await_plan(child: Child) -> None:
     child.network_fd = numbers.get(network_fd, -1)
 
 
+def enter_network(child: Child) -> None:
+    """Enter the network namespace that an earlier container has left; a new one's loopback is to be set up."""
+    if child.network_fd < 0:
+        init.set_up_loopback(child)
+        return
+    setns(child.network_fd, CloneFlag.NEWNET)
+    os.close(child.network_fd)
+    child.network_fd = -1
+
+
 def set_clocks(child: Child) -> None:
     """Make the namespace of the clocks, which the program enters; who is cloned with a plan is born in it."""
     if "time" in child.plan.namespaces.new:
@@ -60,7 +70,7 @@ AHEAD_STEPS: tuple[init.Step, ...] = (
     init.start_session,
     init.join_cgroup,
     init.enter_cgroup_namespace,
-    init.set_up_loopback,
+    enter_network,
     isolate_mounts,
     make_own_filesystems,
     drop_bounding_set,

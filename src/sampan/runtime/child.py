@@ -102,7 +102,7 @@ class Child:
     mapped: bool = False  # the child is, or will be, in a user namespace that is not the parent's
     die_with_parent: bool = False
     pages: Ranges = ()  # of a child that waits for its plan: what it is going to write to
-    network_fd: int = -1  # the same: a namespace that it joins when it has its plan
+    network_fd: int = -1  # the same: a namespace that it enters at once, or one that it joins when it has its plan
     made: list[tuple[MountPlan, int]] = field(default_factory=list)  # the same: its own file systems, without a mount
     foreign: tuple[tuple[int, int], ...] = ()  # descriptors that are the parent's business: foreign_ranges(inherited())
     # found on the way
@@ -133,6 +133,7 @@ class Child:
             self.mount_namespace_fd,
             self.cgroup_namespace_fd,
             self.root_fd,
+            self.network_fd,
             *self.task_fds,
             *(self.stdio or ()),
             *self.preserve,

@@ -80,6 +80,13 @@ class PlainRuntime:
     def drop(self) -> None:
         """Nothing is there."""
 
+    def keep(self, _plan: LaunchPlan, _first: Launched) -> None:
+        """Nothing is of use to another."""
+
+    def kept(self) -> tuple[int, ...]:
+        """Nothing is."""
+        return ()
+
     def launch(
         self, plan: LaunchPlan, stdio: StdioEnds | None, meanwhile: Callable[[Cgroup | None], None]
     ) -> PlainProcess:
