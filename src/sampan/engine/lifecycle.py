@@ -132,20 +132,13 @@ class Lifecycle:
             view = await self.views.of(record)
             mark("prepare root, files and plan")
             monitor = self._launch(await with_addresses(record), place, view, traced=trace is not None)
-            mark("wait for the container")
             undo.push_async_callback(self._abandon, monitor)
-            ready = await monitor.ready
-            mark("complete its networks")
-            await self.networks.complete(record.id)
-            mark("record that it runs")
-            self._hand_over_clients(record, monitor)
-            running = Running(ready.pid, ready.monitor_pid, started_at_ns=0)
-            self.monitors[record.id] = monitor
-            self.store.foretell(record.with_state(running))
-            mark("let its program run")
-            started = await monitor.go()
+            if record.build_step and not place.namespace:
+                ready, started = await self._run_step(record, monitor)
+            else:
+                ready, started = await self._run(record, monitor, mark)
+            running = Running(ready.pid, ready.monitor_pid, started_at_ns=started.at_ns)
             mark("tell of it")
-            running = dataclasses.replace(running, started_at_ns=started.at_ns)
             record = self.store.save(record.with_state(running))
             undo.pop_all()
         self._started(record, view)
@@ -153,6 +146,28 @@ class Lifecycle:
             trace.marks.extend(ready.marks)
             mark("end")
         return record
+
+    async def _run(
+        self, record: ContainerRecord, monitor: Monitor, mark: Callable[[str], None]
+    ) -> tuple[protocol.Ready, protocol.Started]:
+        """Let the program run when all is made and it is on disk that it does."""
+        mark("wait for the container")
+        ready = await monitor.ready
+        mark("complete its networks")
+        await self.networks.complete(record.id)
+        mark("record that it runs")
+        self._hand_over_clients(record, monitor)
+        self.monitors[record.id] = monitor
+        self.store.foretell(record.with_state(Running(ready.pid, ready.monitor_pid, started_at_ns=0)))
+        mark("let its program run")
+        return ready, await monitor.go()
+
+    async def _run_step(self, record: ContainerRecord, monitor: Monitor) -> tuple[protocol.Ready, protocol.Started]:
+        """Let the program of a build's step run as soon as it can: of its run nothing is on disk, ever."""
+        self._hand_over_clients(record, monitor)
+        self.monitors[record.id] = monitor
+        started = await monitor.go()
+        return await monitor.ready, started
 
     def _started(self, record: ContainerRecord, view: View | None) -> None:
         """Tell the world, and look after it."""
