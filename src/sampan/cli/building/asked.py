@@ -67,6 +67,7 @@ def query_of(arguments: Arguments, context: Context, host: str) -> dict[str, Que
         "extrahosts": [_host(text) for text in arguments.items("add-host")],
         "ssh": [_agent(text) for text in arguments.items("ssh")],
         "progress": "events",
+        "q": arguments.flag("quiet") and not arguments.items("cache-to"),  # what becomes of a cache is told on the way
     }
     for name, key in _LISTS.items():
         query[key] = [part for text in arguments.items(name) for part in _parts(name, text)]
