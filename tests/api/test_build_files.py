@@ -129,6 +129,75 @@ def test_parents_and_exclude_choose_what_is_kept(engine: EngineProcess) -> None:
     assert set(copied(engine, "COPY --exclude=f --exclude=link d /x")) == {"x", "x/e"}
 
 
+def modes_archive(dockerfile: str, **modes: int) -> bytes:
+    """A context with the file d/f/g, and a mode and time of its own for each directory that is named."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        for number, name in enumerate(["d", "d/f"]):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode, entry.mtime = tarfile.DIRTYPE, modes.get(name[-1], 0o755), 1_500_000_000 + number
+            archive.addfile(entry)
+        for name, content in (("Dockerfile", dockerfile.encode()), ("d/f/g", b"5")):
+            entry = tarfile.TarInfo(name)
+            entry.mode, entry.mtime, entry.size = 0o644, 1_600_000_000, len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return made.getvalue()
+
+
+@pytest.mark.parametrize("source", ["d/f/g", "d/*/g", "**/g", "d/f", "d"])
+def test_parents_are_made_as_the_source_has_them(engine: EngineProcess, source: str) -> None:
+    archive = modes_archive(f"FROM scratch\nCOPY --parents {source} /x/\n", d=0o750, f=0o2711)
+    found = layers_of(engine, post_build(engine, archive).image_id)[-1]
+    shown = {name: (entry.mode, entry.mtime) for name, entry in found.items() if name != "x"}
+    assert shown == {
+        "x/d": (0o750, 1_500_000_000),
+        "x/d/f": (0o2711, 1_500_000_001),
+        "x/d/f/g": (0o644, 1_600_000_000),
+    }
+    assert found["x"].mode == 0o755
+
+
+def test_parents_get_the_owner_and_mode_that_are_asked_for_and_keep_those_of_a_stage(engine: EngineProcess) -> None:
+    found = copied(engine, "COPY --parents --chown=3:4 --chmod=u=rwX,go= d/f/g /x/")
+    assert {(entry.uid, entry.gid, entry.mode) for entry in found.values() if entry.isdir()} == {
+        (3, 4, 0o755),
+        (3, 4, 0o700),
+    }
+    dockerfile = """FROM busybox AS made
+RUN mkdir -p /a/b && echo c > /a/b/c && chown 7:8 /a/b && chmod 0770 /a/b
+FROM scratch
+COPY --from=made --parents /a/./b/c /x/
+"""
+    kept = layers_of(engine, build(engine, {"Dockerfile": dockerfile}).image_id)[-1]
+    assert set(kept) == {"x", "x/b", "x/b/c"}
+    assert (kept["x/b"].uid, kept["x/b"].gid, kept["x/b"].mode) == (7, 8, 0o770)
+
+
+def test_parents_that_are_there_keep_their_owner_and_get_the_mode_of_the_source(engine: EngineProcess) -> None:
+    before = "RUN mkdir -p /x/d/f && chown 5:6 /x/d /x/d/f && chmod 0700 /x/d /x/d/f"
+    one = copied(engine, before, "COPY --parents d/f/g /x/", base="busybox")
+    assert (one["x/d/f"].uid, one["x/d/f"].mode) == (5, 0o755)
+    whole = copied(engine, before, "COPY --parents d/f /x/", base="busybox")
+    assert (whole["x/d"].uid, whole["x/d/f"].uid, whole["x/d/f"].mode) == (5, 0, 0o755)
+
+
+def test_the_cache_knows_the_modes_of_parents(engine: EngineProcess) -> None:
+    dockerfile = "FROM scratch\nCOPY --parents d/f/g /modes/\n"
+    open_ones = modes_archive(dockerfile)
+    assert post_build(engine, open_ones).image_id == post_build(engine, open_ones).image_id
+    closed = post_build(engine, modes_archive(dockerfile, d=0o700))
+    assert closed.cached() == [False]
+    assert layers_of(engine, closed.image_id)[-1]["modes/d"].mode == 0o700
+
+
+def test_a_pivot_may_have_wildcards_and_is_where_exclude_begins(engine: EngineProcess) -> None:
+    assert set(copied(engine, "COPY --parents */./f /x/")) == {"x", "x/f", "x/f/g"}
+    deep = {"t/u/v/w": "w", "t/u/w": "w"}
+    assert set(copied(engine, "COPY --parents t/./**/w /x/", **deep)) == {"x", "x/u", "x/u/w", "x/u/v", "x/u/v/w"}
+    kept = copied(engine, "COPY --parents --exclude=u/w --exclude=t t/./u /x/", **deep)
+    assert set(kept) == {"x", "x/u", "x/u/v", "x/u/v/w"}
+
+
 def test_what_is_there_is_kept_or_replaced_as_docker_does(engine: EngineProcess) -> None:
     before = "RUN mkdir -p /t/e /t/f && touch /t/old && ln -s /real /t/g2 && mkdir /real && ln -s /real /way"
     found = copied(engine, before, "COPY d /t", base="busybox")

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sampan.linux.openat import Resolve, openat2
+from sampan.linux.openat import Resolve, open_in_root, openat2
 
 _PLAINLY = int(Resolve.BENEATH | Resolve.NO_SYMLINKS | Resolve.NO_MAGICLINKS)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -74,6 +74,20 @@ class Digests:
             os.close(fd)
         seen.digest = digest.hexdigest()
         return seen
+
+    def on_the_way(self, above: str, kept: str, *, with_owners: bool) -> str:
+        """The digest of the directories that lead from `above` down to `kept`, by themselves; hexadecimal."""
+        digest = hashlib.sha256()
+        path = above
+        for name in kept.split("/")[:-1]:
+            path = f"{path}/{name}"
+            directory = open_in_root(self.root_fd, path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                digest.update(_head(os.fsencode(name), os.fstat(directory), with_owners=with_owners))
+                digest.update(_attributes(directory))
+            finally:
+                os.close(directory)
+        return digest.hexdigest()
 
     def _tree(  # a directory's content, without recursion
         self,

@@ -49,6 +49,7 @@ class Copier:
     attributes: Attributes
     cancelled: Callable[[], bool] = lambda: False
     _linked: dict[tuple[int, int], tuple[int, bytes]] = field(default_factory=dict)
+    _led: dict[str, int] = field(default_factory=dict)  # directories that `lead` made, and when they are from
 
     def content(self, source_root: int, source: bytes, target: str, left_out: LeftOut | None = None) -> None:
         """Copy all that is in the directory `source` into the directory `target`, which is made when it is missing.
@@ -85,6 +86,41 @@ class Copier:
                 os.close(directory)
         finally:
             os.close(origin)
+
+    def lead(self, source_root: int, above: str, kept: str, target: str, *, whole: bool) -> str:
+        """Make the directories `kept` below `target` like those below `above` in the source; the path of the last one.
+
+        One that is there already gets the mode alone, as in BuildKit, but for the last one when it is copied as a
+        `whole`.
+        """
+        names = kept.split("/")
+        for index, name in enumerate(names):
+            above, target = f"{above}/{name}", f"{target.rstrip('/')}/{name}"
+            is_new = (whole and index == len(names) - 1) or not is_directory(self.target_root, target)
+            to = self._directory(target)
+            try:
+                origin = open_in_root(source_root, above, os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    status = os.fstat(origin)
+                    if is_new:
+                        self._liken(origin, to, status)
+                        self._led[target] = status.st_mtime_ns
+                    elif os.fstat(to).st_mode != status.st_mode:
+                        os.fchmod(to, stat.S_IMODE(status.st_mode))
+                finally:
+                    os.close(origin)
+            finally:
+                os.close(to)
+        return target
+
+    def finish(self) -> None:
+        """Give the directories that `lead` made their times, now that all is in them."""
+        for path, mtime_ns in self._led.items():
+            fd = self._directory(path)
+            try:
+                os.utime(fd, ns=(mtime_ns, mtime_ns))
+            finally:
+                os.close(fd)
 
     def directory(self, target: str) -> None:
         """Make the directory `target` when it is missing."""
@@ -139,16 +175,20 @@ class Copier:
         """Attributes come last, so that times stay."""
         fd = openat2(to, path, _DIRECTORY, 0, _PLAINLY)
         try:
-            os.fchown(fd, *self.attributes.owner(status))
-            os.fchmod(fd, self._mode(status))
             source = openat2(origin, path, _DIRECTORY, 0, _PLAINLY)
             try:
-                _copy_xattrs(source, fd)
+                self._liken(source, fd, status)
             finally:
                 os.close(source)
             os.utime(fd, ns=(status.st_mtime_ns, status.st_mtime_ns))
         finally:
             os.close(fd)
+
+    def _liken(self, source: int, target: int, status: os.stat_result) -> None:
+        """Give what is open as `target` all that the source has but content and times."""
+        os.fchown(target, *self.attributes.owner(status))
+        os.fchmod(target, self._mode(status))
+        _copy_xattrs(source, target)
 
     def _entry(  # one name that is no directory
         self, source: int, name: bytes, status: os.stat_result, target: int, to: int, whole: bytes
@@ -188,9 +228,7 @@ class Copier:
         try:
             if status.st_size:
                 _copy_bytes(source, fd)
-            os.fchown(fd, *self.attributes.owner(status))
-            os.fchmod(fd, self._mode(status))
-            _copy_xattrs(source, fd)
+            self._liken(source, fd, status)
             os.utime(fd, ns=(status.st_mtime_ns, status.st_mtime_ns))
         finally:
             os.close(fd)

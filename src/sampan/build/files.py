@@ -82,11 +82,15 @@ def look_up(
     found = []
     for pattern in patterns:
         for source in find_sources(root, pattern, keep_parents=wanted.parents, in_context=in_context):
-            if rules and not source.is_directory and rules.excludes(source.name):
+            if rules and not source.is_directory and rules.excludes(source.kept if wanted.parents else source.name):
                 continue
-            left_out = _left_out(rules) if source.is_directory else None
+            left_out = _left_out(rules, source, wanted) if source.is_directory else None
             seen = digests.looked_at(source.path, left_out=left_out, with_owners=wanted.keeps_owner)
-            found.append(Item(seen.digest, source.name, source, root, is_roots=seen.is_roots, newest_s=seen.newest_s))
+            digest = seen.digest
+            if wanted.parents:
+                way = digests.on_the_way(source.above, source.kept, with_owners=wanted.keeps_owner)
+                digest = hashlib.sha256(f"{way} {digest}".encode()).hexdigest()
+            found.append(Item(digest, source.name, source, root, is_roots=seen.is_roots, newest_s=seen.newest_s))
     return found
 
 
@@ -95,10 +99,12 @@ def text_item(name: str, text: bytes, mtime_s: int) -> Item:
     return Item(hashlib.sha256(name.encode() + b"\0" + text).hexdigest(), name, text=text, mtime_s=mtime_s)
 
 
-def _left_out(rules: IgnoreRules) -> LeftOut | None:
+def _left_out(rules: IgnoreRules, source: Source, wanted: Wanted) -> LeftOut | None:
+    """What --exclude leaves out of a directory: by paths below it, or with --parents below where they begin."""
     if not rules:
         return None
-    return lambda path, is_directory: (rules.skips if is_directory else rules.excludes)(os.fsdecode(path))
+    before = f"{source.kept}/" if wanted.parents and source.kept else ""
+    return lambda path, is_directory: (rules.skips if is_directory else rules.excludes)(before + os.fsdecode(path))
 
 
 def summary(items: Sequence[Item]) -> str:
@@ -129,6 +135,7 @@ def put(
         into_directory = into_directory or is_directory(root, wanted.destination)
         for item in items:
             _put_one(root, copier, wanted, item, moves, into_directory=into_directory)
+        copier.finish()
     except OSError as error:
         if error.errno in _OF_USER:
             raise InvalidArgument(
@@ -158,12 +165,11 @@ def _put_one(
     destination = wanted.destination
     source = item.source
     if source is not None and wanted.parents:
-        destination = posixpath.join(destination, source.parents)
-        into_directory = True
+        destination = _lead(copier, item.root, source, destination)
+        into_directory, moves = True, None
     if source is not None and source.is_directory:
-        name = posixpath.basename(source.name.rstrip("/"))
-        target = posixpath.join(destination, name) if wanted.parents else destination
-        left_out = _left_out(IgnoreRules(wanted.exclude))
+        target = destination
+        left_out = _left_out(IgnoreRules(wanted.exclude), source, wanted)
         if moves is not None and left_out is None and item.is_roots and not (wanted.chown or wanted.chmod):
             copier.directory(target)
             moved = moves.plan(root, item.root, source.path, target)
@@ -178,6 +184,12 @@ def _put_one(
         copier.file(item.root, source.path, target, follows=not into_directory)
     else:
         _write(root, target, item, copier.attributes, follows=not into_directory)
+
+
+def _lead(copier: Copier, root: int, source: Source, destination: str) -> str:
+    """Make what --parents keeps below the destination: the directory that the source's file, or content, goes into."""
+    kept = source.kept if source.is_directory else posixpath.dirname(source.kept)
+    return copier.lead(root, source.above, kept, destination, whole=source.is_directory) if kept else destination
 
 
 def _write(root: int, target: str, item: Item, attributes: Attributes, *, follows: bool) -> None:

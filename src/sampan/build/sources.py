@@ -24,13 +24,15 @@ _MOST_MATCHES = 1_000_000
 class Source:
     """One thing to copy: its path in the tree without links, how it was named, and whether it is a directory.
 
-    `parents` is what of the path is kept below the target (COPY --parents).
+    With COPY --parents, `kept` is what of the path is kept below the target, and `above` the path of the directory
+    where that begins.
     """
 
     path: bytes
     name: str
     is_directory: bool
-    parents: str = ""
+    above: str = ""
+    kept: str = ""
 
 
 def find_sources(root: int, pattern: str, *, keep_parents: bool = False, in_context: bool = True) -> list[Source]:
@@ -42,21 +44,23 @@ def find_sources(root: int, pattern: str, *, keep_parents: bool = False, in_cont
 
     `in_context` says whether the tree is the build context, which .dockerignore leaves things out of.
     """
-    pivot = _pivot(pattern)
-    path = posixpath.normpath(posixpath.join("/", pattern)).strip("/")
+    above, pivot, below = pattern.partition("/./") if keep_parents else ("", "", pattern)
+    parts = [part for one in (above, below) for part in _inside(one).split("/") if part]
+    unkept = len(_inside(above).split("/")) if pivot and _inside(above) else 0
+    path = "/".join(parts)
     if not has_wildcards(path):
-        kept = _kept(path, pivot, keep_parents=keep_parents)
         try:
-            return [_source(root, path, pattern, kept, in_context=in_context)]
+            return [_source(root, parts, pattern, unkept, in_context=in_context)]
         except NotFound:
             if not posixpath.normpath(pattern.lstrip("/") or ".").startswith(".."):
                 raise
             raise InvalidArgument(
                 f"forbidden path outside the build context: {pattern} ()", remedy="copy what is needed into the context"
             ) from None
+    deep_from = unkept if keep_parents else len(parts)
     return [
-        _source(root, one, one, _kept(one, pivot, keep_parents=keep_parents), in_context=in_context)
-        for one in sorted(_matches(root, path.split("/"), deep=keep_parents))
+        _source(root, one.split("/"), one, unkept, in_context=in_context)
+        for one in sorted(_matches(root, parts, deep_from))
     ]
 
 
@@ -65,20 +69,13 @@ def has_wildcards(path: str) -> bool:
     return any(character in path for character in "*?[\\")
 
 
-def _pivot(pattern: str) -> str:
-    """What of the path --parents does not keep: the part before "/./"."""
-    before, separator, _ = pattern.partition("/./")
-    return posixpath.normpath(posixpath.join("/", before)).strip("/") if separator else ""
+def _inside(path: str) -> str:
+    """The path below the root of the tree, without steps up."""
+    return posixpath.normpath(posixpath.join("/", path)).strip("/")
 
 
-def _kept(path: str, pivot: str, *, keep_parents: bool) -> str:
-    if not keep_parents:
-        return ""
-    relative = path[len(pivot) :].strip("/") if pivot and path.startswith(pivot) else path
-    return posixpath.dirname(relative)
-
-
-def _source(root: int, path: str, name: str, parents: str, *, in_context: bool) -> Source:
+def _source(root: int, parts: list[str], name: str, unkept: int, *, in_context: bool) -> Source:
+    path = "/".join(parts)
     try:
         fd = open_in_root(root, path or ".", os.O_PATH)
     except OSError as error:
@@ -87,7 +84,7 @@ def _source(root: int, path: str, name: str, parents: str, *, in_context: bool) 
         raise
     try:
         is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
-        return Source(_real_path(root, fd), name, is_directory, parents)
+        return Source(_real_path(root, fd), name, is_directory, "/".join(parts[:unkept]), "/".join(parts[unkept:]))
     finally:
         os.close(fd)
 
@@ -111,8 +108,8 @@ def _real_path(root: int, fd: int) -> bytes:
     return path[len(top) :].strip(b"/") if path.startswith(top) else path.strip(b"/")
 
 
-def _matches(root: int, parts: list[str], *, deep: bool) -> list[str]:
-    """What the parts of a pattern match; two stars pass over any number of directories only when it is `deep`."""
+def _matches(root: int, parts: list[str], deep_from: int) -> list[str]:
+    """What the parts of a pattern match; two stars pass over any number of directories from that part on."""
     found = [""]
     behind = False  # a wildcard
     for index, part in enumerate(parts):
@@ -121,7 +118,7 @@ def _matches(root: int, parts: list[str], *, deep: bool) -> list[str]:
         expression = None if not has_wildcards(part) else re.compile(translate(part), re.DOTALL)
         following: list[str] = []
         for before in found:
-            if deep and part == "**":
+            if index >= deep_from and part == "**":
                 following += _below(root, before, is_last=index == len(parts) - 1)
             elif expression is None:
                 following.append(posixpath.join(before, part))
