@@ -237,6 +237,19 @@ def test_links_without_end_behind_missing_directories_are_an_error(root: Path) -
         (root / "link-50").rmdir() if (root / "link-50").is_dir() else (root / "link-50").unlink()
 
 
+def test_a_name_that_is_another_at_each_try_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exchanged(*_: object, **__: object) -> str:
+        raise OSError(errno.EINVAL, "a directory by now")
+
+    (root / "link").symlink_to("/behind")
+    monkeypatch.setattr(os, "readlink", exchanged)
+    for make in (made, made_file):
+        with pytest.raises(OSError, match="changed by others at each try") as caught:
+            make(root, "link/x")
+        assert caught.value.errno == errno.ELOOP
+    assert tree(root) == {"link"}
+
+
 def test_modes_are_the_usual_ones_when_none_is_asked_for(root: Path) -> None:
     before = os.umask(0)
     try:

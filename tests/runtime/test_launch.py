@@ -505,6 +505,16 @@ def test_the_working_directory_is_made_and_entered(boat: Boat) -> None:
     assert (caught.value.step, caught.value.kind) == ("enter_cwd", Kind.COMMAND_NOT_FOUND)
 
 
+def test_a_working_directory_behind_links_in_a_circle_or_a_file_is_refused_in_dockers_words(boat: Boat) -> None:
+    (boat.root / "ring").symlink_to("ring")
+    (boat.root / "file").touch()
+    for cwd, why in (("/ring/made", "too many levels of symbolic links"), ("/file/made", "not a directory")):
+        with pytest.raises(StepFailed) as caught:
+            boat.run(boat.plan(boat.process("true", cwd=cwd)))
+        assert caught.value.text == f'chdir to cwd ("{cwd}") set in config.json failed: {why}'
+        assert (caught.value.step, caught.value.kind) == ("enter_cwd", Kind.NOT_EXECUTABLE)
+
+
 def test_a_pipe_is_given_to_the_programs_user(boat: Boat) -> None:
     def through_pipe() -> tuple[int, bytes]:
         read_end, write_end = os.pipe()
