@@ -226,6 +226,14 @@ def test_dockerfile_and_ignore_file_stay_out_when_the_rules_say_so(engine: Engin
     assert set(layers_of(engine, told.image_id)[-1]) == {"c", "c/kept"}
 
 
+def test_a_client_may_say_what_no_step_sees(engine: EngineProcess) -> None:
+    files = {"Dockerfile": "FROM scratch\nCOPY . /c\n", ".dockerignore": "*\n", "d/x": "", "kept": ""}
+    some = build(engine, files, leaveout='["d/x", "../..", "nothing"]')
+    assert set(layers_of(engine, some.image_id)[-1]) == {"c", "c/Dockerfile", "c/.dockerignore", "c/d", "c/kept"}
+    none = build(engine, files, leaveout="[]")
+    assert set(layers_of(engine, none.image_id)[-1]) >= {"c/Dockerfile", "c/.dockerignore"}
+
+
 def test_events_are_those_of_the_containers_and_the_tag(engine: EngineProcess) -> None:
     since = time.time()
     build(engine, {"Dockerfile": "FROM busybox\nRUN true\n"}, t="noted", nocache="1")

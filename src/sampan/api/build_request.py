@@ -34,6 +34,7 @@ def build_request(call: Call) -> BuildRequest:
     query = call.request.query
     return BuildRequest(
         dockerfile=call.text("dockerfile") or "Dockerfile",
+        left_out=_json(call, "leaveout", tuple[str, ...], ()) if call.text("leaveout") else None,
         remote=call.text("remote"),
         contexts=_contexts(call),
         target=call.text("target"),

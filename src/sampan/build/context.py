@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sampan.build.ignore import read_ignore_file
 from sampan.errors import InvalidArgument
@@ -55,22 +55,26 @@ def read_dockerfile(directory: str, name: str) -> bytes:
         os.close(root)
 
 
-def leave_out_ignored(directory: str, dockerfile: str) -> None:
-    """Take the Dockerfile and .dockerignore out of the context when the rules say so.
+def leave_out(directory: str, dockerfile: str, names: Sequence[str] | None) -> None:
+    """Take files out of the context that no step sees: those of these names, or what .dockerignore says.
 
-    A client sends both whatever the rules say, since they are needed here; all other files it has left out itself.
+    A client sends that file and the Dockerfile whatever the rules say, since they are needed here; all others it has
+    left out itself.
     """
     root = _open_directory(directory)
     try:
-        content = _read(root, IGNORE)
-        if content is None:
-            return
-        rules = read_ignore_file(content)
-        for name in (IGNORE, dockerfile):
-            if rules.excludes(name):
-                _unlink(root, name)
+        for name in _ignored(root, dockerfile) if names is None else names:
+            _unlink(root, name)
     finally:
         os.close(root)
+
+
+def _ignored(root: int, dockerfile: str) -> list[str]:
+    content = _read(root, IGNORE)
+    if content is None:
+        return []
+    rules = read_ignore_file(content)
+    return [name for name in (IGNORE, dockerfile) if rules.excludes(name)]
 
 
 def _unlink(root: int, name: str) -> None:

@@ -14,6 +14,7 @@ class BuildRequest:
     """One build; `dockerfile` is a path in the context."""
 
     dockerfile: str = "Dockerfile"
+    left_out: tuple[str, ...] | None = None  # what no step sees of the context; None: as .dockerignore in it says
     remote: str = ""  # the context is fetched from there
     contexts: Mapping[str, str] = field(default_factory=dict)  # images that stand for names of stages and images
     target: str = ""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from sampan.build.cache import BuildCache
 from sampan.build.cache_mounts import CacheMounts
-from sampan.build.context import leave_out_ignored
+from sampan.build.context import leave_out
 from sampan.build.downloads import HttpDownloads
 from sampan.build.progress import Event, Pulling, Tell
 from sampan.build.request import BuildRequest
@@ -303,5 +303,5 @@ def _read(request: BuildRequest, context: str) -> Planned:
     from sampan.build.builder import plan_build
 
     planned = plan_build(request, context)
-    leave_out_ignored(context, request.dockerfile)
+    leave_out(context, request.dockerfile, request.left_out)
     return planned

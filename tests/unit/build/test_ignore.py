@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from sampan.build.ignore import IgnoreRules, read_ignore_file
-from sampan.cli.building.context import ignore_files
 from sampan.errors import InvalidArgument
 
 
@@ -114,10 +113,6 @@ def test_the_dockerfile_is_kept_whatever_the_rules_say() -> None:
     assert not rules.excludes("Dockerfile")
     assert not rules.excludes("weird[name]*")
     assert rules.excludes("weirdn-else")
-
-
-def test_a_dockerfile_may_have_an_ignore_file_of_its_own() -> None:
-    assert ignore_files("docker/web.Dockerfile") == ("docker/web.Dockerfile.dockerignore", ".dockerignore")
 
 
 def test_a_pattern_of_many_stars_costs_no_more_than_another() -> None:

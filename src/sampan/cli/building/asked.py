@@ -59,6 +59,7 @@ def query_of(arguments: Arguments, context: Context, host: str) -> dict[str, Que
     query: dict[str, QueryValue] = {
         "remote": context.remote or None,
         "dockerfile": context.dockerfile or None,
+        "leaveout": None if context.left_out is None else dumps(context.left_out).decode(),
         "nocache": arguments.flag("no-cache"),
         "pull": arguments.flag("pull"),
         "squash": arguments.flag("squash"),

@@ -7,7 +7,6 @@ anything that looks like an address is left for the daemon to fetch.
 from __future__ import annotations
 
 import os
-import posixpath
 import sys
 
 from sampan.cli.building.packing import pack_directory, pack_files
@@ -24,15 +23,17 @@ _HEAD = 512
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 _REMOTE = ("http://", "https://", "git://", "git@", "github.com/", "ssh://")
 _NAMES = ("Dockerfile", "dockerfile")
+IGNORE = ".dockerignore"
 
 
 class Context:
     """What is sent: `body` in pieces (None when the daemon fetches `remote`), and the Dockerfile's name in it.
 
-    `text` is the Dockerfile's content where it is known here, `shown` what messages call it.
+    `text` is the Dockerfile's content where it is known here, `shown` what messages call it. `left_out` is what no step
+    is to see of all that is sent, None for what .dockerignore says of itself and the Dockerfile.
     """
 
-    __slots__ = ("body", "dockerfile", "remote", "rules", "shown", "text")
+    __slots__ = ("body", "dockerfile", "left_out", "remote", "rules", "shown", "text")
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Context:
         shown: str,
         text: bytes | None,
         rules: IgnoreRules | None,
+        left_out: list[str] | None = None,
     ) -> None:
         self.body = body
         self.remote = remote
@@ -49,6 +51,7 @@ class Context:
         self.shown = shown
         self.text = text
         self.rules = rules
+        self.left_out = left_out
 
 
 def find_context(where: str, dockerfile: str) -> Context:
@@ -98,24 +101,21 @@ def _with_rest(head: bytes) -> Iterator[bytes]:
 
 def _from_directory(where: str, dockerfile: str) -> Context:
     root = os.path.realpath(where)
-    inside, text = _dockerfile(root, dockerfile)
-    rules, ignore_name = _rules(root, inside or (dockerfile if dockerfile != "-" else ""))
-    shown = inside or (dockerfile if dockerfile != "-" else "Dockerfile")
-    if inside:
-        kept = rules.with_kept((inside, ignore_name)) if rules else None
-        extra: dict[str, bytes] = {}
-        if rules is not None and ignore_name != ".dockerignore":
-            # the daemon decides by .dockerignore whether steps see the Dockerfile
-            extra[".dockerignore"] = _read(os.path.join(root, ignore_name))
-        return Context(pack_directory(root, kept, extra), "", inside, shown, text, rules)
-    name = f".dockerfile.{os.urandom(10).hex()}"
-    written = _read(os.path.join(root, ignore_name)) if rules is not None else b""
-    extra = {name: text, ".dockerignore": written + f"\n.dockerignore\n{name}\n".encode()}
-    return Context(pack_directory(root, rules, extra), "", name, shown, text, rules)
+    path, text = _dockerfile(root, dockerfile)
+    inside = os.path.relpath(os.path.realpath(path), root) if path else ""
+    rules, ignore_file = _rules(root, path)
+    if not inside or inside.startswith("../"):
+        name, shown = f".dockerfile.{os.urandom(10).hex()}", dockerfile if inside else "Dockerfile"
+        return Context(pack_directory(root, rules, {name: text}), "", name, shown, text, rules, [name])
+    if rules is None or ignore_file == IGNORE:
+        kept = rules.with_kept((inside, IGNORE)) if rules else None
+        return Context(pack_directory(root, kept, {}), "", inside, inside, text, rules)
+    left_out = [inside] if rules.excludes(inside) else []
+    return Context(pack_directory(root, rules.with_kept((inside,)), {}), "", inside, inside, text, rules, left_out)
 
 
 def _dockerfile(root: str, dockerfile: str) -> tuple[str, bytes]:
-    """The Dockerfile's path below the root, "" when it is elsewhere, and its content."""
+    """Where the Dockerfile is, "" for standard input, and its content."""
     if dockerfile == "-":
         text = b"".join(iter(lambda: os.read(0, _STEP), b""))
         if not text.strip():
@@ -123,30 +123,28 @@ def _dockerfile(root: str, dockerfile: str) -> tuple[str, bytes]:
         return "", text
     if not dockerfile:
         for name in _NAMES:
-            if os.path.isfile(os.path.join(root, name)):
-                return name, _read(os.path.join(root, name))
+            path = os.path.join(root, name)
+            if os.path.isfile(path):
+                return path, _read(path)
         raise Failure(f"there is no Dockerfile in {root}", remedy="name it with -f, wherever it is")
-    path = os.path.realpath(dockerfile)
+    path = dockerfile
     if not os.path.exists(path) and os.path.exists(os.path.join(root, dockerfile)):
-        path = os.path.realpath(os.path.join(root, dockerfile))
+        path = os.path.join(root, dockerfile)
     if not os.path.isfile(path):
         raise Failure(f"there is no Dockerfile at {dockerfile}", remedy="-f is a path from here, not from the context")
-    inside = posixpath.relpath(path, root)
-    return ("" if inside.startswith("../") else inside), _read(path)
+    return path, _read(path)
 
 
 def _rules(root: str, dockerfile: str) -> tuple[IgnoreRules | None, str]:
-    """The ignore rules that count, None when there are none, and the name of their file."""
-    for name in ignore_files(dockerfile):
-        path = os.path.join(root, name)
-        if os.path.isfile(path):
-            return _read_rules(path), name
-    return None, ".dockerignore"
+    """The ignore rules that count, None when there are none, and the name of their file.
 
-
-def ignore_files(dockerfile: str) -> tuple[str, ...]:
-    """Where the rules may stand, the first that exists counts: beside the Dockerfile, then .dockerignore."""
-    return (f"{dockerfile}.dockerignore", ".dockerignore") if dockerfile else (".dockerignore",)
+    They stand beside the Dockerfile, wherever that is, or else in the context's .dockerignore.
+    """
+    own = f"{dockerfile}{IGNORE}"
+    if dockerfile and os.path.isfile(own):
+        return _read_rules(own), os.path.basename(own)
+    path = os.path.join(root, IGNORE)
+    return (_read_rules(path) if os.path.isfile(path) else None), IGNORE
 
 
 def _read_rules(path: str) -> IgnoreRules:

@@ -1,0 +1,155 @@
+"""What `sampan build` sends as the context: which files, under which names, and what no step is to see of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Command, FakeDaemon, Request
+
+IMAGE = "sha256:" + "ab" * 32
+
+
+@pytest.fixture
+def builds(fake_daemon: FakeDaemon) -> FakeDaemon:
+    """The daemon, for which every build goes well."""
+
+    def built(_: Request, client: socket.socket) -> None:
+        body = json.dumps({"aux": {"ID": IMAGE}}).encode() + b"\r\n"
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    fake_daemon.on("POST", "/build", built)
+    return fake_daemon
+
+
+def sent(daemon: FakeDaemon) -> dict[str, bytes]:
+    """The files of the last context, directories with a slash."""
+    body = daemon.asked("POST", "/build")[-1].body
+    files: dict[str, bytes] = {}
+    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+        for member in tar:
+            content = tar.extractfile(member) if member.isfile() else None
+            files[member.name + "/" * member.isdir()] = content.read() if content else b""
+            assert (member.uid, member.gid) == (0, 0)
+    return files
+
+
+def left_out(daemon: FakeDaemon) -> list[str]:
+    """What the last build is to take out of its context, when it was said and not left to .dockerignore."""
+    return list(json.loads(daemon.asked("POST", "/build")[-1].query["leaveout"]))
+
+
+def directory(root: Path, **files: str) -> Path:
+    for name, text in files.items():
+        path = root / name.replace("__", "/").replace("DOT", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_a_context_is_sent_without_what_is_ignored(builds: FakeDaemon, sampan: Command, tmp_path: Path) -> None:
+    root = directory(
+        tmp_path / "c",
+        Dockerfile="FROM base\n",
+        DOTdockerignore="*\n!keep\n!dir/some*\n",
+        keep="k",
+        drop="d",
+        dir__something="s",
+        dir__other="o",
+        full__inside="i",
+    )
+    (root / "link").symlink_to("keep")
+    assert sampan("build", "-q", str(root)).returncode == 0
+    assert sent(builds) == {"Dockerfile": b"FROM base\n", ".dockerignore": b"*\n!keep\n!dir/some*\n", "keep": b"k"} | {
+        "dir/something": b"s"
+    }
+
+
+def test_links_modes_and_long_names_are_kept(builds: FakeDaemon, sampan: Command, tmp_path: Path) -> None:
+    root = directory(tmp_path / "c", Dockerfile="FROM base\n", script="#!\n")
+    (root / "script").chmod(0o750)
+    (root / "same").hardlink_to(root / "script")
+    (root / "link").symlink_to("script")
+    deep = "/".join(["directory-name"] * 12)
+    (root / deep).mkdir(parents=True)
+    (root / deep / "f").write_text("deep")
+    assert sampan("build", "-q", str(root)).returncode == 0
+    with tarfile.open(fileobj=io.BytesIO(builds.asked("POST", "/build")[-1].body)) as tar:
+        assert tar.getmember("script").islnk() or tar.getmember("same").islnk()
+        assert tar.getmember("same").mode == 0o750
+        assert tar.getmember("link").linkname == "script"
+        assert tar.getmember(f"{deep}/f").size == 4
+
+
+def test_a_dockerfile_from_elsewhere_is_sent_under_a_name_of_its_own(
+    builds: FakeDaemon, sampan: Command, tmp_path: Path
+) -> None:
+    root = directory(tmp_path / "c", file="f", DOTdockerignore="x\n")
+    assert sampan("build", "-q", "-f", "-", str(root), input=b"FROM base\n").returncode == 0
+    name = builds.asked("POST", "/build")[-1].query["dockerfile"]
+    assert name.startswith(".dockerfile.")
+    assert sent(builds) == {
+        name: b"FROM base\n",
+        ".dockerignore": b"x\n",
+        "file": b"f",
+    }
+    assert left_out(builds) == [name]
+    other = directory(tmp_path / "o", web="FROM other\n")
+    assert sampan("build", "-q", "-f", str(other / "web"), str(root)).returncode == 0
+    assert b"FROM other\n" in sent(builds).values()
+
+
+@pytest.mark.parametrize("how", ["absolute", "relative", "link"])
+def test_the_ignore_file_of_a_dockerfile_counts_wherever_both_are(
+    builds: FakeDaemon, sampan: Command, tmp_path: Path, how: str
+) -> None:
+    root = directory(tmp_path / "c", a="", b="", DOTdockerignore="a\n")
+    directory(tmp_path / "o", web="FROM base\n", webDOTdockerignore="b\n")
+    (root / "link").symlink_to("../o/web")
+    directory(root, linkDOTdockerignore="b\n")
+    named = {"absolute": str(tmp_path / "o/web"), "relative": "../o/web", "link": "link"}[how]
+    assert sampan("build", "-q", "-f", named, ".", cwd=root).returncode == 0
+    name = builds.asked("POST", "/build")[-1].query["dockerfile"]
+    assert set(sent(builds)) == {name, ".dockerignore", "a", "link", "link.dockerignore"}
+    assert sent(builds)[".dockerignore"] == b"a\n"
+    assert left_out(builds) == [name]
+
+
+def test_a_dockerfile_may_have_its_own_ignore_file(builds: FakeDaemon, sampan: Command, tmp_path: Path) -> None:
+    root = directory(tmp_path / "c", web="FROM base\n", webDOTdockerignore="a\n", DOTdockerignore="b\n", a="", b="")
+    assert sampan("build", "-q", "-f", "web", ".", cwd=root).returncode == 0
+    assert builds.asked("POST", "/build")[-1].query["dockerfile"] == "web"
+    assert set(sent(builds)) == {"web", "web.dockerignore", ".dockerignore", "b"}
+    assert sent(builds)[".dockerignore"] == b"b\n"
+    assert left_out(builds) == []
+    directory(root, webDOTdockerignore="*\n")
+    assert sampan("build", "-q", "-f", "web", ".", cwd=root).returncode == 0
+    assert set(sent(builds)) == {"web"}
+    assert left_out(builds) == ["web"]
+
+
+def test_standard_input_is_an_archive_or_a_dockerfile(builds: FakeDaemon, sampan: Command) -> None:
+    assert sampan("build", "-q", "-", input=b"FROM base\nRUN x\n").returncode == 0
+    assert sent(builds) == {"Dockerfile": b"FROM base\nRUN x\n"}
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("web"))
+    assert sampan("build", "-q", "-f", "web", "-", input=archive.getvalue()).returncode == 0
+    assert builds.asked("POST", "/build")[-1].body == archive.getvalue()
+    assert sampan("build", "-f", "-", "-").returncode == 1
+    done = sampan("build", "-")
+    assert (done.returncode, b"standard input is empty" in done.stderr) == (1, True)
+
+
+def test_an_address_is_left_to_the_daemon(builds: FakeDaemon, sampan: Command) -> None:
+    for address in ("https://example.test/a.tar", "git@example.test:a/b.git#main:sub", "https://example.test/x.git#v1"):
+        assert sampan("build", "-q", address).returncode == 0
+        asked = builds.asked("POST", "/build")[-1]
+        assert (asked.query["remote"], asked.body) == (address, b"")
