@@ -220,9 +220,22 @@ def _config(request: StepRequest) -> ContainerConfig:
         security_opt=limits.security_opt or None,
         shm_size_bytes=limits.shm_size_bytes,
         resources=_resources(limits),
+        resource_view="" if _has_limits(limits) else "host",
         tmpfs={mount.target: _tmpfs(mount) for mount in request.mounts if not (mount.source or mount.lowers)} or None,
     )
     return ContainerConfig(process, host)
+
+
+def _has_limits(limits: StepLimits) -> bool:
+    """Whether a step may have less than the machine; otherwise what it sees of that is right."""
+    return bool(
+        limits.memory_bytes
+        or limits.memory_swap_bytes
+        or limits.cpu_quota_us
+        or limits.cpuset_cpus
+        or limits.cpuset_mems
+        or limits.cgroup_parent
+    )
 
 
 def _resources(limits: StepLimits) -> Resources:
