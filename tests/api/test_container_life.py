@@ -79,6 +79,15 @@ def test_stop_asks_first_and_kills_after_the_timeout(engine: EngineProcess) -> N
         assert engine.inspect(name)["State"]["ExitCode"] == code
 
 
+def test_a_stop_signal_that_the_kernel_does_not_have_is_as_good_as_none(engine: EngineProcess) -> None:
+    container = engine.run("", "sleep", "infinity", StopSignal="99", StopTimeout=-1)
+    refusal = engine.json("POST", f"/containers/{container}/kill?signal=99", expect=400)["message"]
+    assert "the linux daemon does not support signal 99" in refusal
+    engine.json("POST", f"/containers/{container}/stop", expect=204)
+    assert engine.inspect(container)["State"]["ExitCode"] == 137
+    engine.json("DELETE", f"/containers/{container}", expect=204)
+
+
 def test_kill_sends_the_signal_that_is_named(engine: EngineProcess) -> None:
     engine.run("signalled", "sh", "-c", "trap 'echo got usr1' USR1; echo ready; while :; do sleep 0.05; done")
     until(lambda: engine.output("signalled") == ["ready"])

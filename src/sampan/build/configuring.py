@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-import re
-import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -20,10 +18,10 @@ from sampan.build.instructions import Command, ExecForm, Position
 from sampan.build.scopes import StageScope
 from sampan.errors import InvalidArgument
 from sampan.image.exposed_ports import exposed_ports
+from sampan.linux.signals import signal_number
 from sampan.oci.image_spec import ContainerDefaults, Healthcheck
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
-_REAL_TIME = re.compile(r"(SIG)?RT(MIN(\+([1-9]|1[0-5]))?|MAX(-([1-9]|1[0-4]))?)")
 _UNITS = ((3_600_000_000_000, "h"), (60_000_000_000, "m"))
 _SECOND = 1_000_000_000
 
@@ -166,10 +164,7 @@ def _volume(instruction: said.Volume, defaults: ContainerDefaults, scope: StageS
 
 
 def _signal(name: str, where: Position) -> str:
-    known = {one.name for one in signal.Signals} | {one.name.removeprefix("SIG") for one in signal.Signals}
-    is_real_time = _REAL_TIME.fullmatch(name.upper()) is not None
-    is_number = name.isascii() and name.isdigit() and len(name) < 4 and 0 < int(name) < signal.NSIG
-    if not (is_number or is_real_time or name.upper() in known):
+    if not signal_number(name):
         raise where.refusal(f"invalid signal: {name}", remedy="use a name such as SIGTERM, or a number")
     return name
 

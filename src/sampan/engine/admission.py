@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import time
 from collections.abc import Callable, Iterator
 
@@ -17,6 +16,7 @@ from sampan.engine.config import ContainerConfig, Healthcheck, HostConfig, Proce
 from sampan.engine.health import ACTIONS
 from sampan.engine.spec import time_offsets
 from sampan.errors import InvalidArgument, SampanError
+from sampan.linux.signals import signal_number
 
 MINIMUM_MEMORY_BYTES = 6 * 1024 * 1024
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -74,11 +74,8 @@ def _of_process(process: ProcessConfig) -> Iterator[SampanError]:
             f"the working directory '{process.working_dir}' is invalid, it needs to be an absolute path",
             remedy="begin it with /",
         )
-    if process.stop_signal:
-        try:
-            signal_number(process.stop_signal)
-        except InvalidArgument as problem:
-            yield problem
+    if process.stop_signal and not signal_number(process.stop_signal):
+        yield no_signal(process.stop_signal)
     for entry in process.environment or ():
         if not entry.split("=", 1)[0]:
             yield InvalidArgument(f"invalid environment variable: {entry}", remedy="as in NAME=value")
@@ -261,17 +258,6 @@ def _of_memory(asked: Resources) -> Iterator[SampanError]:
         yield InvalidArgument("Range of blkio weight is from 10 to 1000", remedy="choose 10 to 1000")
 
 
-def signal_number(text: str) -> int:
-    """The number of a signal by number or name, with or without SIG, RTMIN+n too. Raises InvalidArgument."""
-    if text.isdecimal() and len(text) < 4 and 0 < int(text) <= int(signal.SIGRTMAX):
-        return int(text)
-    name = text.upper().removeprefix("SIG")
-    for base in ("RTMIN", "RTMAX"):
-        if name.startswith(base) and (name == base or re.fullmatch(r"[+-]\d{1,2}", name[len(base) :])):
-            number = int(getattr(signal, f"SIG{base}")) + int(name[len(base) :] or 0)
-            if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
-                return number
-    known = getattr(signal.Signals, f"SIG{name}", None)
-    if known is None:
-        raise InvalidArgument(f"invalid signal: {text[:80]}", remedy="`kill -l` lists the names")
-    return int(known)
+def no_signal(text: str) -> InvalidArgument:
+    """What is said of a text that means no signal."""
+    return InvalidArgument(f"invalid signal: {text[:80]}", remedy="`kill -l` lists the names")

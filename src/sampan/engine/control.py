@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from sampan.cgroup import open_cgroup
 from sampan.cgroup.group import Cgroup
-from sampan.engine.admission import signal_number
+from sampan.engine.admission import no_signal
 from sampan.engine.announcer import Announcer
 from sampan.engine.container import (
     ContainerRecord,
@@ -35,11 +35,13 @@ from sampan.engine.spec import cgroup_path
 from sampan.engine.store import ContainerStore
 from sampan.engine.waiting import Ending
 from sampan.errors import Conflict, InvalidArgument, NotModified, SampanError, SystemFailure, of_kind, reason_of
+from sampan.linux.signals import is_known, signal_number
 from sampan.monitor.protocol import Attach
 
 DEFAULT_STOP_TIMEOUT_S = 10
 LONGEST_STOP_S = 10**9  # event loops know no longer times
 KILL_TIMEOUT_S = 10.0
+UNASKED_STOP_S = 2  # until a program is killed whose stop signal the kernel does not have, as in Docker
 
 
 @dataclass(slots=True)
@@ -63,13 +65,19 @@ class Control:
             raise NotModified(f"container {record.id[:12]} is already stopped")
         record = self.store.save(dataclasses.replace(record, stopped_by_user=True))
         process = record.config.process
-        number = signal_number(signal_name or process.stop_signal or "SIGTERM")
+        wanted = signal_name or process.stop_signal or "SIGTERM"
+        number = signal_number(wanted)
+        if not number:
+            raise no_signal(wanted)
         if timeout_s is None:
             timeout_s = process.stop_timeout_s if process.stop_timeout_s is not None else DEFAULT_STOP_TIMEOUT_S
         ended = self.lifecycle.waits.exit(record.id)
         try:
-            with contextlib.suppress(Conflict):  # it has just ended
-                await self._signal(record, number)
+            if is_known(number):
+                with contextlib.suppress(Conflict):  # it has just ended
+                    await self._signal(record, number)
+            else:
+                timeout_s = UNASKED_STOP_S
             done, _ = await asyncio.wait([ended], timeout=None if timeout_s < 0 else min(timeout_s, LONGEST_STOP_S))
             if not done:
                 with contextlib.suppress(Conflict):
@@ -100,7 +108,7 @@ class Control:
         """Send a signal; SIGKILL is the default, and its end is waited for. Raises Conflict when it does not run."""
         try:
             record = self.store.find(reference)
-            number = signal_number(signal_name or "SIGKILL")
+            number = _sendable(signal_name or "SIGKILL")
         except SampanError as error:
             raise of_kind(error.kind, f"cannot kill container: {reference}: {error}", remedy=error.remedy) from error
         if record.running is None:
@@ -283,3 +291,13 @@ def exit_code(record: ContainerRecord) -> int:
             return code
         case Running() | Paused():
             return 0
+
+
+def _sendable(text: str) -> int:
+    """The number of a signal to send. Raises InvalidArgument for what is none, or none of the kernel's."""
+    number = signal_number(text)
+    if not number:
+        raise no_signal(text)
+    if not is_known(number):
+        raise InvalidArgument(f"the linux daemon does not support signal {number}", remedy="`kill -l` lists them")
+    return number

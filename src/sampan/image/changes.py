@@ -9,7 +9,6 @@ import json
 import posixpath
 import re
 import shlex
-import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ import msgspec
 
 from sampan.errors import InvalidArgument
 from sampan.image.exposed_ports import exposed_ports
+from sampan.linux.signals import signal_number
 from sampan.oci.image_spec import ContainerDefaults, Healthcheck
 
 _SHELL = ("/bin/sh", "-c")
@@ -131,10 +131,7 @@ def _onbuild(config: _Config, rest: str) -> None:
 
 def _stopsignal(config: _Config, rest: str) -> None:
     name = _expand(rest, config.environment)
-    known = {one.name for one in signal.Signals} | {one.name.removeprefix("SIG") for one in signal.Signals}
-    is_real_time = re.fullmatch(r"(SIG)?RT(MIN(\+\d+)?|MAX(-\d+)?)", name.upper()) is not None
-    is_number = name.isdigit() and 0 < int(name) < signal.NSIG
-    if not (is_number or is_real_time or name.upper() in known):
+    if not signal_number(name):
         raise InvalidArgument(f"invalid signal: {name}")
     config.set(stop_signal=name)
 
