@@ -139,8 +139,6 @@ def _trigger(statement: Statement) -> Instruction:
 def _stage(statement: Statement) -> Stage:
     position = statement.position
     flags = statement.flags({"platform": Takes.VALUE})
-    if "platform" in flags.values and not flags.text("platform"):
-        raise position.refusal("an empty --platform", remedy="write --platform=linux/amd64, or leave it out")
     words = forms.between_spaces(statement.rest)
     if len(words) == 1:
         return Stage("", words[0], flags.text("platform"), (), position)

@@ -101,6 +101,12 @@ def test_comments_directly_above_belong_to_the_instruction() -> None:
     assert dockerfile.stages[0].instructions[0].position.comments == ()
 
 
+@pytest.mark.parametrize("given", ["", '""'])
+def test_a_platform_of_nothing_is_none(given: str) -> None:
+    (stage,) = parse(f"FROM --platform={given} a\n".encode(), name="Dockerfile").stages
+    assert (stage.base, stage.platform) == ("a", "")
+
+
 def test_stages_have_names_platforms_and_their_own_instructions() -> None:
     dockerfile = parse(
         b"ARG V=1\nfrom --platform=$BUILDPLATFORM golang:$V as Build\nRUN a\nFROM scratch\nCOPY --from=build /a /\n",

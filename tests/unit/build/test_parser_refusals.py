@@ -24,7 +24,6 @@ from sampan.errors import InvalidArgument
         ("FROM a AS 1st\n", 1, "invalid name for build stage: '1st'", "begin it with a letter"),
         ("FROM a AS b/c\n", 1, "invalid name", "letters"),
         ("FROM --plattform=x a\n", 1, "unknown flag --plattform", "did you mean --platform"),
-        ("FROM --platform= a\n", 1, "empty --platform", "leave it out"),
         ("# escape=x\nFROM a\n", 1, "invalid escape token", "# escape"),
         ("# syntax=a\n# syntax=b\nFROM a\n", 2, "only one syntax", "remove"),
         ("FROM a\n\nRUN\n", 3, "RUN requires a command", "RUN command"),
