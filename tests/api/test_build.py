@@ -181,6 +181,16 @@ def test_quiet_says_all_when_it_fails(engine: EngineProcess) -> None:
     assert told.error["code"] == 1
 
 
+def test_of_much_that_a_quiet_build_has_said_the_last_is_told(engine: EngineProcess) -> None:
+    script = "echo the first; yes some-words-that-fill-a-line | head -n 600000; echo the last; false"
+    told = build(engine, {"Dockerfile": f"FROM busybox\nRUN {script}\n"}, q="1", forcerm="1")
+    assert told.error["code"] == 1
+    assert re.fullmatch(r"\[\d+ bytes of this build left out\]\n", told.lines[0]["stream"])
+    assert "the last\n" in told.text
+    assert "the first" not in told.text
+    assert sum(len(json.dumps(line)) for line in told.lines) < 12 << 20
+
+
 def test_a_step_leaves_no_mount_points_in_its_layer(engine: EngineProcess) -> None:
     told = build(engine, {"Dockerfile": "FROM busybox\nRUN touch /only\n"}, nocache="1")
     assert set(layers_of(engine, told.image_id)[-1]) == {"only"}

@@ -18,6 +18,7 @@ from sampan.api.headers import HEADERS
 from sampan.api.services import Services
 from sampan.api.transfers import pull_line
 from sampan.api.uploads import arriving
+from sampan.api.withheld import Withheld
 from sampan.build import progress
 from sampan.engine.builds import Built, PruneCaches
 from sampan.engine.transfers import PullBegins
@@ -37,7 +38,7 @@ async def build(call: Call, services: Services) -> web.StreamResponse:
     steps = services.builds.build(request, call.request.content.iter_any(), call.text("buildid"))
     response = web.StreamResponse(headers={**HEADERS, "Content-Type": "application/json"})
     response.enable_chunked_encoding()
-    kept: list[dict[str, Any]] = []
+    withheld = Withheld()
     try:
         async with contextlib.aclosing(steps) as closing:
             async for told in closing:
@@ -45,14 +46,15 @@ async def build(call: Call, services: Services) -> web.StreamResponse:
                     await _write(response, call, _ending(told, quiet=quiet, events=request.events))
                     continue
                 lines = [line for step in told for line in _lines(step)]
-                if quiet:
-                    kept += lines
+                if quiet and lines:
+                    withheld.add(b"".join(map(encode, lines)))
                 elif lines:
                     await _write(response, call, lines)
     except SampanError as error:
-        if not response.prepared and not kept:
+        if not response.prepared and not withheld:
             raise
-        await _write(response, call, [*kept, failure_line(error)])
+        await _tell_withheld(response, call, withheld)
+        await _write(response, call, [failure_line(error)])
     await response.write_eof()
     return response
 
@@ -61,6 +63,16 @@ async def _write(response: web.StreamResponse, call: Call, lines: list[dict[str,
     if not response.prepared:
         await response.prepare(call.request)
     await response.write(b"".join(map(encode, lines)))
+
+
+async def _tell_withheld(response: web.StreamResponse, call: Call, withheld: Withheld) -> None:
+    """Say what a quiet build that failed has not said."""
+    if withheld.left_out_bytes:
+        await _write(response, call, [_stream(f"[{withheld.left_out_bytes} bytes of this build left out]\n")])
+    for piece in withheld.pieces():
+        if not response.prepared:
+            await response.prepare(call.request)
+        await response.write(piece)
 
 
 def failure_line(error: SampanError) -> dict[str, Any]:
