@@ -38,10 +38,12 @@ class Script:
 def openings(text: str, *, escape: str, in_shell: bool) -> tuple[Opening, ...]:
     """The heredocs that the text opens, in order, each at the start of a word outside quotes.
 
-    With `in_shell` a name ends where the shell ends a word; else only white space ends it.
+    With `in_shell` a name ends where the shell ends a word, and nothing is opened in `$((1 << 3))`; else only white space
+    ends a name.
     """
     found: list[Opening] = []
     index, quote, at_start = 0, "", True
+    depth = 0  # of an arithmetic expansion's parentheses, counted from its dollar
     while index < len(text):
         if at_start and not quote:
             opening = _opening_at(text, index, escape, in_shell=in_shell)
@@ -50,7 +52,12 @@ def openings(text: str, *, escape: str, in_shell: bool) -> tuple[Opening, ...]:
                 index, at_start = opening.end, False
                 continue
         character = text[index]
-        at_start = not quote and character.isspace()
+        if in_shell and not depth and quote != "'" and text.startswith("$((", index):
+            depth = 1
+        elif depth and character in "()":
+            depth += 1 if character == "(" else -1
+            depth -= depth == 1  # the one that the dollar stands for
+        at_start = not quote and not depth and character.isspace()
         index += 1
         if character == escape and quote != "'":
             index += 1

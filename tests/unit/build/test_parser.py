@@ -273,6 +273,22 @@ def test_a_heredoc_is_a_script_or_goes_with_the_command(text: str, command: obje
     assert command_of(run_of(text)) == command
 
 
+@pytest.mark.parametrize(
+    "text", ["echo $((1 << 3))", 'echo "$(( (1 << 2) << 3 ))"', "a=$((x << 3)) b=$((1 << (2 << 1)))"]
+)
+def test_a_shift_in_the_shells_arithmetic_opens_no_heredoc(text: str) -> None:
+    (run,) = parse(f"FROM a\nRUN {text}\n".encode(), name="Dockerfile").stages[0].instructions
+    assert isinstance(run, Run)
+    assert (run.command, run.heredocs) == (ShellForm(text), ())
+
+
+def test_a_heredoc_behind_arithmetic_is_one() -> None:
+    dockerfile = "FROM a\nRUN x=$((1 << 3)) cat << E $(cat)\nin\nE\n"
+    (run,) = parse(dockerfile.encode(), name="Dockerfile").stages[0].instructions
+    assert isinstance(run, Run)
+    assert [heredoc.content for heredoc in run.heredocs] == ["in\n"]
+
+
 def test_heredocs_of_a_copy_are_files_in_place() -> None:
     copy = copy_of("COPY --chmod=755 <<one.txt plain <<-'two' /dest/\nhello $name\none.txt\n\tno $name\ntwo")
     assert (copy.sources, copy.destination) == (("plain",), "/dest/")
