@@ -38,8 +38,8 @@ class Script:
 def openings(text: str, *, escape: str, in_shell: bool) -> tuple[Opening, ...]:
     """The heredocs that the text opens, in order, each at the start of a word outside quotes.
 
-    With `in_shell` a name ends where the shell ends a word, and nothing is opened in `$((1 << 3))`; without it only white
-    space ends a name.
+    With `in_shell` a name ends where the shell ends a word, and nothing is opened in `$((1 << 3))`; without it only a
+    blank ends a name.
     """
     found: list[Opening] = []
     index, quote, at_start = 0, "", True
