@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.child import run_in_child
 from tests.runtime.conftest import BIND, CAPABILITIES, READ_ONLY, Boat, cgroup_directories, output
 from tests.waiting import until
 
 from sampan.cgroup.limits import DeviceRule, Limits
 from sampan.linux import capability, process
-from sampan.linux.namespace import CloneFlag, unshare
+from sampan.linux.mount import mountinfo
+from sampan.linux.namespace import CloneFlag, setns, unshare
 from sampan.runtime.ahead import Ahead, make_ahead, model_of
 from sampan.runtime.handshake import StepFailed
 from sampan.runtime.launch import launch, release
@@ -121,6 +123,51 @@ def test_while_it_waits_it_has_its_cgroup_and_no_descriptor_of_the_callers(boat:
     assert str(tmp_path) not in links
 
 
+def test_while_it_waits_it_has_nothing_of_the_host_mounted(boat: Boat) -> None:
+    plan = boat.plan("true")
+
+    def act() -> tuple[list[str], list[str]]:
+        ahead = waiting_for(plan)
+        try:
+            until(lambda: len(mountinfo(ahead.pid)) == 1)
+            return os.listdir(f"/proc/{ahead.pid}/root"), [entry.fstype for entry in mountinfo(ahead.pid)]
+        finally:
+            ahead.discard()
+
+    assert boat.call(act) == ([], ["tmpfs"])
+
+
+def test_nobody_gets_out_of_its_root_to_what_lies_below(boat: Boat) -> None:
+    """By the oldest way out of a changed root: with a working directory outside of the next one, up and up."""
+    plan = boat.plan("exec sleep 1000")
+
+    def get_out(pidfd: int) -> tuple[list[str], list[str]]:
+        setns(pidfd, CloneFlag.NEWNS)
+        inside = sorted(os.listdir("/"))
+        os.chroot("/tmp")
+        for _ in range(10):
+            os.chdir("..")
+        return inside, sorted(os.listdir("."))
+
+    def act() -> tuple[list[str], list[str]]:
+        boat.ahead = True
+        launched = boat.start(plan)
+        try:
+            return run_in_child(lambda: get_out(launched.pidfd))
+        finally:
+            boat.end(launched)
+
+    inside, reached = boat.call(act)
+    assert inside == reached == sorted(os.listdir(boat.root))
+
+
+def test_its_root_counts_as_no_changed_one(boat: Boat) -> None:
+    """Who has changed its root may make no user namespace (EPERM)."""
+    boat.ahead = True
+    outcome = boat.run(boat.plan("unshare -U true && echo made"))
+    assert (outcome.out, outcome.err) == ("made\n", "")
+
+
 def test_discarded_it_leaves_nothing(boat: Boat) -> None:
     plan = boat.plan("true")
 
@@ -182,13 +229,19 @@ def with_more_capabilities(_boat: Boat, plan: LaunchPlan) -> LaunchPlan:
     return replace(plan, process=replace(plan.process, capabilities=sets))
 
 
+def with_early_hooks(boat: Boat, plan: LaunchPlan) -> LaunchPlan:
+    hook = HookPlan("/bin/true", ("true",))
+    return replace(plan, hooks=HooksPlan(create_runtime=(hook,)))
+
+
 def with_hooks(boat: Boat, plan: LaunchPlan) -> LaunchPlan:
     hook = HookPlan("/bin/sh", ("sh", "-c", f"grep CapBnd /proc/self/status > {boat.directory}/bounding"))
     return replace(plan, hooks=HooksPlan(create_container=(hook,)))
 
 
 @pytest.mark.parametrize(
-    "change", [other_id, other_namespaces, of_a_user_namespace, joining, with_more_capabilities, with_hooks]
+    "change",
+    [other_id, other_namespaces, of_a_user_namespace, joining, with_more_capabilities, with_hooks, with_early_hooks],
 )
 def test_a_plan_that_it_does_not_suit_gets_a_child_of_its_own(
     boat: Boat, change: Callable[[Boat, LaunchPlan], LaunchPlan]

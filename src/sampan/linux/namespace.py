@@ -133,8 +133,22 @@ def write_time_offsets(pid: int | str, offsets: Sequence[tuple[str, int, int]]) 
 
     A clock is "monotonic" or "boottime"; possible until the first process enters (time_namespaces(7)).
     """
+    fd = open_time_offsets(pid)
+    try:
+        write_opened_time_offsets(fd, offsets)
+    finally:
+        os.close(fd)
+
+
+def open_time_offsets(pid: int | str) -> int:
+    """The file of those clocks, for one that will not have /proc any more when they are set."""
+    return os.open(f"/proc/{pid}/timens_offsets", os.O_WRONLY | os.O_CLOEXEC)
+
+
+def write_opened_time_offsets(fd: int, offsets: Sequence[tuple[str, int, int]]) -> None:
+    """`write_time_offsets` through that file."""
     text = "".join(f"{clock} {seconds} {nanoseconds}\n" for clock, seconds, nanoseconds in offsets)
-    _write_at_once(f"/proc/{pid}/timens_offsets", text)
+    _write(fd, text, "timens_offsets")
 
 
 def make_user_namespace(uid_maps: Sequence[tuple[int, int, int]], gid_maps: Sequence[tuple[int, int, int]]) -> int:
@@ -168,8 +182,13 @@ def make_user_namespace(uid_maps: Sequence[tuple[int, int, int]], gid_maps: Sequ
 def _write_at_once(path: str, text: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
+        _write(fd, text, path)
+    finally:
+        os.close(fd)
+
+
+def _write(fd: int, text: str, path: str) -> None:
+    try:
         os.write(fd, text.encode())
     except OSError as error:
         raise OSError(error.errno, f"write {text!r}: {os.strerror(error.errno or 0)}", path) from None
-    finally:
-        os.close(fd)

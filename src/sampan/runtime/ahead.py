@@ -60,7 +60,7 @@ class Ahead:
             and plan.cgroup.path == self.cgroup.path
             and _kinds(plan.namespaces) == _kinds(self.model.namespaces)
             and not _bounding(plan) & ~_bounding(self.model)  # what was dropped does not come back
-            and not plan.hooks.create_container  # they would lack it as well
+            and not (plan.hooks.prestart or plan.hooks.create_runtime or plan.hooks.create_container)  # see attach_root
             and (plan.cgroup.limits.devices or not self._device_rules())  # no rules allow all
             and not (plan.init and plan.namespaces.time_offsets)  # pid 1 never comes to an execve
             and (self.network is None or self.network.sysctl == plan.sysctl)  # what was set stays

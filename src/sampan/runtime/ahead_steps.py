@@ -11,13 +11,31 @@ import os
 from contextlib import suppress
 
 from sampan.linux.memory import populate
-from sampan.linux.namespace import CloneFlag, setns, unshare
+from sampan.linux.mount import AT_FDCWD, MountAttr, UmountFlag, make_filesystem, move_mount, pivot_root, umount
+from sampan.linux.namespace import CloneFlag, open_time_offsets, setns, unshare, write_opened_time_offsets
 from sampan.runtime import init
 from sampan.runtime.child import Child
 from sampan.runtime.handshake import Say
 from sampan.runtime.rootfs import isolate_mounts, make_own_filesystems
 from sampan.runtime.security import drop_bounding_set, new_keyring
-from sampan.runtime.spawn import not_joined, path_joined, set_time_offsets
+from sampan.runtime.spawn import not_joined, path_joined, time_offsets
+
+
+def leave_host(child: Child) -> None:
+    """Have an empty root instead of the host's, for the container's to lie on: `enter_root` finds its work done.
+
+    Whoever takes mounts away waits until every processor has taken note (RCU), for a tenth of a millisecond and more.
+    """
+    if "time" in child.plan.namespaces.new:
+        child.clocks_fd = open_time_offsets("self")
+    root_fd = make_filesystem("tmpfs", (("source", "none"), ("mode", "755")), int(MountAttr.RDONLY))
+    move_mount(root_fd, (AT_FDCWD, "/"))
+    os.fchdir(root_fd)
+    os.close(root_fd)
+    pivot_root(".", ".")
+    umount(".", UmountFlag.DETACH)
+    os.chdir("/")
+    child.has_empty_root = True
 
 
 def await_plan(child: Child) -> None:
@@ -51,7 +69,8 @@ def set_clocks(child: Child) -> None:
     if "time" in child.plan.namespaces.new:
         unshare(CloneFlag.NEWTIME)
         if child.plan.namespaces.time_offsets:
-            set_time_offsets("self", child.plan.namespaces)
+            write_opened_time_offsets(child.clocks_fd, time_offsets(child.plan.namespaces))
+        os.close(child.clocks_fd)
 
 
 def join_network(child: Child) -> None:
@@ -73,6 +92,7 @@ AHEAD_STEPS: tuple[init.Step, ...] = (
     enter_network,
     isolate_mounts,
     make_own_filesystems,
+    leave_host,
     drop_bounding_set,
     await_plan,
     set_clocks,

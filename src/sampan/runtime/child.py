@@ -104,6 +104,8 @@ class Child:
     pages: Ranges = ()  # of a child that waits for its plan: what it is going to write to
     network_fd: int = -1  # the same: a namespace that it enters at once, or one that it joins when it has its plan
     made: list[tuple[MountPlan, int]] = field(default_factory=list)  # the same: its own file systems, without a mount
+    clocks_fd: int = -1  # the same: where the offsets of its clocks are written
+    has_empty_root: bool = False  # the same: nothing of the host's is mounted for it any more
     foreign: tuple[tuple[int, int], ...] = ()  # descriptors that are the parent's business: foreign_ranges(inherited())
     # found on the way
     step: str = "begin"

@@ -24,12 +24,13 @@ _DEV_LINKS = (
     ("ptmx", "pts/ptmx"),
 )
 _LINKED = {name for name, _ in _DEV_LINKS} | {"", ".", "..", "core"}
+_HAS_CORE = os.path.exists("/proc/kcore")
 _DEVICE_KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 
 
 def dev_links() -> tuple[tuple[str, str], ...]:
     """The symbolic links of /dev (runtime specification, "Dev symbolic links"), as (name, target)."""
-    return (*_DEV_LINKS, ("core", "/proc/kcore")) if os.path.exists("/proc/kcore") else _DEV_LINKS
+    return (*_DEV_LINKS, ("core", "/proc/kcore")) if _HAS_CORE else _DEV_LINKS
 
 
 def open_null() -> int:

@@ -154,12 +154,16 @@ def protect_mounts(child: Child) -> None:
 def enter_root(child: Child) -> None:
     """pivot_root(2) on the descriptor; without pivoting, or in a mount namespace that others are in, chroot(2).
 
+    Over an empty root that is as good: below the container's lies nothing, and as the topmost mount of its namespace it
+    counts as no changed root (user_namespaces(7), EPERM).
     A mount namespace is joined only now: a detached tree takes mounts from the namespace alone that it was made in.
     """
     if child.mount_namespace_fd >= 0:
         setns(child.mount_namespace_fd, _NEWNS)
     os.fchdir(child.root_fd)
-    if _owns_mounts(child) and child.plan.root.pivot:
+    if child.has_empty_root:
+        os.chroot(".")
+    elif _owns_mounts(child) and child.plan.root.pivot:
         pivot_root(".", ".")
         umount(".", UmountFlag.DETACH)
     else:

@@ -95,12 +95,12 @@ def _enter(namespaces: NamespacesPlan, joins: list[tuple[str, str]], back: ExitS
         if back is not None:
             _remember("time", back)
         unshare(CloneFlag.NEWTIME)
-        set_time_offsets("self", namespaces)
+        write_time_offsets("self", time_offsets(namespaces))
 
 
-def set_time_offsets(pid: str, namespaces: NamespacesPlan) -> None:
-    """Write the plan's offsets for a namespace of the clocks that nobody has entered yet."""
-    write_time_offsets(pid, [(offset.clock, offset.seconds, offset.nanoseconds) for offset in namespaces.time_offsets])
+def time_offsets(namespaces: NamespacesPlan) -> list[tuple[str, int, int]]:
+    """The plan's offsets for a namespace of the clocks that nobody has entered yet, as the kernel's file takes them."""
+    return [(offset.clock, offset.seconds, offset.nanoseconds) for offset in namespaces.time_offsets]
 
 
 def not_joined(kind: str, path: str, error: OSError) -> OSError:
