@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -130,6 +131,68 @@ def test_triggers_of_the_base_are_carried_out_and_not_inherited(engine: EnginePr
     assert begin == f"Step 1/2 : FROM trigger\n# Executing 2 build triggers\n{triggered} ---> ID\n"
     assert "from the context\n" in told.text
     assert not inspect(engine, told.image_id)["Config"].get("OnBuild")
+
+
+MAKERS = """FROM busybox AS deep
+RUN echo from the deep > /deep
+FROM busybox AS maker
+COPY --from=deep /deep /made
+COPY f /f
+FROM busybox AS unwanted
+RUN false
+"""
+
+
+@pytest.fixture
+def taker(engine: EngineProcess) -> str:
+    """An image that takes something from stages of whoever builds on it."""
+    dockerfile = """FROM busybox
+ONBUILD COPY --from=maker /made /taken
+ONBUILD RUN --mount=from=1,target=/in cat /in/f
+"""
+    assert build(engine, {"Dockerfile": dockerfile}, t="taker").image_id
+    return "taker"
+
+
+@pytest.mark.parametrize("progress", ["", "events"])
+def test_stages_that_only_triggers_take_from_are_built(engine: EngineProcess, taker: str, progress: str) -> None:
+    dockerfile = f"{MAKERS}FROM {taker}\nCOPY f /again\nRUN cat /taken\n"
+    files = {"Dockerfile": dockerfile, "f": f"in the context {progress}\n"}
+    told = build(engine, files, progress=progress, nocache="1")
+    found = files_of(engine, told.image_id)
+    assert found["again"].size == len(files["f"])
+    assert found["taken"].size == len("from the deep\n")
+    if not progress:
+        assert "from the deep\n" in told.text
+        assert "in the context \n" in told.text.split("# Executing 2 build triggers")[1]
+    else:
+        steps = [line["build"] for line in told.lines if "build" in line and line["build"]["kind"] == "step"]
+        texts = {
+            number: [one["text"] for one in steps if one["stage"] == number] for number in {s["stage"] for s in steps}
+        }
+        assert sorted(texts.values()) == sorted([*(stage for stage in _texts(dockerfile) if "RUN false" not in stage)])
+
+
+def _texts(dockerfile: str) -> list[list[str]]:
+    stages = [stage.strip().splitlines() for stage in dockerfile.split("FROM ")[1:]]
+    return [[f"FROM {first}", *rest] for first, *rest in stages]
+
+
+def test_more_stages_than_may_be_built_at_once_wait_for_one_that_their_triggers_want(
+    engine: EngineProcess, taker: str
+) -> None:
+    names = [f"s{number}" for number in range(4 + 2 * (os.cpu_count() or 1))]
+    stages = "".join(f"FROM {taker} AS {name}\nRUN echo {name} > /own\n" for name in names)
+    copies = "".join(f"COPY --from={name} /own /taken /{name}/\n" for name in names)
+    told = build(engine, {"Dockerfile": f"{MAKERS}{stages}FROM scratch\n{copies}", "f": "x\n"}, nocache="1")
+    assert {f"{name}/taken" for name in names} <= set(files_of(engine, told.image_id))
+
+
+def test_a_late_stage_that_fails_ends_the_build(engine: EngineProcess, taker: str) -> None:
+    dockerfile = f"FROM busybox\nRUN exit 5\nFROM busybox AS maker\nCOPY --from=0 /made /made\nFROM {taker}\n"
+    told = build(engine, {"Dockerfile": dockerfile}, forcerm="1", nocache="1")
+    assert (told.error["code"], told.error["place"]) == (5, "Dockerfile:2")
+    assert engine.json("GET", "/containers/json?all=1") == []
 
 
 def test_an_image_is_a_source_of_files(engine: EngineProcess) -> None:

@@ -5,7 +5,6 @@ Everything that a build takes is given back when it ends, however it ends; what 
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -18,18 +17,18 @@ from sampan.build.cache_mounts import CacheMounts
 from sampan.build.configuring import environment_of
 from sampan.build.content import Digests
 from sampan.build.context import read_dockerfile
+from sampan.build.crew import Crew
 from sampan.build.graph import Graph, StagePlan, plan_stages
 from sampan.build.instructions import Dockerfile, Instruction, Pair, Position
 from sampan.build.lint import check
 from sampan.build.lint_rules import options_of, refuse
 from sampan.build.moving import ContextUses, reads_context
 from sampan.build.parser import parse
-from sampan.build.progress import CacheMade, Note, OfStage, StageEnds, StepBegins, StepEnds, Tell, Voices
+from sampan.build.progress import CacheMade, Note, OfStage, StepBegins, StepEnds, Tell, Voices
 from sampan.build.request import BuildRequest
 from sampan.build.scopes import GlobalScope, StageScope, global_scope, platform_arguments, unused
 from sampan.build.snapshots import Snapshots
 from sampan.build.squashing import merge_layers, squashed_config
-from sampan.build.stage_build import StageBuild
 from sampan.build.stage_state import EPOCH, NOW, Committer, Uses
 from sampan.build.steps import StepRunner
 from sampan.build.threads import away
@@ -39,8 +38,6 @@ from sampan.image.images import Images
 from sampan.image.platforms import parse_platform
 from sampan.image.records import Image
 from sampan.oci.image_spec import decode_config
-
-_FEWEST_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +98,9 @@ class Builder:
                 place = Context(context, root, Digests(root))
                 committer = Committer(self.images, self.cache, hold, uses, planned.epoch)
                 workshop = self._workshop(planned, place, committer, (scratch, memory), ear.room)
-                await _build_stages(workshop, planned, ear.tell, total)
+                voices = Voices(ear.tell, apart=planned.request.events)
+                crew = Crew(workshop, voices, lambda plan: _instructions(planned, plan))
+                await crew.build(len(planned.dockerfile.arguments) + 1, total)
                 image = workshop.results[planned.graph.target.index]
                 if image is not None and planned.request.cache_to:
                     ear.tell(CacheMade(self._make_cache(image, workshop, uses).id))
@@ -254,48 +253,6 @@ def _tell_arguments(planned: Planned, total: int, tell: Tell) -> None:
 def _count(planned: Planned) -> int:
     steps = sum(1 + len(_instructions(planned, plan)) for plan in planned.graph.stages)
     return len(planned.dockerfile.arguments) + steps
-
-
-async def _build_stages(workshop: Workshop, planned: Planned, tell: Tell, total: int) -> None:
-    """All stages, each as soon as those that it needs are done."""
-    voices = Voices(tell, apart=planned.request.events)
-    done = {plan.index: asyncio.Event() for plan in planned.graph.stages}
-    limit = asyncio.Semaphore(max(_FEWEST_AT_ONCE, 2 * (os.cpu_count() or 1)))
-    first = len(planned.dockerfile.arguments) + 1
-    works = []
-    for place, plan in enumerate(planned.graph.stages):
-        instructions = _instructions(planned, plan)
-        stage = StageBuild(workshop, plan, instructions, first, total, voices.of(place, plan.stage.name))
-        first += 1 + len(instructions)
-        works.append((place, stage))
-
-    async def build_one(place: int, stage: StageBuild) -> None:
-        for needed in stage.plan.needs:
-            await done[needed].wait()
-        async with limit:
-            try:
-                image = await stage.build()
-            except Exception:
-                voices.interrupt(place)
-                raise
-        workshop.results[stage.plan.index] = image
-        stage.tell(StageEnds(stage.state.image_id))
-        voices.end(place)
-        done[stage.plan.index].set()
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for place, stage in works:
-                group.create_task(build_one(place, stage))
-    except BaseExceptionGroup as failures:
-        raise _first(failures) from None
-
-
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    found: BaseException = failures
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
 
 
 def _unused(planned: Planned, scopes: Iterable[StageScope]) -> list[str]:

@@ -1,18 +1,18 @@
 """Which stages a target needs, and which of them need each other: the graph of a Dockerfile.
 
 A stage needs its base, the stages that COPY and ADD take files from, and those that RUN mounts. What an image's ONBUILD
-triggers need is not known before the image is; they may name any stage before theirs, which is then built too late to
-be side by side, but built.
+triggers need is not known before the image is; they may name any stage before theirs, which is then built late, but
+built (`crew`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Container, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from sampan.build import instructions as said
-from sampan.build.instructions import Dockerfile, Position, Stage
+from sampan.build.instructions import Dockerfile, Instruction, Position, Stage
 from sampan.build.scopes import GlobalScope
 from sampan.errors import InvalidArgument
 from sampan.image.platforms import parse_platform
@@ -32,15 +32,40 @@ class StagePlan:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The needed stages in the order of the Dockerfile; the last is the target."""
+    """The needed stages in the order of the Dockerfile; the last is the target.
+
+    `plans` are those of all stages up to it, each at its number; names that are `replaced` mean images.
+    """
 
     stages: tuple[StagePlan, ...]
     names: dict[str, int]
+    plans: tuple[StagePlan, ...]
+    replaced: frozenset[str]
 
     @property
     def target(self) -> StagePlan:
         """The stage that becomes the image."""
         return self.stages[-1]
+
+    def taken_from(self, index: int, instructions: Iterable[Instruction]) -> set[int]:
+        """The stages that these instructions, carried out in the stage with this number, take files from."""
+        found = (find_stage(self.names, origin, index) for origin, _ in _origins(instructions))
+        return {stage for stage in found if stage is not None}
+
+    def with_needs(self, indexes: Iterable[int], known: Container[int]) -> list[int]:
+        """These stages and those that they need, without any that are known already, lowest first.
+
+        Raises InvalidArgument for one that takes something from where there is nothing.
+        """
+        found: set[int] = set()
+        pending = list(indexes)
+        while pending:
+            index = pending.pop()
+            if index not in known and index not in found:
+                found.add(index)
+                pending += self.plans[index].needs
+                _check_origins(self.plans[index], self.names, self.replaced)
+        return sorted(found)
 
 
 def plan_stages(dockerfile: Dockerfile, scope: GlobalScope, target: str, *, replaced: Collection[str] = ()) -> Graph:
@@ -60,24 +85,16 @@ def plan_stages(dockerfile: Dockerfile, scope: GlobalScope, target: str, *, repl
         plans.append(_plan(index, stage, names, earlier, scope))
         if stage.name in names:
             earlier[stage.name] = index
-    needed: set[int] = set()
-    pending = [last]
-    while pending:
-        index = pending.pop()
-        if index not in needed:
-            needed.add(index)
-            pending += plans[index].needs
-    for index in sorted(needed):
-        _check_origins(index, dockerfile.stages[index], names, replaced)
-    return Graph(tuple(plans[index] for index in sorted(needed)), names)
+    graph = Graph((), names, tuple(plans), frozenset(replaced))
+    return replace(graph, stages=tuple(plans[index] for index in graph.with_needs([last], ())))
 
 
-def _check_origins(index: int, stage: Stage, names: dict[str, int], replaced: Collection[str]) -> None:
-    for origin, where in _origins(stage):
+def _check_origins(plan: StagePlan, names: dict[str, int], replaced: Container[str]) -> None:
+    for origin, where in _origins(plan.stage.instructions):
         if origin.lower() in replaced:
             continue
         try:
-            refuse_origin(names, origin, index)
+            refuse_origin(names, origin, plan.index)
         except InvalidArgument as error:
             raise where.refusal(error.sentence, remedy=error.remedy) from None
 
@@ -139,7 +156,8 @@ def _plan(index: int, stage: Stage, names: dict[str, int], earlier: dict[str, in
         )
     platform = _platform(stage, scope)
     base_stage = earlier.get(base.lower())
-    needs = {found for origin, _ in _origins(stage) if (found := find_stage(names, origin, index)) is not None}
+    origins = _origins(stage.instructions)
+    needs = {found for origin, _ in origins if (found := find_stage(names, origin, index)) is not None}
     if base_stage is not None:
         needs.add(base_stage)
     return StagePlan(index, stage, base, base_stage, platform, frozenset(needs))
@@ -161,9 +179,9 @@ def _platform(stage: Stage, scope: GlobalScope) -> str:
     return platform
 
 
-def _origins(stage: Stage) -> Iterator[tuple[str, Position]]:
+def _origins(instructions: Iterable[Instruction]) -> Iterator[tuple[str, Position]]:
     """Where the instructions take files from, and which say so."""
-    for instruction in stage.instructions:
+    for instruction in instructions:
         match instruction:
             case said.Copy(position=where, origin=origin) if origin:
                 yield origin, where

@@ -144,12 +144,15 @@ class Voices:
     _sizes: dict[int, int] = field(default_factory=dict)
     _ended: set[int] = field(default_factory=set)
 
-    def of(self, number: int, name: str) -> Tell:
-        """The voice of the stage with this number, counted from 0, and this name."""
+    def of(self, number: int, name: str, shown: int | None = None) -> Tell:
+        """The voice of the stage with this number, counted from 0, and this name.
+
+        One that speaks for another, when that has its turn, is `shown` by a number of its own.
+        """
 
         def say(event: Event) -> None:
             if self.apart:
-                self.tell(OfStage(number, name, event))
+                self.tell(OfStage(number if shown is None else shown, name, event))
             elif number == self._speaking:
                 self.tell(event)
             else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from sampan.build import instructions as said
 from sampan.build.commands import Commands
@@ -28,6 +29,16 @@ from sampan.image.records import Image
 from sampan.linux.openat import make_directories_in_root
 
 
+class Others(Protocol):
+    """The other stages of the build."""
+
+    def enlist(self, plan: StagePlan, triggers: tuple[Instruction, ...]) -> list[int]:
+        """Take on the stages that nobody builds and these triggers of a stage's base need."""
+
+    async def build_late(self, plan: StagePlan, triggers: tuple[Instruction, ...], late: list[int]) -> None:
+        """Build what was enlisted, and wait for all that the triggers take files from."""
+
+
 @dataclass(slots=True)
 class StageBuild:
     """Builds one stage. `first` is the number of its FROM among all steps, of which there are `total`."""
@@ -38,6 +49,7 @@ class StageBuild:
     first: int
     total: int
     tell: Tell
+    others: Others
     state: StageState = field(init=False)
 
     async def build(self) -> Image | None:
@@ -47,8 +59,10 @@ class StageBuild:
         self.workshop.scopes[self.plan.index] = self.state.scope
         self.workshop.begun[self.plan.index] = self.state.image
         triggers = tuple(self._trigger(text) for text in self.state.pending)
+        late = self.others.enlist(self.plan, triggers)
         self.workshop.uses.begin(triggers)
         if triggers:
+            await self.others.build_late(self.plan, triggers, late)
             await self._carry_out_triggers(triggers)
         self.tell(StepEnds(self.state.image_id))
         for number, instruction in enumerate(self.instructions, self.first + 1):
