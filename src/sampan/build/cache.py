@@ -16,7 +16,6 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from sampan.errors import NotFound
 from sampan.image.layers import LayerStore
 from sampan.image.records import Image, ImageRecords
 
@@ -57,12 +56,9 @@ class BuildCache:
         Layers that the caller holds are not looked for. That it was of use is written by `remember_used`.
         """
         row = self.connection.execute("SELECT image_id FROM build_images WHERE key = ?", (key,)).fetchone()
-        if row is None:
+        if row is None or not self.images.has(row[0]):
             return None
-        try:
-            image = self.images.get(row[0])
-        except NotFound:
-            return None
+        image = self.images.get(row[0])
         if not all(diff_id in held or self.layers.has(diff_id) for diff_id in image.diff_ids):
             return None
         self._used.add(key)

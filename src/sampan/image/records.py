@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sampan.errors import NotFound
-from sampan.image.memo import Memo
 from sampan.oci.digest import digest_of
 from sampan.oci.image_spec import ContainerDefaults, ImageConfig, decode_config
 
@@ -120,7 +119,6 @@ class ImageRecords:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
-        self._read: Memo[Image] = Memo()
         connection.executescript(_TABLES)
 
     def add(
@@ -159,16 +157,10 @@ class ImageRecords:
 
     def get(self, image_id: str) -> Image:
         """The image of exactly this id. NotFound in Docker's words."""
-        known = self._read.get(image_id)
-        if known is not None:
-            return known
         row = self.connection.execute(_ONE, (image_id,)).fetchone()
         if row is None:
             raise NotFound(f"No such image: {image_id}")
-        image = _image(row)
-        if not self.connection.in_transaction:  # what that has written may be taken back
-            self._read.put(image_id, image)
-        return image
+        return _image(row)
 
     def config_document(self, image_id: str) -> bytes:
         """The config, byte for byte. NotFound."""
@@ -202,12 +194,10 @@ class ImageRecords:
 
     def touch(self, image_id: str) -> None:
         """Remember that the image was given a tag just now."""
-        self._read.forget(image_id)
         self.connection.execute("UPDATE images SET tagged_s = ? WHERE id = ?", (time.time(), image_id))
 
     def remove(self, image_id: str) -> None:
         """Forget the image, if there is one; its layers are the caller's to release."""
-        self._read.forget(image_id)
         with transaction(self.connection):
             self.connection.execute("DELETE FROM image_layers WHERE image_id = ?", (image_id,))
             self.connection.execute("DELETE FROM image_documents WHERE image_id = ?", (image_id,))

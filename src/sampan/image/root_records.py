@@ -10,7 +10,6 @@ import json
 import sqlite3
 from dataclasses import dataclass
 
-from sampan.image.memo import Memo
 from sampan.image.records import Base
 
 _TABLE = """
@@ -35,34 +34,22 @@ class RootRecords:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
-        self._read: Memo[Root] = Memo()
         connection.execute(_TABLE)
 
     def get(self, container_id: str) -> Root | None:
         """The root of a container, None when it has none."""
-        known = self._read.get(container_id)
-        if known is not None:
-            return known
         row = self.connection.execute(
             "SELECT container_id, image_id, base, diff_ids FROM container_roots WHERE container_id = ?", (container_id,)
         ).fetchone()
-        return None if row is None else self._remember(_root(row))
+        return None if row is None else _root(row)
 
     def add(self, root: Root) -> None:
         """Record a root."""
         values = (root.container_id, root.image_id, root.base.value, json.dumps(root.diff_ids))
         self.connection.execute("INSERT OR REPLACE INTO container_roots VALUES (?, ?, ?, ?)", values)
-        self._remember(root)
-
-    def _remember(self, root: Root) -> Root:
-        self._read.forget(root.container_id)
-        if not self.connection.in_transaction:  # what that has written may be taken back
-            self._read.put(root.container_id, root)
-        return root
 
     def remove(self, container_id: str) -> None:
         """Forget a root, if there is one."""
-        self._read.forget(container_id)
         self.connection.execute("DELETE FROM container_roots WHERE container_id = ?", (container_id,))
 
     def all(self) -> list[Root]:
