@@ -52,6 +52,20 @@ def test_a_file_goes_to_a_name_or_into_a_directory(engine: EngineProcess) -> Non
     assert set(copied(engine, "WORKDIR /w", "COPY a .")) == {"w", "w/a"}
 
 
+def test_a_destination_of_nothing_is_the_working_directory(engine: EngineProcess) -> None:
+    assert set(copied(engine, "WORKDIR /w", 'COPY a ""')) == {"w", "w/a"}
+    assert set(copied(engine, "WORKDIR /w", "ARG UNSAID", "COPY a d $UNSAID")) == {"w", "w/a"} | {
+        f"w/{name}" for name in ("e", "f", "f/g", "link")
+    }
+
+
+def test_copy_takes_nothing_from_an_address(engine: EngineProcess) -> None:
+    for url in ("http://host.example/f", "https://host.example/f.git"):
+        told = build(engine, {"Dockerfile": f"FROM scratch\nCOPY {url} /x\n"})
+        assert told.error["message"] == "COPY failed: source can't be a URL for COPY"
+        assert "ADD" in told.error["remedy"]
+
+
 def test_a_directory_gives_its_content(engine: EngineProcess) -> None:
     assert set(copied(engine, "COPY d /x")) == {"x", "x/e", "x/f", "x/f/g", "x/link"}
     assert set(copied(engine, "COPY d /x/")) == {"x", "x/e", "x/f", "x/f/g", "x/link"}

@@ -111,9 +111,7 @@ class FileSteps:
 
     def _wanted(self, state: StageState, instruction: said.Copy | said.Add) -> Wanted:
         where, scope = instruction.position, state.scope
-        destination = scope.expand(instruction.destination, where)
-        if not destination:
-            raise where.refusal("the destination is empty", remedy="name a file, or a directory with a / at its end")
+        destination = scope.expand(instruction.destination, where) or "."
         absolute = posixpath.normpath(posixpath.join("/", state.defaults.working_dir, destination))
         absolute = "/" + absolute.lstrip("/")
         if destination.endswith(("/", "/.")) or destination == ".":
@@ -137,6 +135,8 @@ class FileSteps:
         sources = [scope.expand(source, where) for source in instruction.sources]
         remote = [source for source in sources if _is_remote(source)] if isinstance(instruction, said.Add) else []
         local = [source for source in sources if source not in remote]
+        if any(source.startswith(_URLS) for source in local):
+            raise InvalidArgument("source can't be a URL for COPY", remedy="ADD takes what a URL has")
         checksum = _checksum(instruction, scope, remote) if isinstance(instruction, said.Add) else ""
         items: list[Item] = []
         if local:
