@@ -107,7 +107,7 @@ def test_options_become_the_query_and_headers(builds: FakeDaemon, sampan: Comman
         (["--build-context", "a=b", "-"], "b is no directory", "docker-image://"),
         (["--build-context", "a", "-"], "is no pair", "NAME=DIRECTORY"),
         (["--output", "type=odd,dest=x", "-"], "no type 'odd'", "tar"),
-        (["--output", "type=tar", "-"], "does not say where to", "dest=PATH"),
+        (["--output", "type=local", "-"], "does not say where to", "dest=PATH"),
         (["--secret", "src=x", "-"], "has no id", "id=NAME"),
         (["--secret", "id=nowhere", "-"], "nowhere: No such file", "src="),
         (["--ssh", "default", "-"], "no agent is known", "ssh-agent"),

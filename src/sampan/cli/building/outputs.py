@@ -1,8 +1,12 @@
-"""--output: the image that was built, also as files: type=docker|oci|tar|local, or left with the daemon (image)."""
+"""--output: the image that was built, also as files: type=docker|oci|tar|local, or left with the daemon (image).
+
+Archives go to standard output when nothing says where to; `docker` alone means the daemon, as in buildx.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
 import tarfile
 
 from sampan.cli.archives import write_archive
@@ -26,8 +30,12 @@ class Output:
         self.kind = fields.get("type") or ("tar" if self.place == "-" else "local")
         if self.kind not in _TYPES:
             raise UsageError(f"--output {text}: no type {self.kind!r}", remedy=", ".join(sorted(_TYPES)), code=1)
-        if self.kind in _FILES | {"local"} and not self.place:
+        if self.kind == "local" and not self.place:
             raise UsageError(f"--output {text} does not say where to", remedy="add dest=PATH", code=1)
+        if self.kind == "docker" and not self.place:
+            self.kind = "image"
+        if self.kind in _FILES:
+            self.place = self.place or "-"
         if self.kind == "local" and self.place == "-":
             raise UsageError(f"--output {text}: a directory is no stream", remedy="say type=tar", code=1)
 
@@ -68,9 +76,16 @@ class Output:
             session.call("DELETE", f"/containers/{quote(container)}", {"force": True, "v": True})
 
     def _unpack(self, archive: Reader) -> None:
-        """The files below the directory, nowhere else; owners only when there is the right to give files away."""
+        """The files below the directory, nowhere else, as those of whoever asks."""
         try:
             with tarfile.open(fileobj=archive, mode="r|") as tar:  # type: ignore[call-overload]
-                tar.extractall(self.place, numeric_owner=True, filter=tarfile.tar_filter)  # noqa: S202 - it confines
+                tar.extractall(self.place, numeric_owner=True, filter=_taken_over)  # noqa: S202 - it confines
         except tarfile.TarError as error:
             raise Failure(f"the files cannot be written to {self.place}: {error}", remedy="say type=tar") from None
+
+
+def _taken_over(member: tarfile.TarInfo, place: str) -> tarfile.TarInfo:
+    """An entry of the caller's, with the mode that it has in the image, but for the bits that lend an identity."""
+    confined = tarfile.tar_filter(member, place)
+    mode = member.mode & ~(stat.S_ISUID | stat.S_ISGID)
+    return confined.replace(mode=mode, uid=os.geteuid(), gid=os.getegid(), uname="", gname="", deep=False)
