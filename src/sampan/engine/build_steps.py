@@ -22,7 +22,7 @@ from sampan.engine.container import ContainerRecord, Exited, MountPoint
 from sampan.engine.containers import Containers
 from sampan.engine.control import Control
 from sampan.engine.images import EngineImages
-from sampan.engine.lifecycle import Lifecycle
+from sampan.engine.lifecycle import OWN_CGROUP, Lifecycle
 from sampan.engine.step_launcher import StepLauncher
 from sampan.errors import Conflict, NotFound, SampanError
 from sampan.image.rootfs import Roots
@@ -62,7 +62,8 @@ class StepContainers:
         self, request: StepRequest, begun: Callable[[str], None], output: Callable[[bytes, bool], Awaitable[None]]
     ) -> StepEnd:
         """Run a step to its end; its container is there until `remove`."""
-        record = await self.containers.create(_config(request), build_step=True, mounts=_points(request.mounts))
+        config = _config(request, sees_machine=self._may_use_the_machine(request.limits))
+        record = await self.containers.create(config, build_step=True, mounts=_points(request.mounts))
         try:
             begun(record.id)
             private = tuple(f"{name}={value}" for name, value in request.private.items())
@@ -73,6 +74,10 @@ class StepContainers:
             self.launcher.private_environment.pop(record.id, None)
             await to_the_end(self.discard(record.id))
             raise
+
+    def _may_use_the_machine(self, limits: StepLimits) -> bool:
+        """Whether what a step sees of the machine is right; a cgroup of somebody else's may have limits, too."""
+        return not _has_limits(limits) and self.lifecycle.settings.cgroup_parent == OWN_CGROUP
 
     async def _run(self, record: ContainerRecord, output: Callable[[bytes, bool], Awaitable[None]]) -> StepEnd:
         ours, theirs = socket.socketpair()
@@ -202,7 +207,7 @@ async def _listen(connection: socket.socket, output: Callable[[bytes, bool], Awa
         pending = pending[at:]
 
 
-def _config(request: StepRequest) -> ContainerConfig:
+def _config(request: StepRequest, *, sees_machine: bool) -> ContainerConfig:
     limits = request.limits
     process = ProcessConfig(
         image=request.image_id,
@@ -220,14 +225,14 @@ def _config(request: StepRequest) -> ContainerConfig:
         security_opt=limits.security_opt or None,
         shm_size_bytes=limits.shm_size_bytes,
         resources=_resources(limits),
-        resource_view="" if _has_limits(limits) else "host",
+        resource_view="host" if sees_machine else "",
         tmpfs={mount.target: _tmpfs(mount) for mount in request.mounts if not (mount.source or mount.lowers)} or None,
     )
     return ContainerConfig(process, host)
 
 
 def _has_limits(limits: StepLimits) -> bool:
-    """Whether a step may have less than the machine; otherwise what it sees of that is right."""
+    """Whether a step may have less than the machine."""
     return bool(
         limits.memory_bytes
         or limits.memory_swap_bytes

@@ -49,6 +49,7 @@ from sampan.linux.filesystem import make_directory
 from sampan.monitor import protocol
 from sampan.monitor.protocol import MonitorPlan
 
+OWN_CGROUP = "/sampan"  # the cgroup of all containers, unless the daemon is told of another
 RELEASE_AGAIN_S = (1.0, 5.0, 30.0, 120.0, 600.0)
 
 log = logging.getLogger("sampan.engine")
@@ -58,7 +59,7 @@ log = logging.getLogger("sampan.engine")
 class Settings:
     """What the daemon was told about all containers."""
 
-    cgroup_parent: str = "/sampan"
+    cgroup_parent: str = OWN_CGROUP
     init: bool = False
 
 
