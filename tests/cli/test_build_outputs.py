@@ -76,3 +76,31 @@ def test_an_image_for_docker_stays_with_the_daemon(
     assert archive
     assert (done.returncode, done.stdout.decode()) == (0, f"{IMAGE}\n")
     assert fake_daemon.asked("GET", "/images/get") == []
+
+
+def test_an_output_may_name_the_image_and_have_it_pushed(
+    fake_daemon: FakeDaemon, archive: bytes, sampan: Command
+) -> None:
+    assert archive
+    fake_daemon.on("POST", "/images/.*/push", stream({"status": "pushed"}))
+    given = ["-t", "a:1", "-o", 'type=image,"name=b:2,c.example/d",push=true']
+    assert sampan("build", "-q", *given, "-", input=b"FROM base\n").returncode == 0
+    assert "t=a:1&t=b:2&t=c.example/d" in fake_daemon.asked("POST", "/build")[-1].target
+    assert len(fake_daemon.asked("POST", "/images/.*/push")) == 3
+
+
+@pytest.mark.parametrize("words", [["--push"], ["-o", "type=registry"], ["-o", "type=image,push=true"]])
+def test_nothing_is_built_for_a_push_without_a_name(
+    fake_daemon: FakeDaemon, archive: bytes, sampan: Command, words: list[str]
+) -> None:
+    assert archive
+    done = sampan("build", *words, "-", input=b"FROM base\n")
+    assert (done.returncode, b"--push needs a name" in done.stderr) == (1, True)
+    assert fake_daemon.asked("POST", "/build") == []
+
+
+def test_an_image_layout_may_be_a_folder(archive: bytes, sampan: Command, tmp_path: Path) -> None:
+    assert archive
+    words = ["-o", f"type=oci,tar=false,dest={tmp_path / 'out'}"]
+    assert sampan("build", "-q", *words, "-", input=b"FROM base\n").returncode == 0
+    assert (tmp_path / "out" / "all" / "script").is_file()

@@ -5,6 +5,7 @@ Archives go to standard output when nothing says where to; `docker` alone means 
 
 from __future__ import annotations
 
+import csv
 import os
 import stat
 import tarfile
@@ -14,18 +15,23 @@ from sampan.cli.copying import Reader
 from sampan.cli.grammar import Failure, UsageError
 from sampan.client.session import Session, quote
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sampan.client.session import Query
+
 _FILES = frozenset({"docker", "oci", "tar"})
 _TYPES = _FILES | {"local", "image", "registry"}
+_YES, _NO = frozenset({"true", "1"}), frozenset({"false", "0"})
 
 
 class Output:
-    """One --output: what kind, and where to; "-" is standard output."""
+    """One --output: what kind, where to ("-" is standard output), names for the image, and whether it is pushed."""
 
-    __slots__ = ("kind", "place")
+    __slots__ = ("in_folder", "kind", "names", "place", "pushes")
 
     def __init__(self, text: str) -> None:
         """Raises UsageError for what is no output."""
-        fields = dict(part.partition("=")[::2] for part in text.split(",")) if "=" in text else {"dest": text}
+        fields = _fields(text) if "=" in text else {"dest": text}
         self.place = fields.get("dest", "")
         self.kind = fields.get("type") or ("tar" if self.place == "-" else "local")
         if self.kind not in _TYPES:
@@ -36,7 +42,10 @@ class Output:
             self.kind = "image"
         if self.kind in _FILES:
             self.place = self.place or "-"
-        if self.kind == "local" and self.place == "-":
+        self.names = [name.strip() for name in fields.get("name", "").split(",") if name.strip()]
+        self.pushes = self.kind == "registry" or (self.kind == "image" and fields.get("push") in _YES)
+        self.in_folder = self.kind == "local" or (self.kind == "oci" and fields.get("tar") in _NO)
+        if self.in_folder and self.place == "-":
             raise UsageError(f"--output {text}: a directory is no stream", remedy="say type=tar", code=1)
 
     @property
@@ -44,16 +53,13 @@ class Output:
         """Whether it goes to standard output, where nothing else may be written then."""
         return self.place == "-"
 
-    @property
-    def pushes(self) -> bool:
-        """Whether the image goes to its registry."""
-        return self.kind == "registry"
-
     def write(self, session: Session, image_id: str, tags: list[str]) -> None:
         """Write it. Failure when it cannot be written."""
-        if self.kind in {"docker", "oci"}:
-            target = "" if self.is_stream else self.place
-            write_archive(session, "/images/get", {"names": tags or [image_id]}, target)
+        query: Query = {"names": tags or [image_id]}
+        if self.kind in {"docker", "oci"} and not self.in_folder:
+            write_archive(session, "/images/get", query, "" if self.is_stream else self.place)
+        elif self.kind in {"docker", "oci"}:
+            self._unpacked(session, "/images/get", query)
         elif self.kind in {"tar", "local"}:
             self._files(session, image_id)
 
@@ -66,14 +72,17 @@ class Output:
             if self.kind == "tar":
                 write_archive(session, path, None, "" if self.is_stream else self.place)
             else:
-                os.makedirs(self.place, exist_ok=True)
-                response = session.request("GET", path)
-                try:
-                    self._unpack(Reader(response.chunks()))
-                finally:
-                    response.close()  # or else the daemon would wait for it to be read, and the removal for the daemon
+                self._unpacked(session, path, None)
         finally:
             session.call("DELETE", f"/containers/{quote(container)}", {"force": True, "v": True})
+
+    def _unpacked(self, session: Session, path: str, query: Query | None) -> None:
+        os.makedirs(self.place, exist_ok=True)
+        response = session.request("GET", path, query)
+        try:
+            self._unpack(Reader(response.chunks()))
+        finally:
+            response.close()  # or else the daemon would wait for it to be read, and the removal for the daemon
 
     def _unpack(self, archive: Reader) -> None:
         """The files below the directory, nowhere else, as those of whoever asks."""
@@ -82,6 +91,11 @@ class Output:
                 tar.extractall(self.place, numeric_owner=True, filter=_taken_over)  # noqa: S202 - it confines
         except tarfile.TarError as error:
             raise Failure(f"the files cannot be written to {self.place}: {error}", remedy="say type=tar") from None
+
+
+def _fields(text: str) -> dict[str, str]:
+    """KEY=VALUE,… with quotes around what holds commas, as buildx reads it."""
+    return dict(part.partition("=")[::2] for part in next(csv.reader([text])))
 
 
 def _taken_over(member: tarfile.TarInfo, place: str) -> tarfile.TarInfo:

@@ -96,6 +96,10 @@ def run(arguments: Arguments, session: Session) -> int:
     if arguments.text("progress") not in _PROGRESS:
         raise UsageError(f"there is no --progress {arguments.text('progress')}", remedy=", ".join(sorted(_PROGRESS)))
     outputs = _outputs(arguments.items("output"))
+    names = list(dict.fromkeys([*arguments.items("tag"), *(name for output in outputs for name in output.names)]))
+    pushes = arguments.flag("push") or any(output.pushes for output in outputs)
+    if pushes and not names:
+        raise UsageError("--push needs a name", remedy="add -t NAME", code=1)
     context = find_context(arguments.words[0], arguments.text("file"))
     if arguments.flag("check") or arguments.text("call") == "check":
         return _check(arguments, session, context)
@@ -106,14 +110,14 @@ def run(arguments: Arguments, session: Session) -> int:
 
         refuse_if_asked(context.text, context.shown, _findings(arguments, session, context))
     begun = time.monotonic()
-    outcome = _build_with_caches(arguments, session, context)
+    outcome = _build_with_caches(arguments, session, context, {"t": [*names]})
     if outcome.failure is not None:
         _fail(outcome.failure, context)
     if not outcome.image_id:
         raise Failure("the daemon ended the build without an image", remedy="look into the daemon's log")
-    _finish(arguments, session, outcome, outputs)
+    _finish(arguments, session, outcome, outputs, names, pushes=pushes)
     if not any(output.is_stream for output in outputs):
-        _say(arguments, session, context, outcome, time.monotonic() - begun)
+        _say(arguments, session, context, outcome, names, time.monotonic() - begun)
     return 0
 
 
@@ -125,17 +129,19 @@ def _outputs(texts: list[str]) -> list[Output]:
     return [Output(text) for text in texts]
 
 
-def _build_with_caches(arguments: Arguments, session: Session, context: Context) -> Outcome:
+def _build_with_caches(
+    arguments: Arguments, session: Session, context: Context, more: dict[str, QueryValue]
+) -> Outcome:
     """The build, with caches that come from elsewhere and go there."""
     sources, targets = arguments.items("cache-from"), arguments.items("cache-to")
     if not sources and not targets:
-        return _build_with_contexts(arguments, session, context, {})
+        return _build_with_contexts(arguments, session, context, more)
     from sampan.cli.building.caches import Caches
     from sampan.client.json_text import dumps
 
     caches = Caches(session, sources, targets)
     try:
-        more: dict[str, QueryValue] = {"cacheto": caches.mode or None}
+        more = {**more, "cacheto": caches.mode or None}
         if sources:
             more["cachefrom"] = dumps(caches.names()).decode()
         outcome = _build_with_contexts(arguments, session, context, more)
@@ -221,14 +227,13 @@ def _fail(failure: dict[str, Any], context: Context) -> NoReturn:
     raise Failure(message, remedy=str(failure.get("remedy") or ""))
 
 
-def _finish(arguments: Arguments, session: Session, outcome: Outcome, outputs: list[Output]) -> None:
+def _finish(
+    arguments: Arguments, session: Session, outcome: Outcome, outputs: list[Output], tags: list[str], *, pushes: bool
+) -> None:
     """Write and push what was asked for."""
-    tags = arguments.items("tag")
     for output in outputs:
         output.write(session, outcome.image_id, tags)
-    if arguments.flag("push") or any(output.pushes for output in outputs):
-        if not tags:
-            raise UsageError("--push needs a name", remedy="add -t NAME", code=1)
+    if pushes:
         from sampan.cli.pulling import push_image
 
         for reference in tags:
@@ -244,7 +249,9 @@ def _finish(arguments: Arguments, session: Session, outcome: Outcome, outputs: l
             binary.write(dumps(about) + b"\n")
 
 
-def _say(arguments: Arguments, session: Session, context: Context, outcome: Outcome, took_s: float) -> None:
+def _say(
+    arguments: Arguments, session: Session, context: Context, outcome: Outcome, tags: list[str], took_s: float
+) -> None:
     if arguments.flag("quiet"):
         sys.stdout.write(outcome.image_id + "\n")
         return
@@ -259,7 +266,7 @@ def _say(arguments: Arguments, session: Session, context: Context, outcome: Outc
         if found:
             sys.stderr.write(f"{len(found)} warning{'s' if len(found) > 1 else ''} of the build checks:\n")
             sys.stderr.write(report(found, context.text))
-    sys.stderr.write(summary(session, outcome, arguments.items("tag"), took_s))
+    sys.stderr.write(summary(session, outcome, tags, took_s))
 
 
 def _findings(arguments: Arguments, session: Session, context: Context) -> Any:
