@@ -7,7 +7,6 @@ its last descriptor. What a crash leaves is a directory that the layer store rem
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from sampan.errors import NotImplementedHere
 from sampan.image.adopt import adopt
 from sampan.image.layers import Hold, Layer, LayerStore
 from sampan.image.records import Base, Image
-from sampan.image.tree import disk_failure, remove_tree
+from sampan.image.tree import disk_failure, dress_as, remove_tree
 from sampan.linux.mount import MountAttr
 from sampan.linux.overlay import mount_overlay
 
@@ -56,7 +55,8 @@ class Snapshots:
         try:
             try:
                 lowers = self.lowers(diff_ids)
-                make_upper(lowers[0], snapshot.upper)
+                os.mkdir(snapshot.upper, 0o700)
+                dress_as(lowers[0], snapshot.upper)
                 work = os.path.join(new, "work")
                 os.mkdir(work, 0o700)
                 snapshot.root_fd = mount_overlay(lowers, snapshot.upper, work, (*_SELF_CONTAINED, ("volatile", None)))
@@ -95,15 +95,6 @@ class Snapshots:
     def lowers(self, diff_ids: Sequence[str]) -> tuple[str, ...]:
         """The directories of these layers, topmost first; there is always one."""
         return self.layers.stack(diff_ids, 1)
-
-
-def make_upper(topmost: str, upper: str) -> None:
-    """Make an upper directory; the merged root shows its attributes, so they are those of the topmost layer."""
-    os.mkdir(upper, 0o700)
-    status = os.stat(topmost)
-    os.chown(upper, status.st_uid, status.st_gid)
-    os.chmod(upper, stat.S_IMODE(status.st_mode))
-    os.utime(upper, ns=(status.st_mtime_ns, status.st_mtime_ns))
 
 
 def refuse_machine(image: Image, name: str) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from sampan.image.records import Base, ImageRecords
 from sampan.image.root_records import Root, RootRecords
 from sampan.image.root_size import bound, check_quota, size_of
 from sampan.image.stubs import StubShelf
-from sampan.image.tree import disk_failure, remove_tree
+from sampan.image.tree import disk_failure, dress_as, remove_tree
 from sampan.linux.filesystem import make_directory
 from sampan.linux.mount import MountAttr
 from sampan.linux.overlay import mount_overlay
@@ -259,7 +258,7 @@ class Roots:
         return (*_SELF_CONTAINED, ("xino", "on")) if is_shared else _SELF_CONTAINED
 
     def _make_upper(self, root: Root, lowers: tuple[str, ...], upper: str, size: int) -> None:
-        """Make the upper directory; the merged root shows its attributes, so they are those of the topmost layer."""
+        """Make the upper directory, whole or not at all."""
         new = f"{upper}.new"
         remove_tree(new)
         os.mkdir(new, 0o700)
@@ -267,10 +266,7 @@ class Roots:
             bound(root.container_id, size, new, self._paths(root.container_id)[1])
         if root.base is Base.HOST and len(lowers) == 1:
             self.host.fill_upper(new, os.path.join(os.path.dirname(upper), MASKED))
-        status = os.stat(lowers[0])
-        os.chown(new, status.st_uid, status.st_gid)
-        os.chmod(new, stat.S_IMODE(status.st_mode))
-        os.utime(new, ns=(status.st_mtime_ns, status.st_mtime_ns))
+        dress_as(lowers[0], new)
         os.rename(new, upper)
 
 

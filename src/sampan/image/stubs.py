@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sampan.image.layers import SHARED, LayerStore
-from sampan.image.tree import disk_failure, remove_tree
+from sampan.image.tree import disk_failure, dress_as, remove_tree
 from sampan.linux.openat import Resolve, make_directories_in_root, make_file_in_root, openat2
 from sampan.linux.overlay import mount_overlay
 
@@ -75,9 +75,7 @@ def make_stubs(lowers: Sequence[str], directory: str, targets: Targets) -> tuple
             os.close(root)
         if not os.listdir(new):
             return "", is_plain
-        status = os.stat(lowers[0])
-        os.chown(new, status.st_uid, status.st_gid)
-        os.chmod(new, status.st_mode & 0o7777)
+        dress_as(lowers[0], new)
     except OSError as error:
         raise disk_failure(f"cannot make the mount points in {directory}", error) from error
     return new, is_plain

@@ -27,6 +27,14 @@ def place_apart(directory: str) -> None:
         spread_below(directory)
 
 
+def dress_as(topmost: str, upper: str) -> None:
+    """Give the directory `upper` the attributes of the layer below it: a merged root shows those of its upper one."""
+    status = os.stat(topmost)
+    os.chown(upper, status.st_uid, status.st_gid)
+    os.chmod(upper, stat.S_IMODE(status.st_mode))
+    os.utime(upper, ns=(status.st_mtime_ns, status.st_mtime_ns))
+
+
 def remove_tree(name: str | bytes, *, dir_fd: int | None = None) -> None:
     """Remove `name`, a file or a directory with all that is in it; nothing happens when there is none.
 
