@@ -204,6 +204,19 @@ def test_the_cache_knows_the_modes_of_parents(engine: EngineProcess) -> None:
     assert layers_of(engine, closed.image_id)[-1]["modes/d"].mode == 0o700
 
 
+def test_links_are_kept_as_what_they_are_with_parents(engine: EngineProcess) -> None:
+    links = {"d/link": "-> e", "d/dir": "-> f", "d/lost": "-> nowhere"}
+    for pattern in ("d/link d/dir d/lost", "d/[ld]*"):
+        found = copied(engine, f"COPY --parents {pattern} /x/", **links)
+        assert set(found) == {"x", "x/d", "x/d/link", "x/d/dir", "x/d/lost"}
+        assert {name: entry.linkname for name, entry in found.items() if entry.issym()} == {
+            "x/d/link": "e",
+            "x/d/dir": "f",
+            "x/d/lost": "nowhere",
+        }
+    assert copied(engine, "COPY d/link /x/", **links)["x/link"].isreg()
+
+
 def test_a_pivot_may_have_wildcards_and_is_where_exclude_begins(engine: EngineProcess) -> None:
     assert set(copied(engine, "COPY --parents */./f /x/")) == {"x", "x/f", "x/f/g"}
     deep = {"t/u/v/w": "w", "t/u/w": "w"}

@@ -68,7 +68,7 @@ class Copier:
 
     def file(self, source_root: int, source: bytes, target: str, *, follows: bool) -> None:
         """Copy what is at `source`, no directory, to the path `target`; a link there is followed or replaced."""
-        origin = open_in_root(source_root, source, os.O_PATH)
+        origin = open_in_root(source_root, source, os.O_PATH | os.O_NOFOLLOW)
         try:
             directory, name = settle(self.target_root, target, self.attributes, follows=follows)
             try:
@@ -81,7 +81,8 @@ class Copier:
                     finally:
                         os.close(fd)
                 else:
-                    self._special(status, directory, name, b"")
+                    link = os.readlink(b"", dir_fd=origin) if stat.S_ISLNK(status.st_mode) else b""
+                    self._special(status, directory, name, link)
             finally:
                 os.close(directory)
         finally:

@@ -42,7 +42,8 @@ def find_sources(root: int, pattern: str, *, keep_parents: bool = False, in_cont
     refused as Docker's own builder refuses such steps. Raises InvalidArgument for that and for a pattern that is none,
     NotFound in Docker's words for another path of nothing.
 
-    `in_context` says whether the tree is the build context, which .dockerignore leaves things out of.
+    With `keep_parents` a link at the end of a path is meant itself, as in BuildKit. `in_context` says whether the tree
+    is the build context, which .dockerignore leaves things out of.
     """
     above, pivot, below = pattern.partition("/./") if keep_parents else ("", "", pattern)
     parts = [part for one in (above, below) for part in _inside(one).split("/") if part]
@@ -50,7 +51,7 @@ def find_sources(root: int, pattern: str, *, keep_parents: bool = False, in_cont
     path = "/".join(parts)
     if not has_wildcards(path):
         try:
-            return [_source(root, parts, pattern, unkept, in_context=in_context)]
+            return [_source(root, parts, pattern, unkept, in_context=in_context, is_kept=keep_parents)]
         except NotFound:
             if not posixpath.normpath(pattern.lstrip("/") or ".").startswith(".."):
                 raise
@@ -59,7 +60,7 @@ def find_sources(root: int, pattern: str, *, keep_parents: bool = False, in_cont
             ) from None
     deep_from = unkept if keep_parents else len(parts)
     return [
-        _source(root, one.split("/"), one, unkept, in_context=in_context)
+        _source(root, one.split("/"), one, unkept, in_context=in_context, is_kept=keep_parents)
         for one in sorted(_matches(root, parts, deep_from))
     ]
 
@@ -74,10 +75,10 @@ def _inside(path: str) -> str:
     return posixpath.normpath(posixpath.join("/", path)).strip("/")
 
 
-def _source(root: int, parts: list[str], name: str, unkept: int, *, in_context: bool) -> Source:
+def _source(root: int, parts: list[str], name: str, unkept: int, *, in_context: bool, is_kept: bool) -> Source:
     path = "/".join(parts)
     try:
-        fd = open_in_root(root, path or ".", os.O_PATH)
+        fd = open_in_root(root, path or ".", os.O_PATH | (os.O_NOFOLLOW if is_kept else 0))
     except OSError as error:
         if error.errno in _LOST:
             raise _missing(path, in_context=in_context) from None
