@@ -159,9 +159,13 @@ def test_an_ssh_agent_is_reached_by_its_socket(engine: EngineProcess, tmp_path: 
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(place)
     try:
-        dockerfile = "FROM busybox\nRUN --mount=type=ssh test -S $SSH_AUTH_SOCK && echo there at $SSH_AUTH_SOCK\n"
+        dockerfile = """FROM busybox
+RUN --mount=type=ssh test -S $SSH_AUTH_SOCK && echo $SSH_AUTH_SOCK $(stat -c '%u %g %a' $SSH_AUTH_SOCK)
+RUN --mount=type=ssh,target=/s,uid=100,gid=102,mode=0741 echo asked for $(stat -c '%u %g %a' /s)
+"""
         told = post_build(engine, context_of({"Dockerfile": dockerfile}), ssh=f"default={place}")
-        assert "there at /run/buildkit/ssh_agent.0\n" in told.text
+        assert "/run/buildkit/ssh_agent.0 0 0 600\n" in told.text
+        assert "asked for 100 102 741\n" in told.text
     finally:
         listener.close()
         os.unlink(place)

@@ -18,6 +18,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from sampan.build import instructions as said
+from sampan.build.agents import agent_socket
 from sampan.build.cache_mounts import Lease
 from sampan.build.configuring import work_directory
 from sampan.build.copying import Attributes, Copier
@@ -51,9 +52,18 @@ class Prepared:
     mounts: tuple[StepMount, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     caches: list[tuple[Mount, str]] = field(default_factory=list)
+    agents: list[tuple[Mount, str, str]] = field(default_factory=list)  # with the target and the agent's own socket
 
     async def acquire(self) -> None:
-        """Take the caches that the command will use, in an order that two builds cannot block each other with."""
+        """Take the caches that the command will use, in an order that two builds cannot block each other with.
+
+        The sockets of agents are made here too.
+        """
+        for mount, target, agent in self.agents:
+            path = os.path.join(self.workshop.private(), secrets.token_hex(8))
+            owner = Owner(0o600 if mount.mode is None else mount.mode, mount.uid or 0, mount.gid or 0)
+            await self.held.enter_async_context(agent_socket(agent, path, owner))
+            self.mounts = (*self.mounts, StepMount(target, path, writable=True, is_file=True))
         for mount, target in sorted(self.caches, key=lambda one: _cache_name(*one)):
             lease = await self.workshop.caches.take(_cache_name(mount, target), mount.sharing)
             self.held.callback(lease.release)
@@ -114,7 +124,7 @@ class RunMounts:
                 case MountType.SECRET:
                     mounts += self._secret(mount, target, prepared)
                 case MountType.SSH:
-                    mounts += self._agent(mount, target, prepared)
+                    self._agent(mount, target, prepared)
         prepared.mounts = tuple(mounts)
         prepared.key = "\n".join(keys)
         return prepared
@@ -200,13 +210,13 @@ class RunMounts:
         owner = Owner(0o400 if mount.mode is None else mount.mode, mount.uid or 0, mount.gid or 0)
         return [StepMount(target, path, is_file=True, secret=owner)]
 
-    def _agent(self, mount: Mount, target: str, prepared: Prepared) -> list[StepMount]:
+    def _agent(self, mount: Mount, target: str, prepared: Prepared) -> None:
         name = mount.id or "default"
         socket = self.workshop.request.agents.get(name)
         if socket is None:
             if mount.required:
                 raise InvalidArgument(f"unset ssh forward key {name}", remedy=f"give it with --ssh {name}")
-            return []
+            return
         try:
             if not stat.S_ISSOCK(os.stat(socket).st_mode):
                 raise OSError(errno.ENOTSOCK, os.strerror(errno.ENOTSOCK), socket)
@@ -215,7 +225,7 @@ class RunMounts:
                 f"the agent's socket {socket} cannot be used: {error.strerror}", remedy="start ssh-agent"
             ) from error
         prepared.environment.setdefault("SSH_AUTH_SOCK", target)
-        return [StepMount(target, socket, writable=True, is_file=True)]
+        prepared.agents.append((mount, target, socket))
 
 
 def _target(mount: Mount, state: StageState, where: Position) -> str:
