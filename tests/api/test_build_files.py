@@ -204,6 +204,13 @@ def test_the_cache_knows_the_modes_of_parents(engine: EngineProcess) -> None:
     assert layers_of(engine, closed.image_id)[-1]["modes/d"].mode == 0o700
 
 
+def test_with_parents_the_destination_is_a_directory_also_when_nothing_matches(engine: EngineProcess) -> None:
+    assert set(copied(engine, "COPY --parents a d/e /x")) == {"x", "x/a", "x/d", "x/d/e"}
+    assert set(copied(engine, "COPY --parents z* d/./z* /x")) == {"x"}
+    told = build(engine, {"Dockerfile": "FROM scratch\nCOPY --parents z /x\n"})
+    assert "stat z: file does not exist" in told.error["message"]
+
+
 def test_links_are_kept_as_what_they_are_with_parents(engine: EngineProcess) -> None:
     links = {"d/link": "-> e", "d/dir": "-> f", "d/lost": "-> nowhere"}
     for pattern in ("d/link d/dir d/lost", "d/[ld]*"):

@@ -114,7 +114,8 @@ class FileSteps:
         destination = scope.expand(instruction.destination, where) or "."
         absolute = posixpath.normpath(posixpath.join("/", state.defaults.working_dir, destination))
         absolute = "/" + absolute.lstrip("/")
-        if destination.endswith(("/", "/.")) or destination == ".":
+        keeps_parents = isinstance(instruction, said.Copy) and instruction.parents
+        if destination.endswith(("/", "/.")) or destination == "." or keeps_parents:
             absolute = absolute.rstrip("/") + "/"
         is_add = isinstance(instruction, said.Add)
         return Wanted(
@@ -123,7 +124,7 @@ class FileSteps:
             chown=scope.expand(instruction.chown, where),
             chmod=scope.expand(instruction.chmod, where),
             exclude=tuple(scope.expand(pattern, where) for pattern in instruction.exclude),
-            parents=isinstance(instruction, said.Copy) and instruction.parents,
+            parents=keeps_parents,
             keeps_owner=isinstance(instruction, said.Copy) and bool(instruction.origin) and not instruction.chown,
             unpack=isinstance(instruction, said.Add) and instruction.unpack is not False,
         )
@@ -150,7 +151,7 @@ class FileSteps:
             text = scope.expand_heredoc(heredoc.lines, where) if heredoc.expand else heredoc.lines
             latest_s = self.workshop.committer.latest_s(state)
             items.append(text_item(heredoc.name, text.encode(), int(time.time()) if latest_s is None else latest_s))
-        if not items:
+        if not items and not wanted.parents:
             raise InvalidArgument(
                 "no source files were specified", remedy=f"nothing there matches {' or '.join(sources)}"
             )

@@ -132,6 +132,8 @@ def put(
     attributes = _attributes(root, wanted)
     copier = Copier(root, attributes, cancelled)
     try:
+        if not items:
+            copier.directory(wanted.destination)
         into_directory = into_directory or is_directory(root, wanted.destination)
         for item in items:
             _put_one(root, copier, wanted, item, moves, into_directory=into_directory)
