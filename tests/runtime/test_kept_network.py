@@ -11,9 +11,10 @@ from dataclasses import replace
 import pytest
 from tests.runtime.conftest import CAPABILITIES, MAPS, Boat, output
 
-from sampan.linux import capability
+from sampan.linux import capability, process
 from sampan.linux.loopback import wake_loopback
 from sampan.linux.namespace import CloneFlag, unshare
+from sampan.monitor.oci import OciRuntime
 from sampan.runtime.ahead import make_ahead, model_of
 from sampan.runtime.kept_network import KeptNetwork, keep_network
 from sampan.runtime.launch import launch
@@ -159,6 +160,29 @@ def test_of_a_process_that_is_gone_nothing_is_kept(boat: Boat) -> None:
         return kept
 
     assert boat.call(act) is None
+
+
+def test_whoever_joins_a_container_takes_its_network_from_the_next_one(boat: Boat) -> None:
+    """An exec may be privileged, and change what the container itself cannot."""
+    plan = boat.plan("exec sleep 1000")
+
+    def act() -> tuple[int, int]:
+        runtime = OciRuntime()
+        with output() as (out, _):
+            ends = (-1, out.fileno(), out.fileno())
+            launched = launch(plan, Stdio(*ends))
+            runtime.keep(plan, launched)
+            before = len(runtime.kept())
+            launched.go()
+            try:
+                joined = runtime.join(launched, plan, boat.process("true"), ends)
+                process.wait_pidfd(joined.pidfd)
+                os.close(joined.pidfd)
+                return before, len(runtime.kept())
+            finally:
+                boat.end(launched)
+
+    assert boat.call(act) == (3, 0)
 
 
 def test_a_plan_with_other_sysctls_gets_a_namespace_of_its_own(boat: Boat) -> None:

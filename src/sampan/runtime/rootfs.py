@@ -154,8 +154,9 @@ def protect_mounts(child: Child) -> None:
 def enter_root(child: Child) -> None:
     """pivot_root(2) on the descriptor; without pivoting, or in a mount namespace that others are in, chroot(2).
 
-    Over an empty root that is as good: below the container's lies nothing, and as the topmost mount of its namespace it
-    counts as no changed root (user_namespaces(7), EPERM).
+    Over an empty root (`ahead_steps.leave_host`) that is as good: nothing lies below the container's, which counts as
+    no changed root as it is the topmost mount of its namespace (user_namespaces(7), EPERM).
+
     A mount namespace is joined only now: a detached tree takes mounts from the namespace alone that it was made in.
     """
     if child.mount_namespace_fd >= 0:
