@@ -175,11 +175,23 @@ def test_a_repository_is_a_context_by_branch_tag_commit_and_directory(
     (tree / "sub" / "h").write_text("below")
     git(tree, "add", ".")
     git(tree, "commit", "-qm", "two")
-    expected = {"": b"second", "#main": b"second", "#v1": b"first", f"#{first}": b"first", "#main:sub": b"below"}
+    expected = {
+        "": b"second",
+        "#main": b"second",
+        "#v1": b"first",
+        f"#{first}": b"first",
+        "#main:sub": b"below",
+        "?branch=main&subdir=sub": b"below",
+        f"?tag=v1&checksum={first[:12]}&submodules=false": b"first",
+        f"?commit={first}&fetch-by-commit": b"first",
+        "?subdir=sub#main": b"below",
+    }
     for fragment, content in expected.items():
         status, lines = build(engine, address + fragment, t="remote-git")
         assert status == 200, lines
         assert built_file(engine, "remote-git", "/g") == content, fragment
+    status, lines = build(engine, f"{address}?ref=main&checksum={first}")
+    assert (status, "has another commit than" in lines[0]["message"]) == (400, True)
     status, lines = build(engine, address + "#nowhere")
     assert (status, "the repository cannot be fetched" in lines[0]["message"]) == (500, True)
     assert lines[0]["remedy"]
@@ -195,7 +207,7 @@ def test_a_repository_is_added_with_its_commit_held_to_the_checksum(
     git(tree, "commit", "-qm", "one")
     commit = git(tree, "rev-parse", "HEAD")
     remote, files = served
-    text = f"FROM scratch\nADD --checksum={commit} --keep-git-dir {address}#main /a/\nADD {address} /b\n"
+    text = f"FROM scratch\nADD --checksum={commit} {address}?keep-git-dir#main /a/\nADD {address} /b\n"
     files["/Dockerfile"] = text.encode()
     status, lines = build(engine, f"{remote}/Dockerfile", t="added-git")
     assert (status, "error" in lines[-1]) == (200, False), lines
@@ -227,12 +239,43 @@ def test_a_directory_that_leads_out_of_the_repository_is_refused(
         ("https://example.test/a.git#b:c/d", Repository("https://example.test/a.git", "b", "c/d")),
         ("git@example.test:a/b#:c", Repository("git@example.test:a/b", "", "c")),
         ("github.com/a/b", Repository("https://github.com/a/b", "", "")),
+        ("https://h/a.git?ref=b&subdir=c", Repository("https://h/a.git", "b", "c")),
+        ("https://h/a.git?branch=b", Repository("https://h/a.git", "refs/heads/b", "")),
+        ("ssh://h/a.git?tag=b#refs/tags/b", Repository("ssh://h/a.git", "refs/tags/b", "")),
+        (
+            "https://h/a.git?checksum=abc1234&keep-git-dir&submodules=0",
+            Repository("https://h/a.git", "", "", "abc1234", keep_git=True, submodules=False),
+        ),
+        ("https://h/a.git?commit=abc1234&fetch-by-commit=1", Repository("https://h/a.git", "abc1234", "", "abc1234")),
         ("https://example.test/a.tar.gz", None),
+        ("https://example.test/a?x=.git", None),
         ("/a.git", None),
     ],
 )
 def test_a_repository_is_told_from_an_archive_by_its_address(remote: str, found: Repository | None) -> None:
     assert read_repository(remote) == found
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("?branches=b", "unexpected query 'branches'"),
+        ("?ref=a&ref=b", "query 'ref' has multiple values"),
+        ("?ref=", "query 'ref' has no value"),
+        ("?ref=a#b", "ref conflicts: 'b' vs 'a'"),
+        ("?branch=a&tag=b", "ref conflicts: 'refs/tags/b' vs 'refs/heads/a'"),
+        ("?subdir=a#:b", "subdir conflicts: 'b' vs 'a'"),
+        ("?checksum=abc1234&commit=abc1235", "checksum conflicts: 'abc1234' vs 'abc1235'"),
+        ("?submodules=maybe", "invalid submodules value: 'maybe'"),
+        ("?mtime=now", "invalid mtime value: 'now'"),
+        ("?fetch-by-commit", "fetch-by-commit needs a checksum"),
+        ("?ref=--upload-pack%3Dx", "'--upload-pack=x' is no branch, tag or commit"),
+        ("?ref=a%0Ab", r"'a\\nb' is no branch, tag or commit"),
+    ],
+)
+def test_a_query_of_a_repository_that_cannot_be_meant_is_refused(query: str, sentence: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"^{sentence}$"):
+        read_repository(f"https://h/a.git{query}")
 
 
 @pytest.mark.parametrize("remote", ["git://example.test/a#--upload-pack=x", "git://example.test/a b", "git@h:a\n#x"])

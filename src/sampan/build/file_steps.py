@@ -192,7 +192,7 @@ class FileSteps:
         self, repository: Repository, directory: str, instruction: said.Add, wanted: Wanted, opened: AsyncExitStack
     ) -> list[Item]:
         """The files of a repository; --checksum is its commit."""
-        commit, keep_git = instruction.checksum, bool(instruction.keep_git_dir)
+        commit, keep_git = instruction.checksum, instruction.keep_git_dir
         inside = await clone(repository, directory, self.workshop.scratch, keep_git=keep_git, commit=commit)
         root = os.open(inside, os.O_RDONLY | os.O_DIRECTORY)
         opened.callback(os.close, root)

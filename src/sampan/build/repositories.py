@@ -11,7 +11,9 @@ import os
 import re
 import shutil
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import parse_qs
 
 from sampan.build.threads import away
 from sampan.errors import InvalidArgument, NotImplementedHere, SystemFailure
@@ -19,21 +21,40 @@ from sampan.image.adopt import clamp_times
 
 _GIT = ("git://", "git@", "ssh://", "github.com/")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_SWITCHES = frozenset({"submodules", "keep-git-dir", "fetch-by-commit"})
+_QUERY = _SWITCHES | {"ref", "branch", "tag", "subdir", "checksum", "commit", "mtime"}
+_YES, _NO = (
+    frozenset({"", "1", "t", "T", "true", "TRUE", "True"}),
+    frozenset({"0", "f", "F", "false", "FALSE", "False"}),
+)
 _SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "protocol.file.allow=never", "-c", "protocol.ext.allow=never")
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A git repository: where, which branch, tag or commit ("" for the default one), and which directory of it."""
+    """A git repository: where, which branch, tag or commit ("" for the default one), and which directory of it.
+
+    With `checksum` the commit has to be that one; `keep_git` is None when nothing was said of git's own files.
+    """
 
     url: str
     ref: str
     directory: str
+    checksum: str = ""
+    keep_git: bool | None = None
+    submodules: bool = True
 
 
 def read_repository(remote: str) -> Repository | None:
-    """The repository that a remote names, as URL[#REF[:DIRECTORY]]; None when it names none. Raises InvalidArgument."""
+    """The repository that a remote names, as URL[?QUERY][#REF[:DIRECTORY]]; None when it names none.
+
+    The query is BuildKit's: ref, branch, tag, subdir, checksum (or commit), submodules, keep-git-dir, fetch-by-commit
+    and mtime; files have the time of the commit, whatever that says. Raises InvalidArgument.
+    """
     url, _, fragment = remote.partition("#")
+    query = ""
+    if not url.startswith("git@"):
+        url, _, query = url.partition("?")
     is_web = url.startswith(("http://", "https://")) and url.endswith(".git")
     if not is_web and not url.startswith(_GIT):
         return None
@@ -42,27 +63,86 @@ def read_repository(remote: str) -> Repository | None:
     ref, _, directory = fragment.partition(":")
     if ref.startswith("-") or any(not letter.isprintable() or letter.isspace() for letter in url + ref):
         raise InvalidArgument(f"{remote!r} names no git repository", remedy="write it as URL#BRANCH:DIRECTORY")
-    return Repository(url, ref, directory)
+    found = Repository(url, ref, directory)
+    return _with_query(found, query) if query else found
 
 
-async def clone(repository: Repository, into: str, home: str, *, keep_git: bool = False, commit: str = "") -> str:
+def _with_query(plain: Repository, text: str) -> Repository:
+    asked = {}
+    for key, values in parse_qs(text, keep_blank_values=True).items():
+        if key not in _QUERY:
+            raise _unusable(f"unexpected query {key!r}")
+        if len(values) > 1:
+            raise _unusable(f"query {key!r} has multiple values")
+        if not values[0] and key not in _SWITCHES:
+            raise _unusable(f"query {key!r} has no value")
+        asked[key] = values[0]
+    if asked.get("mtime", "commit") not in {"commit", "checkout"}:
+        raise _unusable(f"invalid mtime value: {asked['mtime']!r}")
+    tag = f"refs/tags/{asked['tag'].removeprefix('refs/tags/')}" if "tag" in asked else ""
+    branch = f"refs/heads/{asked['branch'].removeprefix('refs/heads/')}" if "branch" in asked else ""
+    ref = _only_one("ref", plain.ref, asked.get("ref", ""), tag, branch)
+    checksum = _only_one("checksum", asked.get("checksum", ""), asked.get("commit", ""))
+    if _switch(asked, "fetch-by-commit"):
+        if not checksum:
+            raise _unusable("fetch-by-commit needs a checksum")
+        ref = checksum
+    if any(not letter.isprintable() or letter.isspace() for letter in ref) or ref.startswith("-"):
+        raise _unusable(f"{ref!r} is no branch, tag or commit")
+    return Repository(
+        plain.url,
+        ref,
+        _only_one("subdir", plain.directory, asked.get("subdir", "")),
+        checksum,
+        _switch(asked, "keep-git-dir"),
+        _switch(asked, "submodules") is not False,
+    )
+
+
+def _only_one(name: str, *said: str) -> str:
+    values = list(dict.fromkeys(value for value in said if value))
+    if len(values) > 1:
+        raise _unusable(f"{name} conflicts: {' vs '.join(map(repr, values))}")
+    return values[0] if values else ""
+
+
+def _switch(asked: Mapping[str, str], name: str) -> bool | None:
+    if name not in asked:
+        return None
+    if asked[name] not in _YES | _NO:
+        raise _unusable(f"invalid {name} value: {asked[name]!r}")
+    return asked[name] in _YES
+
+
+def _unusable(sentence: str) -> InvalidArgument:
+    return InvalidArgument(sentence, remedy="write the repository as URL?branch=BRANCH&subdir=DIRECTORY")
+
+
+async def clone(repository: Repository, into: str, home: str, *, keep_git: bool | None = None, commit: str = "") -> str:
     """Fetch a repository into an empty directory; the directory of it that is meant. `home` is git's, and empty.
 
-    With `commit` another one that comes is refused; with `keep_git` git's own files stay. Raises InvalidArgument,
-    SystemFailure for what cannot be fetched, NotImplementedHere without git. Cancelled, it leaves no process.
+    With `commit` another one that comes is refused; with `keep_git` git's own files stay; the address may say both too.
+    Raises InvalidArgument, SystemFailure for what cannot be fetched, NotImplementedHere without git. Cancelled, it
+    leaves no process.
     """
+    commit = _only_one("checksum", commit, repository.checksum)
+    if repository.keep_git is not None and keep_git not in {None, repository.keep_git}:
+        raise InvalidArgument("inconsistent keep-git-dir configuration", remedy="say it once")
     if shutil.which("git") is None:
         raise NotImplementedHere("there is no git on this machine", remedy="install it, or clone the repository first")
     await _git(into, home, "init", "--quiet")
     await _git(into, home, "remote", "add", "--", "origin", repository.url)
     await _fetch(repository, into, home)
-    await _git(into, home, "submodule", "--quiet", "update", "--init", "--recursive", "--depth", "1")
-    if commit and await _git(into, home, "rev-parse", "HEAD") != commit:
+    if repository.submodules:
+        await _git(into, home, "submodule", "--quiet", "update", "--init", "--recursive", "--depth", "1")
+    head = await _git(into, home, "rev-parse", "HEAD")
+    if commit and not (_COMMIT.fullmatch(commit) and head.startswith(commit)):
         raise InvalidArgument(
             f"{repository.url} has another commit than {commit}", remedy="look at it, then --checksum"
         )
     date = await _git(into, home, "log", "-1", "--format=%ct")
-    return await away(lambda: _directory(repository, into, int(date), keep_git=keep_git))
+    keeps = bool(keep_git or repository.keep_git)
+    return await away(lambda: _directory(repository, into, int(date), keep_git=keeps))
 
 
 def _directory(repository: Repository, into: str, date_s: int, *, keep_git: bool) -> str:
