@@ -134,10 +134,7 @@ class Lifecycle:
             mark("prepare root, files and plan")
             monitor = self._launch(await with_addresses(record), place, view, traced=trace is not None)
             undo.push_async_callback(self._abandon, monitor)
-            if record.build_step and not place.namespace:
-                ready, started = await self._run_step(record, monitor)
-            else:
-                ready, started = await self._run(record, monitor, mark)
+            ready, started = await self._run(record, monitor, mark, at_once=record.build_step and not place.namespace)
             running = Running(ready.pid, ready.monitor_pid, started_at_ns=started.at_ns)
             mark("tell of it")
             record = self.store.save(record.with_state(running))
@@ -149,24 +146,19 @@ class Lifecycle:
         return record
 
     async def _run(
-        self, record: ContainerRecord, monitor: Monitor, mark: Callable[[str], None]
+        self, record: ContainerRecord, monitor: Monitor, mark: Callable[[str], None], *, at_once: bool
     ) -> tuple[protocol.Ready, protocol.Started]:
-        """Let the program run when all is made and it is on disk that it does."""
-        mark("wait for the container")
-        ready = await monitor.ready
-        mark("complete its networks")
-        await self.networks.complete(record.id)
-        mark("record that it runs")
+        """Let the program run when all is made and it is on disk that it does; `at_once` for a run that is never on disk."""
+        if not at_once:
+            mark("wait for the container")
+            ready = await monitor.ready
+            mark("complete its networks")
+            await self.networks.complete(record.id)
+            mark("record that it runs")
+            self.store.foretell(record.with_state(Running(ready.pid, ready.monitor_pid, started_at_ns=0)))
         self._hand_over_clients(record, monitor)
         self.monitors[record.id] = monitor
-        self.store.foretell(record.with_state(Running(ready.pid, ready.monitor_pid, started_at_ns=0)))
         mark("let its program run")
-        return ready, await monitor.go()
-
-    async def _run_step(self, record: ContainerRecord, monitor: Monitor) -> tuple[protocol.Ready, protocol.Started]:
-        """Let the program of a build's step run as soon as it can: of its run nothing is on disk, ever."""
-        self._hand_over_clients(record, monitor)
-        self.monitors[record.id] = monitor
         started = await monitor.go()
         return await monitor.ready, started
 
