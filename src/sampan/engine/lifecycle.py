@@ -148,7 +148,7 @@ class Lifecycle:
     async def _run(
         self, record: ContainerRecord, monitor: Monitor, mark: Callable[[str], None], *, at_once: bool
     ) -> tuple[protocol.Ready, protocol.Started]:
-        """Let the program run when all is made and it is on disk that it does; `at_once` for a run that is never on disk."""
+        """Let the program run when all is made and it is on disk that it does; `at_once` where it never is."""
         if not at_once:
             mark("wait for the container")
             ready = await monitor.ready
