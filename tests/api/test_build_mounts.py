@@ -31,6 +31,16 @@ def test_a_cache_keeps_what_one_build_wrote_for_the_next(engine: EngineProcess) 
     assert len(layers_of(engine, told.image_id)) == 1  # the base's
 
 
+def test_a_build_argument_keeps_the_caches_of_builds_apart(engine: EngineProcess) -> None:
+    script = "RUN --mount=type=cache,target=/cache/apart echo $N >> /cache/apart/all; cat /cache/apart/all\n"
+    files = {"Dockerfile": f"FROM busybox\nENV N=said\n{script}"}
+    assert build(engine, files).text.count("said\n") == 2  # and once in the step
+    apart = build(engine, files, buildargs={"BUILDKIT_CACHE_MOUNT_NS": "other"})
+    assert apart.text.count("said\n") == 2
+    assert apart.cached() == [True, False]
+    assert build(engine, files, buildargs={"BUILDKIT_CACHE_MOUNT_NS": "other"}).cached() == [True, True]
+
+
 def test_a_cache_has_the_owner_and_mode_that_were_asked_for(engine: EngineProcess) -> None:
     mount = "--mount=type=cache,id=owned,target=/c,uid=7,gid=8,mode=0700"
     told = build(engine, {"Dockerfile": f"FROM busybox\nRUN {mount} stat -c '%u %g %a' /c\n"})

@@ -190,6 +190,10 @@ def test_a_repository_is_a_context_by_branch_tag_commit_and_directory(
         status, lines = build(engine, address + fragment, t="remote-git")
         assert status == 200, lines
         assert built_file(engine, "remote-git", "/g") == content, fragment
+    (tree / "Dockerfile").write_text("FROM scratch\nCOPY .git/HEAD /g\n")
+    git(tree, "commit", "-qam", "three")
+    kept = json.dumps({"BUILDKIT_CONTEXT_KEEP_GIT_DIR": "1"})
+    assert [("error" in build(engine, address, **more)[1][-1]) for more in ({}, {"buildargs": kept})] == [True, False]
     status, lines = build(engine, f"{address}?ref=main&checksum={first}")
     assert (status, "has another commit than" in lines[0]["message"]) == (400, True)
     status, lines = build(engine, address + "#nowhere")

@@ -203,7 +203,7 @@ def plan_build(request: BuildRequest, context: str) -> Planned:
     build = parse_platform("")
     target = parse_platform(request.platform)
     platforms = platform_arguments(target, build, target_stage=request.target)
-    options = options_of(dockerfile)
+    options = options_of(dockerfile, request.build_args)
     if options.error:
         refuse(check(dockerfile, build_args=request.build_args, platforms=platforms, options=options), options)
     scope = global_scope(dockerfile, request.build_args, platforms)

@@ -37,7 +37,7 @@ def check(
     `platforms` are `scopes.platform_arguments`; `environment_of` answers a base image's variables, None when they are
     not known: then nothing is said of variables that could come from it. Raises InvalidArgument for a bad directive.
     """
-    chosen = options or options_of(dockerfile)
+    chosen = options or options_of(dockerfile, build_args)
     try:
         scope = global_scope(dockerfile, build_args, platforms)
     except InvalidArgument:

@@ -6,6 +6,7 @@ Names and meaning are Docker's ("Build checks" reference); finding what breaks t
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sampan.build.instructions import Dockerfile, Position
@@ -35,6 +36,7 @@ DESCRIPTIONS = {
     "ExposeProtoCasing": "the protocol of EXPOSE should be lower case",
     "ExposeInvalidFormat": "EXPOSE takes ports of the container, no addresses and no ports of the host",
 }
+OVERRIDE = "BUILDKIT_DOCKERFILE_CHECK"  # the build argument that BuildKit takes for a check directive
 EXPERIMENTAL = frozenset({"InvalidDefinitionDescription"})
 _CHECK_COMMENT = re.compile(r"check\s*=\s*(\S+)")
 _YES = frozenset({"1", "t", "true"})
@@ -93,8 +95,11 @@ def read_options(text: str, where: Position) -> Options:
     return Options(names["skip"], names["experimental"], error)
 
 
-def options_of(dockerfile: Dockerfile) -> Options:
-    """What the file's own check directive asks for. Raises InvalidArgument."""
+def options_of(dockerfile: Dockerfile, build_args: Mapping[str, str]) -> Options:
+    """What the file's own check directive asks for, or a build argument in its place. Raises InvalidArgument."""
+    if OVERRIDE in build_args:
+        text = build_args[OVERRIDE]
+        return read_options(text, Position(dockerfile.name, 1, 1, 1, f"{OVERRIDE}={text}"))
     line = next((item.line for item in dockerfile.directives if item.name == "check"), 1)
     text = dockerfile.directive("check")
     return read_options(text.partition(" ")[0], Position(dockerfile.name, line, line, 1, f"check={text}"))

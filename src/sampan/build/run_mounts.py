@@ -35,6 +35,7 @@ from sampan.build.threads import away
 from sampan.build.workshop import Workshop
 from sampan.errors import InvalidArgument, NotFound
 
+_NAME_SPACE = "BUILDKIT_CACHE_MOUNT_NS"  # the build argument that keeps the caches of some builds apart
 _SECRETS = "/run/secrets"
 _AGENT = "/run/buildkit/ssh_agent.{}"
 _LONGEST = 250  # what fsconfig(2) takes as a value, with some room
@@ -64,8 +65,11 @@ class Prepared:
             owner = Owner(0o600 if mount.mode is None else mount.mode, mount.uid or 0, mount.gid or 0)
             await self.held.enter_async_context(agent_socket(agent, path, owner))
             self.mounts = (*self.mounts, StepMount(target, path, writable=True, is_file=True))
-        for mount, target in sorted(self.caches, key=lambda one: _cache_name(*one)):
-            lease = await self.workshop.caches.take(_cache_name(mount, target), mount.sharing)
+        space = self.workshop.request.build_args.get(_NAME_SPACE, "")
+        named = sorted((_cache_name(mount, target, space), index) for index, (mount, target) in enumerate(self.caches))
+        for name, index in named:
+            mount, target = self.caches[index]
+            lease = await self.workshop.caches.take(name, mount.sharing)
             self.held.callback(lease.release)
             if lease.is_new:
                 await self._fill(mount, lease)
@@ -108,6 +112,7 @@ class RunMounts:
         where = instruction.position
         prepared = Prepared(self.workshop, self.plan, self.tell, self.held)
         keys, mounts = [], []
+        space = self.workshop.request.build_args.get(_NAME_SPACE, "")
         for word in instruction.mounts:
             mount = read_mount(word, lambda text: state.scope.expand(text, where), where)
             target = _target(mount, state, where)
@@ -115,6 +120,7 @@ class RunMounts:
             match mount.type:
                 case MountType.CACHE:
                     prepared.caches.append((mount, target))
+                    keys += [space] if space else []
                 case MountType.TMPFS:
                     mounts.append(StepMount(target, size_bytes=mount.size_bytes))
                 case MountType.BIND:
@@ -242,8 +248,9 @@ def _target(mount: Mount, state: StageState, where: Position) -> str:
     return path
 
 
-def _cache_name(mount: Mount, target: str) -> str:
-    return mount.id or target
+def _cache_name(mount: Mount, target: str, space: str) -> str:
+    name = mount.id or target
+    return f"{space}/{name}" if space else name
 
 
 def _inner(path: str) -> str:

@@ -18,6 +18,7 @@ from sampan.engine.feed import consume
 from sampan.errors import InvalidArgument
 from sampan.image.compression import MAGIC_BYTES, Compression, detect
 
+_KEEP_GIT = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"  # the build argument
 _PIECE = 1 << 18
 _SMALL = 1 << 14  # so many bytes are unpacked at once: handing them to threads takes longer
 _ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
@@ -54,7 +55,8 @@ async def fetch_context(request: BuildRequest, context: str, scratch: str) -> st
     """
     repository = read_repository(request.remote)
     if repository is not None:
-        return await clone(repository, context, scratch)
+        keeps = request.build_args.get(_KEEP_GIT, "").lower() in {"1", "t", "true"}
+        return await clone(repository, context, scratch, keep_git=keeps or None)
     if not request.remote.startswith(("http://", "https://")):
         raise InvalidArgument(
             f"{request.remote!r} is no context that can be fetched", remedy="give a URL, or send the files as the body"

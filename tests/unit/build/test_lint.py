@@ -117,9 +117,9 @@ def test_findings_become_errors_on_request() -> None:
     dockerfile = parse(b"# check=error=true\nFROM a\nCMD b\nMAINTAINER c\n", name="Dockerfile")
     found = check(dockerfile, build_args={}, platforms=PLATFORMS)
     with pytest.raises(InvalidArgument, match="JSONArgsRecommended, MaintainerDeprecated") as refusal:
-        refuse(found, options_of(dockerfile))
+        refuse(found, options_of(dockerfile, {}))
     assert "error=true" in refusal.value.remedy
-    refuse((), options_of(dockerfile))
+    refuse((), options_of(dockerfile, {}))
     refuse(found, read_options("", found[0].position))
 
 
@@ -131,11 +131,21 @@ def test_a_build_is_refused_before_it_begins_when_the_file_asks_for_it(tmp_path:
     assert plan_build(BuildRequest(), str(tmp_path)).dockerfile.name == "Dockerfile"
 
 
+def test_a_build_argument_stands_for_the_check_directive(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("# check=error=true\nFROM scratch\nMAINTAINER c\n")
+    for text in ("skip=all", "skip=MaintainerDeprecated;error=true", ""):
+        plan_build(BuildRequest(build_args={"BUILDKIT_DOCKERFILE_CHECK": text}), str(tmp_path))
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nMAINTAINER c\n")
+    for text, words in (("error=true", "MaintainerDeprecated"), ("error=maybe", "invalid check option")):
+        with pytest.raises(InvalidArgument, match=words):
+            plan_build(BuildRequest(build_args={"BUILDKIT_DOCKERFILE_CHECK": text}), str(tmp_path))
+
+
 @pytest.mark.parametrize("text", ["skp=A", "skip", "error=maybe"])
 def test_a_bad_check_directive_is_refused(text: str) -> None:
     dockerfile = parse(f"# syntax=x\n# check={text}\nFROM a\n".encode(), name="Dockerfile")
     with pytest.raises(InvalidArgument, match=r"Dockerfile:2: .*invalid check option") as refusal:
-        options_of(dockerfile)
+        options_of(dockerfile, {})
     assert refusal.value.remedy
 
 

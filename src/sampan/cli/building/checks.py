@@ -32,10 +32,10 @@ def findings(
         raise Failure(error.sentence, remedy=error.remedy) from None
 
 
-def refuse_if_asked(text: bytes, name: str, found: tuple[Finding, ...]) -> None:
-    """Failure when the Dockerfile's check directive makes errors of findings."""
+def refuse_if_asked(text: bytes, name: str, found: tuple[Finding, ...], build_args: Mapping[str, str]) -> None:
+    """Failure when the Dockerfile's check directive, or a build argument in its place, makes errors of findings."""
     try:
-        refuse(found, options_of(parse(text, name=name)))
+        refuse(found, options_of(parse(text, name=name), build_args))
     except InvalidArgument as error:
         raise Failure(error.sentence, remedy=error.remedy) from None
 

@@ -108,7 +108,7 @@ def run(arguments: Arguments, session: Session) -> int:
     if context.text is not None and b"error" in context.text.partition(b"\nFROM")[0]:
         from sampan.cli.building.checks import refuse_if_asked
 
-        refuse_if_asked(context.text, context.shown, _findings(arguments, session, context))
+        refuse_if_asked(context.text, context.shown, _findings(arguments, session, context), _given(arguments))
     begun = time.monotonic()
     outcome = _build_with_caches(arguments, session, context, {"t": [*names]})
     if outcome.failure is not None:
@@ -269,15 +269,20 @@ def _say(
     sys.stderr.write(summary(session, outcome, tags, took_s))
 
 
+def _given(arguments: Arguments) -> dict[str, str]:
+    """The build arguments with a value."""
+    given = [text.partition("=") for text in arguments.items("build-arg")]
+    return {name: value for name, mark, value in given if mark}
+
+
 def _findings(arguments: Arguments, session: Session, context: Context) -> Any:
     from sampan.cli.building.checks import findings
 
-    given = [text.partition("=") for text in arguments.items("build-arg")]
     return findings(
         session,
         context.text or b"",
         name=context.shown,
-        build_args={name: value for name, mark, value in given if mark},
+        build_args=_given(arguments),
         platform=arguments.text("platform"),
         rules=context.rules,
     )
