@@ -92,13 +92,14 @@ def test_what_an_exec_leaves_behind_is_waited_for_only_a_while(harbour: Harbour,
     session = harbour.start("sleep", "1000")
     client = session.attach(Attach("e", stderr=False, multiplexed=False))
     err = session.attach(Attach("e", stdout=False, multiplexed=False))
-    script = f"(exec 2>&-; sleep {delay}; echo late) & echo now; echo $! >&2; exit 6"
+    late = f"exec 2>&-; trap 'kill $!; exit' TERM; sleep {delay} & wait; echo late"
+    script = f"({late}) & echo now; echo $! >&2; exit 6"
     session.exec(an_exec("e", "sh", "-c", script))
     assert ended(session, "e").code == 6
     assert read_to_end(client) == expected
     pid = int(read_to_end(err))
     if alive(pid):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGTERM)
 
 
 def test_a_thousand_execs_leave_neither_descriptors_nor_memory(harbour: Harbour) -> None:
