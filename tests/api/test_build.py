@@ -175,6 +175,11 @@ def test_quiet_says_the_id_alone(engine: EngineProcess) -> None:
     assert re.fullmatch(r"sha256:[0-9a-f]{64}\n", told.lines[0]["stream"])
 
 
+def test_quiet_says_the_id_as_an_event_to_who_reads_events(engine: EngineProcess) -> None:
+    told = build(engine, {"Dockerfile": "FROM busybox\nRUN echo loud\n"}, q="1", progress="events")
+    assert told.lines == [{"aux": {"ID": told.image_id}}]
+
+
 def test_quiet_says_all_when_it_fails(engine: EngineProcess) -> None:
     told = build(engine, {"Dockerfile": "FROM busybox\nRUN echo loud; false\n"}, q="1", forcerm="1")
     assert "loud" in told.text

@@ -252,6 +252,26 @@ def test_raw_progress_is_json_a_line(builds: FakeDaemon, sampan: Command) -> Non
     assert told[1]["cached"]
 
 
+@pytest.mark.parametrize("words", [["-q"], ["--progress", "quiet"]])
+def test_a_quiet_build_that_fails_shows_what_its_steps_wrote(
+    fake_daemon: FakeDaemon, sampan: Command, words: list[str]
+) -> None:
+    failure = {"error": "it failed", "errorDetail": {"message": "it failed", "code": 7, "place": "Dockerfile:2"}}
+    fake_daemon.on("POST", "/build", stream(*BUILT[3:5], failure))
+    done = sampan("build", *words, "-", input=b"FROM base\nRUN echo hello\n")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert "hel" in done.stderr.decode().partition("it failed")[0]
+    assert fake_daemon.asked("POST", "/build")[0].query["q"] == "1"
+
+
+def test_a_quiet_build_whose_cache_goes_elsewhere_is_told_of_and_shown_nothing_of(
+    builds: FakeDaemon, sampan: Command
+) -> None:
+    done = sampan("build", "-q", "--cache-to", "type=inline", "-", input=b"FROM base\nRUN echo hello\n")
+    assert (done.returncode, done.stdout.decode(), done.stderr) == (0, f"{IMAGE}\n", b"")
+    assert "q" not in builds.asked("POST", "/build")[0].query
+
+
 def test_pruning_asks_and_says_what_is_gone(fake_daemon: FakeDaemon, sampan: Command) -> None:
     fake_daemon.on("POST", "/build/prune", fake_daemon.reply(200, {"CachesDeleted": ["a"], "SpaceReclaimed": 2000}))
     assert sampan("builder", "prune", input=b"n\n").returncode == 1

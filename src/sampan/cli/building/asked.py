@@ -50,6 +50,11 @@ ABSENT = {
 _OFF = frozenset({"", "false", "0", "disabled=true"})
 
 
+def is_quiet(arguments: Arguments) -> bool:
+    """Whether a build that succeeds says nothing but its image."""
+    return arguments.flag("quiet") or arguments.text("progress") == "quiet"
+
+
 def query_of(arguments: Arguments, context: Context, host: str) -> dict[str, QueryValue]:
     """The query; `host` is the daemon's address, which proxy settings may name. UsageError for what cannot be meant."""
     for name, remedy in ABSENT.items():
@@ -68,7 +73,8 @@ def query_of(arguments: Arguments, context: Context, host: str) -> dict[str, Que
         "extrahosts": [_host(text) for text in arguments.items("add-host")],
         "ssh": [_agent(text) for text in arguments.items("ssh")],
         "progress": "events",
-        "q": arguments.flag("quiet") and not arguments.items("cache-to"),  # what becomes of a cache is told on the way
+        # with it the build is told of when it fails; what becomes of a cache is told on the way
+        "q": is_quiet(arguments) and not arguments.items("cache-to"),
     }
     for name, key in _LISTS.items():
         query[key] = [part for text in arguments.items(name) for part in _parts(name, text)]

@@ -170,7 +170,7 @@ def _build_with_contexts(
 
 
 def _build(arguments: Arguments, session: Session, context: Context, more: dict[str, QueryValue]) -> Outcome:
-    from sampan.cli.building.asked import headers_of, query_of
+    from sampan.cli.building.asked import headers_of, is_quiet, query_of
     from sampan.cli.building.packing import compressed
     from sampan.cli.building.story import follow
     from sampan.client.session import documents
@@ -179,7 +179,7 @@ def _build(arguments: Arguments, session: Session, context: Context, more: dict[
     body = context.body
     if body is not None and arguments.flag("compress"):
         body = compressed(body)
-    how = "quiet" if arguments.flag("quiet") else arguments.text("progress")
+    how = "quiet" if is_quiet(arguments) else arguments.text("progress")
     live = None
     if how == "tty" or (how == "auto" and sys.stderr.isatty()):
         from sampan.cli.building.live import open_live
@@ -194,7 +194,7 @@ def _build(arguments: Arguments, session: Session, context: Context, more: dict[
         if live is not None:
             with live:
                 return follow(messages, live)
-        return follow(messages, _view(how, sys.stderr))
+        return follow(messages, _view("plain" if query["q"] else how, sys.stderr))
     finally:
         response.close()
 
