@@ -63,7 +63,7 @@ class Ahead:
             and not (plan.hooks.prestart or plan.hooks.create_runtime or plan.hooks.create_container)  # see attach_root
             and (plan.cgroup.limits.devices or not self._device_rules())  # no rules allow all
             and not (plan.init and plan.namespaces.time_offsets)  # pid 1 never comes to an execve
-            and (self.network is None or self.network.sysctl == plan.sysctl)  # what was set stays
+            and (self.network is None or self.network.suits(plan))
             and not self.channel.wait(0)  # it says nothing unasked, unless that it failed
         )
 

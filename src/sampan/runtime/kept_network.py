@@ -28,6 +28,10 @@ class KeptNetwork:
     sysctl: tuple[tuple[str, str], ...]  # what containers in there have set
     tables: tuple[int, ...]  # /proc/PID/net/sockstat and sockstat6: of the namespace, whatever became of the process
 
+    def suits(self, plan: LaunchPlan) -> bool:
+        """Whether a container of this plan finds what it asks for, and leaves it."""
+        return self.sysctl == plan.sysctl and not _may_change(plan)
+
     def is_untouched(self) -> bool:
         """Whether no socket is left in there, not even in TIME_WAIT, when its containers have gone."""
         return not any(map(_sockets, (os.pread(table, _MOST, 0) for table in self.tables)))
@@ -47,10 +51,7 @@ def keep_network(pid: int, plan: LaunchPlan) -> KeptNetwork | None:
 
     None for one that is not its own, or that its processes may change: by a capability, or by /proc/sys.
     """
-    names, capabilities = plan.namespaces, plan.process.capabilities
-    if "net" not in names.new or "user" in names.new or any(join.kind == "user" for join in names.join):
-        return None
-    if capabilities is None or capabilities.bounding & _MAY_CHANGE_IT or "/proc/sys" not in plan.readonly_paths:
+    if "net" not in plan.namespaces.new or _may_change(plan):
         return None
     with ExitStack() as undo:
         opened = []
@@ -63,6 +64,17 @@ def keep_network(pid: int, plan: LaunchPlan) -> KeptNetwork | None:
             return None
         undo.pop_all()
         return KeptNetwork(opened[0], plan.sysctl, tuple(opened[1:]))
+
+
+def _may_change(plan: LaunchPlan) -> bool:
+    names, capabilities = plan.namespaces, plan.process.capabilities
+    return (
+        "user" in names.new
+        or any(join.kind == "user" for join in names.join)
+        or capabilities is None
+        or bool(capabilities.bounding & _MAY_CHANGE_IT)
+        or "/proc/sys" not in plan.readonly_paths
+    )
 
 
 def _sockets(table: bytes) -> int:
