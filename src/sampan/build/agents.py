@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sampan.build.steps import Owner
+from sampan.linux.socket_path import reachable
 
 _PIECE = 1 << 16
 _GONE = (OSError, EOFError)
@@ -61,17 +62,13 @@ async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -
 
 
 def _listening(path: str, owner: Owner) -> socket.socket:
-    """A bound socket; a path may be longer than what bind(2) takes, so its name alone is given."""
-    directory, name = os.path.split(path)
-    held = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     bound = socket.socket(socket.AF_UNIX)
     try:
-        bound.bind(f"/proc/self/fd/{held}/{name}")
+        with reachable(path) as address:
+            bound.bind(address)
         os.chmod(path, owner.mode)
         os.chown(path, owner.uid, owner.gid)
     except BaseException:
         bound.close()
         raise
-    finally:
-        os.close(held)
     return bound

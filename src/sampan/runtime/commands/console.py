@@ -14,14 +14,13 @@ import termios
 
 from sampan.errors import InvalidArgument
 from sampan.linux import terminal
+from sampan.linux.socket_path import reachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Self
 
 _PIECE = 65536
-_MAX_SOCKET_PATH = 107
 
 
 def check_console(path: str, *, has_terminal: bool, stays: bool) -> None:
@@ -50,25 +49,12 @@ def _is_socket(path: str) -> bool:
 def send_console(path: str, master: int) -> None:
     """Send the master to the process that listens at `path`, as runc and crun do it, and close it here."""
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, _reachable(path) as near:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, reachable(path) as near:
             connection.connect(near)
             rights = array.array("i", [master])
             connection.sendmsg([b"/dev/ptmx"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
     finally:
         os.close(master)
-
-
-@contextlib.contextmanager
-def _reachable(path: str) -> Iterator[str]:
-    """The path itself, or one through its directory's descriptor: a socket's address has 107 bytes."""
-    if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
-        yield path
-        return
-    fd = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{fd}/{os.path.basename(path)}"
-    finally:
-        os.close(fd)
 
 
 class Relay:
