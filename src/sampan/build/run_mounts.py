@@ -52,7 +52,7 @@ class Prepared:
     key: str = ""
     mounts: tuple[StepMount, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
-    caches: list[tuple[Mount, str]] = field(default_factory=list)
+    caches: list[tuple[str, Mount, str]] = field(default_factory=list)  # each behind its name, with the target
     agents: list[tuple[Mount, str, str]] = field(default_factory=list)  # with the target and the agent's own socket
 
     async def acquire(self) -> None:
@@ -65,10 +65,7 @@ class Prepared:
             owner = Owner(0o600 if mount.mode is None else mount.mode, mount.uid or 0, mount.gid or 0)
             await self.held.enter_async_context(agent_socket(agent, path, owner))
             self.mounts = (*self.mounts, StepMount(target, path, writable=True, is_file=True))
-        space = self.workshop.request.build_args.get(_NAME_SPACE, "")
-        named = sorted((_cache_name(mount, target, space), index) for index, (mount, target) in enumerate(self.caches))
-        for name, index in named:
-            mount, target = self.caches[index]
+        for name, mount, target in sorted(self.caches, key=lambda one: one[0]):
             lease = await self.workshop.caches.take(name, mount.sharing)
             self.held.callback(lease.release)
             if lease.is_new:
@@ -119,7 +116,7 @@ class RunMounts:
             keys.append(f"{mount!r}")
             match mount.type:
                 case MountType.CACHE:
-                    prepared.caches.append((mount, target))
+                    prepared.caches.append((_cache_name(mount, target, space), mount, target))
                     keys += [space] if space else []
                 case MountType.TMPFS:
                     mounts.append(StepMount(target, size_bytes=mount.size_bytes))
