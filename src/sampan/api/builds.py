@@ -60,9 +60,13 @@ async def build(call: Call, services: Services) -> web.StreamResponse:
 
 
 async def _write(response: web.StreamResponse, call: Call, lines: list[dict[str, Any]]) -> None:
+    await _send(response, call, b"".join(map(encode, lines)))
+
+
+async def _send(response: web.StreamResponse, call: Call, content: bytes) -> None:
     if not response.prepared:
         await response.prepare(call.request)
-    await response.write(b"".join(map(encode, lines)))
+    await response.write(content)
 
 
 async def _tell_withheld(response: web.StreamResponse, call: Call, withheld: Withheld) -> None:
@@ -70,9 +74,7 @@ async def _tell_withheld(response: web.StreamResponse, call: Call, withheld: Wit
     if withheld.left_out_bytes:
         await _write(response, call, [_stream(f"[{withheld.left_out_bytes} bytes of this build left out]\n")])
     for piece in withheld.pieces():
-        if not response.prepared:
-            await response.prepare(call.request)
-        await response.write(piece)
+        await _send(response, call, piece)
 
 
 def failure_line(error: SampanError) -> dict[str, Any]:
