@@ -11,12 +11,12 @@ import os
 from contextlib import suppress
 
 from sampan.linux.memory import populate
-from sampan.linux.mount import AT_FDCWD, MountAttr, UmountFlag, make_filesystem, move_mount, pivot_root, umount
+from sampan.linux.mount import AT_FDCWD, MountAttr, make_filesystem, move_mount
 from sampan.linux.namespace import CloneFlag, open_time_offsets, setns, unshare, write_opened_time_offsets
 from sampan.runtime import init
 from sampan.runtime.child import Child
 from sampan.runtime.handshake import Say
-from sampan.runtime.rootfs import isolate_mounts, make_own_filesystems
+from sampan.runtime.rootfs import isolate_mounts, make_own_filesystems, take_as_root
 from sampan.runtime.security import drop_bounding_set, new_keyring
 from sampan.runtime.spawn import not_joined, path_joined, time_offsets
 
@@ -30,11 +30,8 @@ def leave_host(child: Child) -> None:
         child.clocks_fd = open_time_offsets("self")
     root_fd = make_filesystem("tmpfs", (("source", "none"), ("mode", "755")), int(MountAttr.RDONLY))
     move_mount(root_fd, (AT_FDCWD, "/"))
-    os.fchdir(root_fd)
+    take_as_root(root_fd)
     os.close(root_fd)
-    pivot_root(".", ".")
-    umount(".", UmountFlag.DETACH)
-    os.chdir("/")
     child.has_empty_root = True
 
 

@@ -161,16 +161,21 @@ def enter_root(child: Child) -> None:
     """
     if child.mount_namespace_fd >= 0:
         setns(child.mount_namespace_fd, _NEWNS)
+    if _owns_mounts(child) and child.plan.root.pivot and not child.has_empty_root:
+        take_as_root(child.root_fd)
+        return
     os.fchdir(child.root_fd)
-    if child.has_empty_root:
-        os.chroot(".")
-    elif _owns_mounts(child) and child.plan.root.pivot:
-        pivot_root(".", ".")
-        umount(".", UmountFlag.DETACH)
-    else:
-        if _owns_mounts(child):
-            _drop_full_views()
-        os.chroot(".")
+    if _owns_mounts(child) and not child.has_empty_root:
+        _drop_full_views()
+    os.chroot(".")
+    os.chdir("/")
+
+
+def take_as_root(fd: int) -> None:
+    """Let what is mounted on top of "/" and open as `fd` be all there is: pivot_root(2), and the old root is gone."""
+    os.fchdir(fd)
+    pivot_root(".", ".")
+    umount(".", UmountFlag.DETACH)
     os.chdir("/")
 
 
