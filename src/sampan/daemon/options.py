@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
+from sampan.engine.layout import OWN_CGROUP
 from sampan.errors import InvalidArgument, reason_of
 from sampan.network.settings import NetworkSettings
 
@@ -86,7 +87,7 @@ class Options:
     ip_masq: bool = True
     ipv6: bool | None = None
     mtu: int = 0
-    cgroup_parent: str = "/sampan"
+    cgroup_parent: str = OWN_CGROUP
     init: bool = False
     log_driver: str = "json-file"
     log_opts: dict[str, str] = field(default_factory=dict)

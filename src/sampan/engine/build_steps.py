@@ -22,7 +22,8 @@ from sampan.engine.container import ContainerRecord, Exited, MountPoint
 from sampan.engine.containers import Containers
 from sampan.engine.control import Control
 from sampan.engine.images import EngineImages
-from sampan.engine.lifecycle import OWN_CGROUP, Lifecycle
+from sampan.engine.layout import OWN_CGROUP
+from sampan.engine.lifecycle import Lifecycle
 from sampan.engine.step_launcher import StepLauncher
 from sampan.errors import Conflict, NotFound, SampanError
 from sampan.image.rootfs import Roots

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+OWN_CGROUP = "/sampan"  # the cgroup of all containers, unless the daemon is told of another
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

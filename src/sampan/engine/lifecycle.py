@@ -33,7 +33,7 @@ from sampan.engine.container import (
 from sampan.engine.execs import Execs
 from sampan.engine.health import Healths
 from sampan.engine.launching import Launcher
-from sampan.engine.layout import Layout
+from sampan.engine.layout import OWN_CGROUP, Layout
 from sampan.engine.monitors import Monitor
 from sampan.engine.parts import Networks, Place, Roots, Volumes, prepare_root
 from sampan.engine.run_ends import lost_exit, memory_kills, released, remove_cgroup
@@ -49,7 +49,6 @@ from sampan.linux.filesystem import make_directory
 from sampan.monitor import protocol
 from sampan.monitor.protocol import MonitorPlan
 
-OWN_CGROUP = "/sampan"  # the cgroup of all containers, unless the daemon is told of another
 RELEASE_AGAIN_S = (1.0, 5.0, 30.0, 120.0, 600.0)
 
 log = logging.getLogger("sampan.engine")
