@@ -134,10 +134,10 @@ def _told(
 
 
 def _ending(built: Built, *, quiet: bool, events: bool) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = [{"aux": {"ID": built.image.id}}] if events else []
+    lines: list[dict[str, Any]] = [{"aux": {"ID": built.image_id}}] if events else []
     if quiet:
-        return lines or [_stream(f"{built.image.id}\n")]
-    lines.append(_stream(f"Successfully built {short(built.image.id)}\n"))
+        return lines or [_stream(f"{built.image_id}\n")]
+    lines.append(_stream(f"Successfully built {short(built.image_id)}\n"))
     return lines + [_stream(f"Successfully tagged {one.familiar}\n") for one in built.references]
 
 

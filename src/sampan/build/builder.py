@@ -28,6 +28,7 @@ from sampan.build.progress import CacheMade, Note, OfStage, StepBegins, StepEnds
 from sampan.build.request import BuildRequest
 from sampan.build.scopes import GlobalScope, StageScope, global_scope, platform_arguments, unused
 from sampan.build.snapshots import Snapshots
+from sampan.build.sources import is_remote
 from sampan.build.squashing import merge_layers, squashed_config
 from sampan.build.stage_state import EPOCH, NOW, Committer, Uses
 from sampan.build.steps import StepRunner
@@ -51,6 +52,15 @@ class Planned:
     platform: tuple[str, str, str]
     epoch: int | str | None
     platforms: Mapping[str, str]
+
+    @property
+    def fetches(self) -> bool:
+        """Whether it may take something from elsewhere, each time anew."""
+        return any(
+            isinstance(one, said.Add) and any("$" in source or is_remote(source) for source in one.sources)
+            for plan in self.graph.stages
+            for one in plan.stage.instructions
+        )
 
 
 @dataclass(frozen=True, slots=True)

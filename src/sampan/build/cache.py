@@ -16,6 +16,8 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from sampan.build.progress import Event
+from sampan.build.recall import Question, Recall, Told, step_images
 from sampan.image.layers import LayerStore
 from sampan.image.records import Image, ImageRecords
 
@@ -24,6 +26,7 @@ CREATE TABLE IF NOT EXISTS build_images (key TEXT PRIMARY KEY, image_id TEXT NOT
 WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS build_layers (key TEXT PRIMARY KEY, diff_id TEXT NOT NULL, used_s REAL NOT NULL)
 WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS build_images_by_image ON build_images (image_id);
 """
 
 
@@ -44,6 +47,7 @@ class BuildCache:
     images: ImageRecords
     layers: LayerStore
     _used: set[str] = field(default_factory=set, compare=False, repr=False)  # keys, not written yet
+    _recall: Recall = field(default_factory=Recall, compare=False, repr=False)
 
     def prepare(self) -> None:
         """Make the tables, and forget what leads nowhere."""
@@ -75,6 +79,22 @@ class BuildCache:
                 "UPDATE build_images SET used_s = ? WHERE key IN (SELECT value FROM json_each(?))", (time.time(), keys)
             )
 
+    def find_told(self, question: Question) -> Told | None:
+        """What a whole build told that was asked the same before, if all of its image is still here."""
+        told = self._recall.find(question)
+        if told is None or not self.images.has(told.image_id):
+            return None
+        if not all(map(self.layers.has, self.images.get(told.image_id).diff_ids)):
+            return None
+        self._used.update(told.keys)
+        return told
+
+    def remember_told(self, question: Question, events: Iterable[Event], image_id: str) -> None:
+        """Remember what a whole build told that found every step here."""
+        found = tuple(events)
+        keys = (self.key_of_image(one) for one in step_images(found))
+        self._recall.keep(question, Told(found, image_id, frozenset(key for key in keys if key is not None)))
+
     def layer(self, key: str) -> str | None:
         """The layer that a step with this key made, if it is still here."""
         row = self.connection.execute("SELECT diff_id FROM build_layers WHERE key = ?", (key,)).fetchone()
@@ -82,10 +102,12 @@ class BuildCache:
 
     def remember_image(self, key: str, image_id: str) -> None:
         """Remember what a step made."""
+        self._recall.clear()
         self.connection.execute("INSERT OR REPLACE INTO build_images VALUES (?, ?, ?)", (key, image_id, time.time()))
 
     def remember_layer(self, key: str, diff_id: str) -> None:
         """Remember the layer that a step made."""
+        self._recall.clear()
         self.connection.execute("INSERT OR REPLACE INTO build_layers VALUES (?, ?, ?)", (key, diff_id, time.time()))
 
     def forget_lost(self) -> None:
@@ -114,4 +136,5 @@ class BuildCache:
 
     def forget(self, image_ids: Iterable[str]) -> None:
         """Forget that steps made these images."""
+        self._recall.clear()
         self.connection.executemany("DELETE FROM build_images WHERE image_id = ?", [(one,) for one in image_ids])

@@ -19,6 +19,7 @@ from sampan.build.moving import Moves, reads_context
 from sampan.build.progress import StepEnds, Tell
 from sampan.build.repositories import Repository, clone, read_repository
 from sampan.build.scopes import StageScope
+from sampan.build.sources import URLS, is_remote
 from sampan.build.stage_state import StageState, nop
 from sampan.build.suggestions import nearest
 from sampan.build.threads import away
@@ -26,9 +27,6 @@ from sampan.build.workshop import Workshop
 from sampan.errors import InvalidArgument, SampanError
 from sampan.image.adopt import newest_file_s
 from sampan.image.records import Image
-
-_URLS = ("http://", "https://")
-_GIT = ("git://", "git@", "ssh://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +132,9 @@ class FileSteps:
     ) -> list[Item]:
         where, scope = instruction.position, state.scope
         sources = [scope.expand(source, where) for source in instruction.sources]
-        remote = [source for source in sources if _is_remote(source)] if isinstance(instruction, said.Add) else []
+        remote = [source for source in sources if is_remote(source)] if isinstance(instruction, said.Add) else []
         local = [source for source in sources if source not in remote]
-        if any(source.startswith(_URLS) for source in local):
+        if any(source.startswith(URLS) for source in local):
             raise InvalidArgument("source can't be a URL for COPY", remedy="ADD takes what a URL has")
         checksum = _checksum(instruction, scope, remote) if isinstance(instruction, said.Add) else ""
         items: list[Item] = []
@@ -225,10 +223,6 @@ def _kept_whole(item: Item) -> Item:
 
 def _literal(name: str) -> str:
     return "".join(f"\\{character}" if character in "*?[\\" else character for character in name)
-
-
-def _is_remote(source: str) -> bool:
-    return source.startswith((*_URLS, *_GIT))
 
 
 def _flags(wanted: Wanted) -> str:

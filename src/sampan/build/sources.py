@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from sampan.errors import InvalidArgument, NotFound
 from sampan.linux.openat import open_in_root
 
+URLS = ("http://", "https://")
+_GIT = ("git://", "git@", "ssh://")
 _LOST = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 _MOST_MATCHES = 1_000_000
 
@@ -63,6 +65,11 @@ def find_sources(root: int, pattern: str, *, keep_parents: bool = False, in_cont
         _source(root, one.split("/"), one, unkept, in_context=in_context, is_kept=keep_parents)
         for one in sorted(_matches(root, parts, deep_from))
     ]
+
+
+def is_remote(source: str) -> bool:
+    """Whether ADD fetches this source."""
+    return source.startswith((*URLS, *_GIT))
 
 
 def has_wildcards(path: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
 
 from sampan.build.context import receive, receive_plain
 from sampan.build.downloads import CONTENT, HttpDownloads
@@ -21,31 +22,48 @@ from sampan.image.compression import MAGIC_BYTES, Compression, detect
 _KEEP_GIT = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"  # the build argument
 _PIECE = 1 << 18
 _SMALL = 1 << 14  # so many bytes are unpacked at once: handing them to threads takes longer
+_MOST_HELD = 1 << 20
 _ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 
 
-async def receive_context(archive: AsyncIterator[bytes], context: str) -> bool:
-    """Unpack an archive that arrives into the directory `context`; whether it was a small one.
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """An archive on its way in: what of it is held in memory, and what is still to come (None: nothing)."""
 
-    Raises InvalidArgument for one that is damaged or does harm, SystemFailure for a full disk.
-    """
-    head = b""
+    held: tuple[bytes, ...]
+    rest: AsyncIterator[bytes] | None
+
+    async def unpack(self, context: str) -> bool:
+        """Unpack it into the directory `context`; whether it is a small one.
+
+        Raises InvalidArgument for one that is damaged or does harm, SystemFailure for a full disk.
+        """
+        if self.rest is None and sum(map(len, self.held)) <= _SMALL:
+            head = b"".join(self.held)
+            if detect(head[:MAGIC_BYTES]) is Compression.NONE:
+                receive_plain((head,), context)
+                return True
+        await consume(self._pieces(), lambda read: receive(read, context))
+        return False
+
+    async def _pieces(self) -> AsyncGenerator[bytes]:
+        for piece in self.held:
+            yield piece
+        if self.rest is not None:
+            async for piece in self.rest:
+                yield piece
+
+
+async def hold(archive: AsyncIterator[bytes]) -> Arriving:
+    """Hold what arrives, up to a bound."""
+    held: list[bytes] = []
+    size = 0
     async for piece in archive:
-        head += piece
-        if len(head) > _SMALL:
-            break
-    else:
-        if detect(head[:MAGIC_BYTES]) is Compression.NONE:
-            receive_plain((head,), context)
-            return True
-    await consume(_behind(head, archive), lambda read: receive(read, context))
-    return False
-
-
-async def _behind(head: bytes, rest: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    yield head
-    async for piece in rest:
-        yield piece
+        held.append(piece)
+        size += len(piece)
+        if size > _MOST_HELD:
+            return Arriving(tuple(held), archive)
+    return Arriving(tuple(held), None)
 
 
 async def fetch_context(request: BuildRequest, context: str, scratch: str) -> str:

@@ -21,9 +21,10 @@ from sampan.build.cache_mounts import CacheMounts
 from sampan.build.context import leave_out
 from sampan.build.downloads import HttpDownloads
 from sampan.build.progress import Event, Pulling, Tell
+from sampan.build.recall import Question, Recording, question_of
 from sampan.build.request import BuildRequest
 from sampan.build.threads import away, here
-from sampan.engine.build_contexts import fetch_context, receive_context
+from sampan.engine.build_contexts import Arriving, fetch_context, hold
 from sampan.engine.build_steps import StepContainers, to_the_end
 from sampan.engine.events import Events
 from sampan.engine.images import EngineImages, misfit_of
@@ -49,7 +50,7 @@ TOGETHER_S = 0.01
 class Built:
     """The end of a build: the image, and the names that it was given."""
 
-    image: Image
+    image_id: str
     references: tuple[Reference, ...]
 
 
@@ -155,24 +156,54 @@ class Builds:
         build_id = build_id or secrets.token_hex(16)
         if build_id in self._running:
             raise Conflict(f"a build with the id {build_id} is going on", remedy="give another buildid")
+        arriving = Arriving((), None) if request.remote else await hold(archive)
+        question = self._question(request, arriving)
+        told = self.cache.find_told(question) if question else None
+        if told is not None:
+            asyncio.get_running_loop().call_soon(self.cache.remember_used)  # behind the answer
+            yield told.events
+            yield self._name(told.image_id, references)
+            return
         place = os.path.join(self.directory, secrets.token_hex(16))
         try:
-            context, scratch = self._make_place(place)
-            is_small = False
-            if request.remote:
-                context = await fetch_context(request, context, scratch)
-            else:
-                is_small = await receive_context(archive, context)
-            where = here if is_small else away
-            planned = await where(lambda: _read(request, context))
-            async with contextlib.aclosing(self._build(planned, context, scratch, build_id)) as told:
-                async for step in told:
-                    if isinstance(step, Image):
-                        yield self._name(step, references)
-                    else:
-                        yield step
+            async with contextlib.aclosing(self._carry_out(request, arriving, question, place, build_id)) as steps:
+                async for step in steps:
+                    yield self._name(step, references) if isinstance(step, str) else step
         finally:
             await to_the_end(self._remove(place))
+
+    def _question(self, request: BuildRequest, arriving: Arriving) -> Question | None:
+        if arriving.rest is not None:
+            return None
+        return question_of(request, arriving.held, self.images.images.version)
+
+    async def _carry_out(
+        self, request: BuildRequest, arriving: Arriving, question: Question | None, place: str, build_id: str
+    ) -> AsyncGenerator[tuple[Event, ...] | str]:
+        """Build in the directory `place`; the last that is told is the image's id."""
+        context, scratch = self._make_place(place)
+        is_small = False
+        if request.remote:
+            context = await fetch_context(request, context, scratch)
+        else:
+            is_small = await arriving.unpack(context)
+        where = here if is_small else away
+        planned = await where(lambda: _read(request, context))
+        recording = Recording()
+        async with contextlib.aclosing(self._build(planned, context, scratch, build_id)) as told:
+            async for step in told:
+                if isinstance(step, str):
+                    self._remember(planned, question, recording, step)
+                else:
+                    recording.hear(step)
+                yield step
+
+    def _remember(self, planned: Planned, question: Question | None, recording: Recording, image_id: str) -> None:
+        """Remember a build that found all of it here, unless something changed meanwhile."""
+        if question is None or recording.events is None or planned.fetches:
+            return
+        if question.images_version == self.images.images.version:
+            self.cache.remember_told(question, recording.events, image_id)
 
     async def prune(self, wanted: PruneCaches) -> Pruned:
         """Remove what builds keep for later builds: steps that no image is made of, and caches that nobody uses."""
@@ -221,7 +252,7 @@ class Builds:
 
     async def _build(
         self, planned: Planned, context: str, scratch: str, build_id: str
-    ) -> AsyncGenerator[tuple[Event, ...] | Image]:
+    ) -> AsyncGenerator[tuple[Event, ...] | str]:
         from sampan.build.builder import Builder, Ear
 
         told: asyncio.Queue[Event | None] = asyncio.Queue()
@@ -244,18 +275,18 @@ class Builds:
                 while events := await _next_events(told, task):
                     yield events
                 image = await task
-            yield image
+            yield image.id
         finally:
             del self._running[build_id]
             task.cancel()
             await to_the_end(_ended(task))
             shutil.rmtree(memory, ignore_errors=True)
 
-    def _name(self, image: Image, references: tuple[Reference, ...]) -> Built:
+    def _name(self, image_id: str, references: tuple[Reference, ...]) -> Built:
         for reference in references:
-            self.images.images.point(reference, image.id)
-            self.events.publish("image", "tag", image.id, {"name": reference.familiar})
-        return Built(image, references)
+            self.images.images.point(reference, image_id)
+            self.events.publish("image", "tag", image_id, {"name": reference.familiar})
+        return Built(image_id, references)
 
     @staticmethod
     def _make_place(place: str) -> tuple[str, str]:

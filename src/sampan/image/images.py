@@ -64,6 +64,11 @@ class Images:
     usage: Usage
     builtin: Mapping[str, Callable[[], Image]] = field(default_factory=dict)
 
+    @property
+    def version(self) -> tuple[int, int]:
+        """As long as it stays the same, every reference means the image that it meant, and the image is as it was."""
+        return self.records.version, self.names.version
+
     def get(self, reference: str) -> Image:
         """The image that a user means: by name, tag, digest, id, or the beginning of an id that only one has.
 

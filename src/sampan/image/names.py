@@ -30,6 +30,7 @@ class ImageNames:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
+        self.version = 0  # another one when a name means something else than before
         connection.executescript(_TABLES)
 
     def find(self, reference: Reference) -> str | None:
@@ -49,10 +50,12 @@ class ImageNames:
         else:
             query, key = "INSERT OR REPLACE INTO image_tags VALUES (?, ?, ?)", reference.tag
         self.connection.execute(query, (reference.name, key, image_id))
+        self.version += before != image_id
         return before
 
     def drop(self, reference: Reference) -> None:
         """Let the reference name nothing."""
+        self.version += 1
         if reference.digest is not None:
             query, key = "DELETE FROM image_digests WHERE name = ? AND digest = ?", str(reference.digest)
         else:

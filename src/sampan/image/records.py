@@ -119,6 +119,7 @@ class ImageRecords:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
+        self.version = 0  # another one when images came or went
         connection.executescript(_TABLES)
 
     def add(
@@ -144,6 +145,7 @@ class ImageRecords:
                 (image_id, config, base.value, size, parent),
             )
             if known.rowcount:
+                self.version += 1
                 self.connection.executemany(
                     "INSERT INTO image_layers VALUES (?, ?, ?)",
                     [(image_id, number, diff_id) for number, diff_id in enumerate(decoded.rootfs.diff_ids or ())],
@@ -198,6 +200,7 @@ class ImageRecords:
 
     def remove(self, image_id: str) -> None:
         """Forget the image, if there is one; its layers are the caller's to release."""
+        self.version += 1
         with transaction(self.connection):
             self.connection.execute("DELETE FROM image_layers WHERE image_id = ?", (image_id,))
             self.connection.execute("DELETE FROM image_documents WHERE image_id = ?", (image_id,))
