@@ -3,6 +3,8 @@
 Folders that need the real kernel need root. With --leaks (as `./dev test` runs it) the whole session fails when a
 mount, a link, a cgroup, a network namespace or a table of nftables is there afterwards that was not there before;
 without it, several sessions may run beside each other.
+
+An engine for the tests of a module is here too; folders and modules that need another one have their own of that name.
 """
 
 from __future__ import annotations
@@ -13,10 +15,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.building import need_busybox
+from tests.engine_process import EngineProcess
 
 # an example that takes long on a busy machine is no failure
 settings.register_profile("anew", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -51,6 +56,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(here).parts[0] in ROOT_FOLDERS:
             item.add_marker(needs_root)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """One engine for the tests of a module, with the machine itself as its image."""
+    with EngineProcess(tmp_path_factory.mktemp("engine")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def busybox() -> None:
+    """Skips where the image of that name cannot be made."""
+    need_busybox()
 
 
 def _cgroups() -> set[str]:

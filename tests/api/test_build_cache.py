@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.building import Told, build, context_of, layers_of, need_busybox, post_build, run
+from tests.building import Told, build, context_of, layers_of, post_build, run
 from tests.engine_process import EngineProcess, UnixConnection
 from tests.waiting import until
 
+pytestmark = pytest.mark.usefixtures("busybox")
+
 DOCKERFILE = "FROM busybox\nENV A=1\nRUN echo a > /a\nCOPY d /d\nRUN cat /d/f\nCMD ls\n"
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    need_busybox()
-    with EngineProcess(tmp_path_factory.mktemp("engine")) as running:
-        yield running
 
 
 def test_the_same_build_gives_the_same_image_without_running_anything(engine: EngineProcess) -> None:

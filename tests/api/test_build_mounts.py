@@ -7,19 +7,13 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.building import build, context_of, layers_of, need_busybox, post_build
+from tests.building import build, context_of, layers_of, post_build
 from tests.engine_process import EngineProcess
 
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    need_busybox()
-    with EngineProcess(tmp_path_factory.mktemp("engine")) as running:
-        yield running
+pytestmark = pytest.mark.usefixtures("busybox")
 
 
 def test_a_cache_keeps_what_one_build_wrote_for_the_next(engine: EngineProcess) -> None:

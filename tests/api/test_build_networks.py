@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.building import build, need_busybox
+from tests.building import build
 from tests.engine_process import EngineProcess
+
+pytestmark = pytest.mark.usefixtures("busybox")
 
 STEPS = 12
 TALK = "nc -l -p 7777 </dev/null & until nc 127.0.0.1 7777 </dev/null; do :; done; wait"
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    need_busybox()
-    with EngineProcess(tmp_path_factory.mktemp("engine")) as running:
-        yield running
 
 
 def said_by_steps(engine: EngineProcess, command: str) -> list[str]:

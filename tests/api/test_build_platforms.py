@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
-from tests.building import build, need_busybox
+from tests.building import build
 from tests.engine_process import EngineProcess
 from tests.registry_process import registry_process
 
+pytestmark = pytest.mark.usefixtures("busybox")
+
 NOBODY = "127.0.0.1:1"  # tcpmux, which nobody serves
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    need_busybox()
-    with EngineProcess(tmp_path_factory.mktemp("engine")) as running:
-        yield running
 
 
 def architecture(engine: EngineProcess, image: str) -> str:

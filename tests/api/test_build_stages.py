@@ -5,19 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.building import build, files_of, layers_of, need_busybox, run
+from tests.building import build, files_of, layers_of, run
 from tests.engine_process import EngineProcess
 
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    need_busybox()
-    with EngineProcess(tmp_path_factory.mktemp("engine")) as running:
-        yield running
+pytestmark = pytest.mark.usefixtures("busybox")
 
 
 def inspect(engine: EngineProcess, image: str) -> dict[str, Any]:

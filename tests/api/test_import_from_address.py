@@ -45,12 +45,6 @@ def server() -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with EngineProcess(tmp_path_factory.mktemp("engine")) as running:
-        yield running
-
-
 def test_an_archive_is_fetched_and_becomes_an_image(engine: EngineProcess, server: str) -> None:
     status, body = engine.request("POST", f"/images/create?fromSrc={server}/root.tar&repo=far&tag=1")
     lines = [json.loads(line) for line in body.splitlines()]

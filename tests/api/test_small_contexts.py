@@ -5,21 +5,15 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.building import build, context_of, files_of, need_busybox, post_build
+from tests.building import build, context_of, files_of, post_build
 from tests.engine_process import EngineProcess
 
+pytestmark = pytest.mark.usefixtures("busybox")
+
 DOCKERFILE = "FROM busybox\nCOPY . /c\n"
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    need_busybox()
-    with EngineProcess(tmp_path_factory.mktemp("engine")) as running:
-        yield running
 
 
 @pytest.mark.parametrize("size", [10, 10_000, 20_000, 3_000_000])

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from tests.engine_process import EngineProcess
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    with EngineProcess(Path(tmp_path_factory.mktemp("engine"))) as running:
-        yield running
 
 
 def test_a_traced_start_tells_the_steps_of_engine_monitor_and_first_process(engine: EngineProcess) -> None:
