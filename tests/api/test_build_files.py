@@ -12,15 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from tests.building import Told, build, layers_of, need_busybox, post_build
+from tests.building import Told, build, layers_of, post_build
 from tests.engine_process import EngineProcess
 
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    need_busybox()
-    with EngineProcess(tmp_path_factory.mktemp("engine")) as running:
-        yield running
+pytestmark = pytest.mark.usefixtures("busybox")
 
 
 FILES = {
@@ -127,7 +122,9 @@ def test_owner_and_mode_are_as_asked_for(engine: EngineProcess) -> None:
     found = copied(engine, "COPY --chown=mail:www-data --chmod=u=rwX,go= d /x", base="busybox")
     assert {(entry.uid, entry.gid) for name, entry in found.items() if name != "x"} == {(8, 33)}
     assert (found["x/e"].mode, found["x/f"].mode) == (0o600, 0o700)
-    numbered = copied(engine, "COPY --chown=12:34 --chmod=0641 a /x")
+    numbered, halves = copied(engine, "COPY --chown=12:34 --chmod=0641 a /x"), ["5:", ":33"]
+    assert [copied(engine, f"COPY --chown={half} a /x")["x"].uid for half in halves] == [5, 0]
+    assert [copied(engine, f"COPY --chown={half} a /x")["x"].gid for half in halves] == [0, 33]
     assert (numbered["x"].uid, numbered["x"].gid, numbered["x"].mode) == (12, 34, 0o641)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from sampan.build import instructions as said
-from sampan.build.instructions import Command, ExecForm, Position
+from sampan.build.instructions import Command, ExecForm, Position, ShellForm
 from sampan.build.scopes import StageScope
 from sampan.errors import InvalidArgument
 from sampan.image.exposed_ports import exposed_ports
@@ -54,7 +54,8 @@ def configure(  # the one dispatch over all that is no file and no command
             shown = " ".join(name if value is None else f"{name}={value}" for name, value in pairs)
             return Configured(defaults, f"ARG {shown}")
         case said.Cmd(command=command):
-            words = argv(command, defaults)
+            # nothing at all is the shell alone, as in Docker's own builder; ENTRYPOINT without words is none
+            words = shell_of(defaults) if command == ShellForm("") else argv(command, defaults)
             return Configured(replaced(defaults, cmd=words or None), f"CMD {quoted(words)}", sets_command=True)
         case said.Entrypoint(command=command):
             words = argv(command, defaults)
@@ -136,8 +137,6 @@ def _env(instruction: said.Env, defaults: ContainerDefaults, scope: StageScope) 
 def _label(instruction: said.Label, defaults: ContainerDefaults, scope: StageScope) -> Configured:
     where = instruction.position
     pairs = [(scope.expand(pair.key, where), scope.expand(pair.value, where)) for pair in instruction.pairs]
-    if any(not key for key, _ in pairs):
-        raise where.refusal("LABEL names can not be blank", remedy="write NAME=value")
     shown = " ".join(f"{name}={value}" for name, value in pairs)
     return Configured(replaced(defaults, labels={**(defaults.labels or {}), **dict(pairs)}), f"LABEL {shown}")
 

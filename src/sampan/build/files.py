@@ -151,11 +151,11 @@ def _attributes(root: int, wanted: Wanted) -> Attributes:
     mode = read_mode(wanted.chmod) if wanted.chmod else None
     if not wanted.chown:
         return Attributes(mode=mode, keeps_owner=wanted.keeps_owner)
-    user, _, group = wanted.chown.partition(":")
+    user, colon, group = wanted.chown.partition(":")
     try:
-        identity = resolve(root, f"{user or '0'}:{group or user or '0'}")
+        identity = resolve(root, f"{user or '0'}:{group or ('0' if colon else user)}")
     except InvalidArgument:
-        if group or not user:
+        if colon:
             raise
         identity = resolve(root, user)  # no group is called as the user is: the user's own, as in BuildKit
     return Attributes(identity.uid, identity.gid, mode)

@@ -89,13 +89,13 @@ def take_apart(position: Position, heredocs: tuple[Heredoc, ...], *, escape: str
 
 
 def read_cmd(statement: Statement) -> Cmd:
-    """CMD in either form; nothing at all takes the base image's away."""
+    """CMD in either form; an empty list takes the base image's away."""
     statement.flags({})
     return Cmd(statement.position, statement.command())
 
 
 def read_entrypoint(statement: Statement) -> Entrypoint:
-    """ENTRYPOINT in either form; an empty list takes the base image's away."""
+    """ENTRYPOINT in either form; an empty list, or nothing at all, takes the base image's away."""
     statement.flags({})
     return Entrypoint(statement.position, statement.command())
 
