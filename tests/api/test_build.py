@@ -6,20 +6,14 @@ import json
 import re
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.building import build, context_of, layers_of, need_busybox, post_build, run
+from tests.building import build, context_of, layers_of, post_build, run
 from tests.engine_process import EngineProcess, UnixConnection
 from tests.waiting import until
 
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    need_busybox()
-    with EngineProcess(tmp_path_factory.mktemp("engine")) as running:
-        yield running
+pytestmark = pytest.mark.usefixtures("busybox")
 
 
 def masked(text: str) -> str:
@@ -208,6 +202,15 @@ def test_a_step_sees_build_arguments_and_the_image_does_not(engine: EngineProces
     assert run(engine, told.image_id, "cat", "/who") == "me"
     assert run(engine, told.image_id, "env").splitlines().count("WHO=me") == 0
     assert "KEPT=me" in run(engine, told.image_id, "env")
+
+
+def test_the_machine_of_the_steps_may_be_named(engine: EngineProcess) -> None:
+    files = {"Dockerfile": "FROM busybox\nRUN hostname > /name && cat /etc/hostname >> /name\n"}
+    told = build(engine, files, buildargs={"BUILDKIT_SANDBOX_HOSTNAME": "a.b"})
+    assert run(engine, told.image_id, "cat", "/name") == "a.b\na.b"
+    assert build(engine, files, buildargs={"BUILDKIT_SANDBOX_HOSTNAME": "a.b"}).cached() == [True]
+    assert run(engine, build(engine, files).image_id, "cat", "/name") != "a.b\na.b"
+    assert "not consumed" not in told.text
 
 
 def test_limits_hold_for_the_steps(engine: EngineProcess) -> None:

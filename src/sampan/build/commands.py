@@ -26,6 +26,7 @@ from sampan.image.commit import commit_layer
 from sampan.image.layers import Layer
 
 _SCRIPT_DIRECTORY = "/dev/pipes"
+_HOSTNAME = "BUILDKIT_SANDBOX_HOSTNAME"  # the build argument that names the machine to the steps
 _ONLY_HEREDOC = re.compile(r"""\s*\d*<<-?(?:"[^"]*"|'[^']*'|[^\s"'<>|&;]+)\s*""")
 
 
@@ -63,7 +64,8 @@ class Commands:
         shown = " ".join((*([f"|{len(arguments)}", *arguments] if arguments else []), *_shown(command, state)))
         async with AsyncExitStack() as held:
             mounts = await RunMounts(self.workshop, self.plan, self.tell, held).prepare(state, instruction)
-            options = (instruction.network, mounts.key, command.script.hex())
+            named = (self._hostname,) if self._hostname else ()
+            options = (instruction.network, mounts.key, command.script.hex(), *named)
             key = committer.key(state, shown, state.defaults, *options)
             cached = self.workshop.find_cached(self.plan, state, key, shown, state.defaults)
             if cached is not None:
@@ -80,6 +82,10 @@ class Commands:
                 committer.hold.take(diff_id)
             committer.commit(state, key, shown, state.defaults, diff_id=diff_id)
         self.tell(StepEnds(state.image_id))
+
+    @property
+    def _hostname(self) -> str:
+        return self.workshop.request.build_args.get(_HOSTNAME, "")
 
     def _script_mounts(self, command: _Command) -> Sequence[StepMount]:
         if not command.script:
@@ -110,6 +116,7 @@ class Commands:
             limits=request.limits,
             mounts=mounts,
             network=instruction.network if instruction.network != "default" else "",
+            hostname=self._hostname,
         )
         end = await runner.run(step, self._started, self._wrote)
         try:
@@ -125,12 +132,15 @@ class Commands:
             else:
                 runner.keep(end.container_id)
             raise
-        if keeps_container:
-            runner.keep(end.container_id)
-        else:
-            runner.remove_soon(end.container_id)
-            self.tell(Removed(end.container_id))
+        self._let_go(end.container_id, keeps_container=keeps_container)
         return layer.diff_id
+
+    def _let_go(self, container_id: str, *, keeps_container: bool) -> None:
+        if keeps_container:
+            self.workshop.runner.keep(container_id)
+        else:
+            self.workshop.runner.remove_soon(container_id)
+            self.tell(Removed(container_id))
 
     def _started(self, container_id: str) -> None:
         self.tell(Running(container_id))

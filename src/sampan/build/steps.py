@@ -89,6 +89,7 @@ class StepRequest:
     limits: StepLimits = NO_LIMITS
     mounts: tuple[StepMount, ...] = ()
     network: str = ""
+    hostname: str = ""
 
 
 @dataclass(frozen=True, slots=True)

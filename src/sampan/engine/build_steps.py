@@ -212,6 +212,7 @@ def _config(request: StepRequest, *, sees_machine: bool) -> ContainerConfig:
     limits = request.limits
     process = ProcessConfig(
         image=request.image_id,
+        hostname=request.hostname,
         command=request.command,
         entrypoint=("",),
         environment=tuple(f"{name}={value}" for name, value in request.environment.items()),
