@@ -204,12 +204,21 @@ def test_the_stream_of_a_docker_daemon_is_understood(fake_daemon: FakeDaemon, sa
     assert lines[6].startswith("built fedcba987654 in ")
 
 
+def test_docker_says_the_id_of_a_quiet_build_as_text(fake_daemon: FakeDaemon, sampan: Command, tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "Dockerfile").write_text("FROM base\n")
+    fake_daemon.on("POST", "/build", stream({"stream": f"{IMAGE}\n"}))
+    done = sampan("build", "-q", str(tmp_path / "c"))
+    assert (done.returncode, done.stdout.decode(), done.stderr) == (0, f"{IMAGE}\n", b"")
+
+
 def test_a_refused_dockerfile_is_shown_with_its_line(fake_daemon: FakeDaemon, sampan: Command, tmp_path: Path) -> None:
     def refuse(request: Request, client: socket.socket) -> None:
         message = f"{request.query['dockerfile']}:2: unknown instruction 'RUM': 'RUM x'"
         fake_daemon.reply(400, {"message": message, "remedy": "did you mean RUN?"})(request, client)
 
     fake_daemon.on("POST", "/build", refuse)
+    fake_daemon.on("GET", "/version", fake_daemon.reply(200, {"Platform": {"Name": "sampan 0.1.0"}}))
     root = tmp_path / "c"
     root.mkdir()
     (root / "file").touch()

@@ -193,5 +193,7 @@ class _Teller:
         elif line.startswith("Successfully built "):
             self._end("")
             self.outcome.image_id = self.outcome.image_id or line.rsplit(maxsplit=1)[-1]
+        elif line.startswith("sha256:") and not self.outcome.steps:  # all that Docker says of a quiet build
+            self.outcome.image_id = line
         elif line.strip() and not line.startswith(_QUIET):
             self.view.says(self.running.get(""), line + "\n", is_error=line.startswith("\x1b[91m"))
