@@ -26,6 +26,7 @@ def builds(fake_daemon: FakeDaemon) -> FakeDaemon:
         client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
     fake_daemon.on("POST", "/build", built)
+    fake_daemon.on("GET", "/version", fake_daemon.reply(200, {"Platform": {"Name": "sampan 0.1.0"}}))
     return fake_daemon
 
 
@@ -104,6 +105,24 @@ def test_a_dockerfile_from_elsewhere_is_sent_under_a_name_of_its_own(
     other = directory(tmp_path / "o", web="FROM other\n")
     assert sampan("build", "-q", "-f", str(other / "web"), str(root)).returncode == 0
     assert b"FROM other\n" in sent(builds).values()
+
+
+@pytest.mark.parametrize(
+    ("ignored", "shown"),
+    [
+        (None, b".dockerignore\n%b\n"),
+        ("x\n", b"x\n\n%b\n"),
+        (".dock*\n", b".dockerignore\n%b\n"),
+    ],
+)
+def test_of_docker_such_a_dockerfile_is_hidden_by_an_ignore_file(
+    builds: FakeDaemon, sampan: Command, tmp_path: Path, ignored: str | None, shown: bytes
+) -> None:
+    builds.on("GET", "/version", builds.reply(200, {"Platform": {"Name": ""}}))
+    root = directory(tmp_path / "c", file="f", **({} if ignored is None else {"DOTdockerignore": ignored}))
+    assert sampan("build", "-q", "-f", "-", str(root), input=b"FROM base\n").returncode == 0
+    name = builds.asked("POST", "/build")[-1].query["dockerfile"]
+    assert sent(builds) == {name: b"FROM base\n", ".dockerignore": shown % name.encode(), "file": b"f"}
 
 
 @pytest.mark.parametrize("how", ["absolute", "relative", "link"])

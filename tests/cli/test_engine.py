@@ -305,3 +305,11 @@ class Tmux:
         while text not in (screen := self.command("capture-pane", "-t", "s", "-p", "-J")):
             assert time.monotonic() < deadline, f"{text!r} never came:\n{screen}"
             time.sleep(0.05)
+
+
+def test_a_dockerfile_from_elsewhere_is_not_among_the_files_of_the_build(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "f").touch()
+    text = b"FROM busybox\nCOPY . /c\n"
+    built = engine.sampan("build", "-q", "-f", "-", str(tmp_path), input=text).strip()
+    listed = engine.sampan("run", "--rm", "--network", "none", built, "ls", "-A", "/c")
+    assert listed == "f\n"

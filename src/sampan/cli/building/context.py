@@ -14,7 +14,7 @@ from sampan.cli.grammar import Failure, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sampan.build.ignore import IgnoreRules
 
@@ -54,8 +54,11 @@ class Context:
         self.left_out = left_out
 
 
-def find_context(where: str, dockerfile: str) -> Context:
-    """The context that a command line names. Failure when it is not there, UsageError when it makes no sense."""
+def find_context(where: str, dockerfile: str, is_dockers: Callable[[], bool]) -> Context:
+    """The context that a command line names. Failure when it is not there, UsageError when it makes no sense.
+
+    `is_dockers` looks whether the daemon is Docker's, which heeds nothing but .dockerignore in the context.
+    """
     if where == "-":
         if dockerfile == "-":
             raise UsageError("the context and the Dockerfile cannot both come from standard input", code=1)
@@ -70,7 +73,7 @@ def find_context(where: str, dockerfile: str) -> Context:
         if os.path.exists(where):
             raise Failure(f"{where} is no directory", remedy="name the directory; the Dockerfile is named with -f")
         raise Failure(f"{where} does not exist", remedy="name the directory with the files to build from, as in `.`")
-    return _from_directory(where, dockerfile)
+    return _from_directory(where, dockerfile, is_dockers)
 
 
 def _from_stdin(dockerfile: str) -> Context:
@@ -99,19 +102,32 @@ def _with_rest(head: bytes) -> Iterator[bytes]:
         yield data
 
 
-def _from_directory(where: str, dockerfile: str) -> Context:
+def _from_directory(where: str, dockerfile: str, is_dockers: Callable[[], bool]) -> Context:
     root = os.path.realpath(where)
     path, text = _dockerfile(root, dockerfile)
     inside = os.path.relpath(os.path.realpath(path), root) if path else ""
     rules, ignore_file = _rules(root, path)
     if not inside or inside.startswith("../"):
         name, shown = f".dockerfile.{os.urandom(10).hex()}", dockerfile if inside else "Dockerfile"
-        return Context(pack_directory(root, rules, {name: text}), "", name, shown, text, rules, [name])
+        extra = {name: text}
+        if is_dockers():
+            extra[IGNORE] = _hiding(name, root, rules)
+        return Context(pack_directory(root, rules, extra), "", name, shown, text, rules, [name])
     if rules is None or ignore_file == IGNORE:
         kept = rules.with_kept((inside, IGNORE)) if rules else None
         return Context(pack_directory(root, kept, {}), "", inside, inside, text, rules)
     left_out = [inside] if rules.excludes(inside) else []
     return Context(pack_directory(root, rules.with_kept((inside,)), {}), "", inside, inside, text, rules, left_out)
+
+
+def _hiding(name: str, root: str, rules: IgnoreRules | None) -> bytes:
+    """An ignore file that keeps out a Dockerfile that was not in the context, and itself where it was not sent either.
+
+    Docker's own command sends the same.
+    """
+    path = os.path.join(root, IGNORE)
+    is_sent = os.path.isfile(path) and (rules is None or not rules.excludes(IGNORE))
+    return (_read(path) if is_sent else IGNORE.encode()) + f"\n{name}\n".encode()
 
 
 def _dockerfile(root: str, dockerfile: str) -> tuple[str, bytes]:

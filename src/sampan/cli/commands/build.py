@@ -100,7 +100,7 @@ def run(arguments: Arguments, session: Session) -> int:
     pushes = arguments.flag("push") or any(output.pushes for output in outputs)
     if pushes and not names:
         raise UsageError("--push needs a name", remedy="add -t NAME", code=1)
-    context = find_context(arguments.words[0], arguments.text("file"))
+    context = find_context(arguments.words[0], arguments.text("file"), lambda: _is_dockers(session))
     if arguments.flag("check") or arguments.text("call") == "check":
         return _check(arguments, session, context)
     if arguments.text("call") != "build":
@@ -119,6 +119,11 @@ def run(arguments: Arguments, session: Session) -> int:
     if not any(output.is_stream for output in outputs):
         _say(arguments, session, context, outcome, names, time.monotonic() - begun)
     return 0
+
+
+def _is_dockers(session: Session) -> bool:
+    platform = session.call("GET", "/version").get("Platform") or {}
+    return not str(platform.get("Name")).startswith("sampan")
 
 
 def _outputs(texts: list[str]) -> list[Output]:
