@@ -41,6 +41,17 @@ def test_what_cannot_be_is_refused_in_docker_s_words(engine: EngineProcess, body
     assert (answer.status, answer.message) == (400, message)
 
 
+def test_a_containers_command_may_be_one_string_and_that_of_an_exec_may_not(engine: EngineProcess) -> None:
+    made = ask(engine, "POST", "/containers/create?name=one", {"Image": "host", "Entrypoint": "echo", "Cmd": "a b"})
+    assert made.status == 201
+    inspected = engine.inspect("one")
+    assert (inspected["Path"], inspected["Args"]) == ("echo", ["a b"])
+    engine.run("many", "sleep", "1000")
+    refused = ask(engine, "POST", "/containers/many/exec", {"Cmd": "true"})
+    assert (refused.status, refused.message.startswith("invalid JSON: ")) == (400, True)
+    assert ask(engine, "POST", "/containers/many/exec", {"Cmd": ["true"]}).status == 201
+
+
 def test_an_image_of_another_platform_is_not_found(engine: EngineProcess) -> None:
     body = {"Image": "host", "Cmd": ["true"]}
     answer = ask(engine, "POST", "/containers/create?platform=linux/s390x", body)

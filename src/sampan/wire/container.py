@@ -365,7 +365,7 @@ class ExecCreate(Document, frozen=True, kw_only=True):
     detach_keys_of_docker_py: str | None = field(name="detachKeys", default="")  # Go's JSON does not mind the case
     env: Strings = None
     working_dir: str | None = ""
-    cmd: Words = None
+    cmd: Strings = None
 
 
 class ExecStart(Document, frozen=True, kw_only=True):
