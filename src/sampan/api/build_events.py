@@ -15,13 +15,19 @@ from sampan.image.pull_layer import LayerProgress
 
 
 def event_lines(told: progress.OfStage) -> list[dict[str, Any]]:
-    """The lines of one event: `{"build": {"stage": 0, "name": "…", "kind": "…", …}}`, or a transfer's own."""
+    """The lines of one event: `{"build": {"stage": 0, "name": "…", "kind": "…", …}}`, or a transfer's own.
+
+    A warning is of no stage.
+    """
     match told.event:
         case progress.Pulling(transfer):
             return pull_line(transfer) if isinstance(transfer, PullBegins | LayerProgress | Pulled) else []
         case progress.Fetching(url, done, total):
             detail = {"current": done, "total": total}
             return [{"id": url, "status": "Downloading", "progressDetail": detail}]
+        case progress.Warned(rule, description, message, _, line, end_line):
+            about = {"rule": rule, "description": description, "text": message, "line": line, "endLine": end_line}
+            return [{"build": {"kind": "warning", **about}}]
     found = _event(told.event)
     return [{"build": {"stage": told.number, "name": told.name, **found}}] if found else []
 

@@ -116,9 +116,12 @@ def _lines(step: progress.Event) -> list[dict[str, Any]]:
             return [_stream(f"{_told(step)}\n")]
 
 
-def _told(
-    step: progress.UsesCache | progress.Running | progress.Removed | progress.StepEnds | progress.Note,
-) -> str:
+type _Line = (
+    progress.UsesCache | progress.Running | progress.Removed | progress.StepEnds | progress.Note | progress.Warned
+)
+
+
+def _told(step: _Line) -> str:
     """The events that are a line of text."""
     match step:
         case progress.UsesCache():
@@ -131,6 +134,8 @@ def _told(
             return f" ---> {short(image_id)}"
         case progress.Note(text):
             return text
+        case progress.Warned(rule, _, message, file, line):
+            return f"[Warning] {rule}: {message} ({file}:{line})"
 
 
 def _ending(built: Built, *, quiet: bool, events: bool) -> list[dict[str, Any]]:

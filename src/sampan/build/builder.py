@@ -16,15 +16,16 @@ from sampan.build.cache_images import cache_config, chain_of, is_cache, read_cac
 from sampan.build.cache_mounts import CacheMounts
 from sampan.build.configuring import environment_of
 from sampan.build.content import Digests
-from sampan.build.context import read_dockerfile
+from sampan.build.context import ignore_rules, read_dockerfile
 from sampan.build.crew import Crew
 from sampan.build.graph import Graph, StagePlan, plan_stages
+from sampan.build.ignore import IgnoreRules
 from sampan.build.instructions import Dockerfile, Instruction, Pair, Position
 from sampan.build.lint import check
 from sampan.build.lint_rules import options_of, refuse
 from sampan.build.moving import ContextUses, reads_context
 from sampan.build.parser import parse
-from sampan.build.progress import CacheMade, Note, OfStage, StepBegins, StepEnds, Tell, Voices
+from sampan.build.progress import OF_NONE, CacheMade, Note, OfStage, StepBegins, StepEnds, Tell, Voices, Warned
 from sampan.build.request import BuildRequest
 from sampan.build.scopes import GlobalScope, StageScope, global_scope, platform_arguments, unused
 from sampan.build.snapshots import Snapshots
@@ -52,6 +53,7 @@ class Planned:
     platform: tuple[str, str, str]
     epoch: int | str | None
     platforms: Mapping[str, str]
+    ignore: IgnoreRules | None
 
     @property
     def fetches(self) -> bool:
@@ -121,8 +123,10 @@ class Builder:
             self.cache.remember_used()
             os.close(root)
             await self.runner.removed()
-        for text in (*_unused(planned, workshop.scopes.values()), *_findings(planned, workshop)):
-            ear.tell(Note(text))
+        for note in _unused(planned, workshop.scopes.values()):
+            ear.tell(note)
+        for warned in _findings(planned, workshop):
+            ear.tell(OfStage(OF_NONE, "", warned) if planned.request.events else warned)
         if image is None:
             raise InvalidArgument("No image was generated. Is your Dockerfile empty?", remedy="add an instruction")
         return image
@@ -216,9 +220,10 @@ def plan_build(request: BuildRequest, context: str) -> Planned:
     options = options_of(dockerfile, request.build_args)
     if options.error:
         refuse(check(dockerfile, build_args=request.build_args, platforms=platforms, options=options), options)
+    ignore = ignore_rules(context, request.dockerfile, own=request.left_out is not None)
     scope = global_scope(dockerfile, request.build_args, platforms)
     graph = plan_stages(dockerfile, scope, request.target, replaced=request.contexts)
-    return Planned(request, dockerfile, scope, graph, target, _epoch(request.build_args), platforms)
+    return Planned(request, dockerfile, scope, graph, target, _epoch(request.build_args), platforms, ignore)
 
 
 def _epoch(build_args: Mapping[str, str]) -> int | str | None:
@@ -265,21 +270,23 @@ def _count(planned: Planned) -> int:
     return len(planned.dockerfile.arguments) + steps
 
 
-def _unused(planned: Planned, scopes: Iterable[StageScope]) -> list[str]:
+def _unused(planned: Planned, scopes: Iterable[StageScope]) -> list[Note]:
     names = unused(planned.request.build_args, scopes, planned.scope)
-    return [f"[Warning] One or more build-args [{' '.join(names)}] were not consumed"] if names else []
+    return [Note(f"[Warning] One or more build-args [{' '.join(names)}] were not consumed")] if names else []
 
 
-def _findings(planned: Planned, workshop: Workshop) -> list[str]:
-    """What the build checks find, as lines for whoever reads a text; who reads events asks for it as it likes."""
-    if planned.request.events:
-        return []
+def _findings(planned: Planned, workshop: Workshop) -> list[Warned]:
+    """What the build checks find."""
     bases = {plan.base: workshop.begun.get(plan.index) for plan in planned.graph.stages if plan.base_stage is None}
     known = {name: environment_of(image.defaults) for name, image in bases.items() if image is not None}
     found = check(
         planned.dockerfile,
         build_args=planned.request.build_args,
         platforms=planned.platforms,
+        ignore=planned.ignore,
         environment_of=known.get,
     )
-    return [f"[Warning] {one.rule}: {one.message} ({one.position.file}:{one.position.line})" for one in found]
+    return [
+        Warned(one.rule, one.description, one.message, one.position.file, one.position.line, one.position.end_line)
+        for one in found
+    ]

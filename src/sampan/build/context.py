@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Iterable, Sequence
 
-from sampan.build.ignore import read_ignore_file
+from sampan.build.ignore import IgnoreRules, read_ignore_file
 from sampan.errors import InvalidArgument
 from sampan.image.inflow import Reading, flow_in
 from sampan.image.unpack import unpack
@@ -53,6 +53,22 @@ def read_dockerfile(directory: str, name: str) -> bytes:
         return content
     finally:
         os.close(root)
+
+
+def ignore_rules(directory: str, dockerfile: str, *, own: bool) -> IgnoreRules | None:
+    """The rules by which the context was made, as far as they are in it; `own` rules of the Dockerfile go first.
+
+    None when there are none. Raises InvalidArgument for a file of rules that is none.
+    """
+    root = _open_directory(directory)
+    try:
+        for name in (f"{dockerfile}{IGNORE}", IGNORE) if own else (IGNORE,):
+            content = _read(root, name)
+            if content is not None:
+                return read_ignore_file(content)
+    finally:
+        os.close(root)
+    return None
 
 
 def leave_out(directory: str, dockerfile: str, names: Sequence[str] | None) -> None:

@@ -75,6 +75,18 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """A finding of the build checks: the rule and what it is about, what is wrong, and the lines of the Dockerfile."""
+
+    rule: str
+    description: str
+    message: str
+    file: str
+    line: int
+    end_line: int
+
+
+@dataclass(frozen=True, slots=True)
 class CacheMade:
     """The build's cache is this image."""
 
@@ -102,6 +114,9 @@ class StepFails:
     """The step that goes on is the one that failed."""
 
 
+OF_NONE = -1  # the number of no stage
+
+
 @dataclass(frozen=True, slots=True)
 class OfStage:
     """An event and the stage that it belongs to: its number, and its name ("" for one without)."""
@@ -122,6 +137,7 @@ type Event = (
     | Triggers
     | StageEnds
     | Note
+    | Warned
     | CacheMade
     | Fetching
     | Pulling

@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from sampan.build.progress import Event, Note, OfStage, StageEnds, StepBegins, StepEnds, UsesCache
+from sampan.build.progress import Event, Note, OfStage, StageEnds, StepBegins, StepEnds, UsesCache, Warned
 
 if TYPE_CHECKING:
     from sampan.build.request import BuildRequest
 
 MOST_BYTES = 1 << 20  # of a context's archive, which is in memory as a whole
 MOST_BUILDS = 64
-_FOUND = (StepBegins, UsesCache, StepEnds, StageEnds, Note)
+_FOUND = (StepBegins, UsesCache, StepEnds, StageEnds, Note, Warned)
 
 
 @dataclass(frozen=True, slots=True)
