@@ -190,6 +190,8 @@ RUN mkdir /d/sub && echo 4 > /d/sub/four && rm /d/one
         == (engine.json("GET", "/images/busybox/json")["RootFS"]["Layers"][0])
     )
     assert not told.error
+    assert engine.json("GET", "/images/squashed/json")["Parent"] == ""
+    assert [one["Id"] for one in engine.json("GET", "/images/squashed/history")][1:] == ["<missing>"] * 4
 
 
 def test_the_same_inputs_give_the_same_image_when_the_time_is_given(engine: EngineProcess) -> None:

@@ -207,7 +207,7 @@ class Builder:
             lambda: merge_layers(workshop.snapshots, committer.hold, base.diff_ids if base else (), above)
         )
         config = squashed_config(image, base, layer, image.config.created or "")
-        return committer.record(config, base.id if base else "")
+        return committer.record(config, "")  # made of no image alone, as Docker has it
 
 
 def plan_build(request: BuildRequest, context: str) -> Planned:
