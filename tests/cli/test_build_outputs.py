@@ -68,7 +68,7 @@ def test_an_archive_without_a_place_goes_to_standard_output(archive: bytes, samp
     assert (done.returncode, done.stdout) == (0, archive)
 
 
-@pytest.mark.parametrize("output", ["type=docker", "type=image"])
+@pytest.mark.parametrize("output", ["type=docker", "type=image,compression=zstd,store=true", "type=cacheonly"])
 def test_an_image_for_docker_stays_with_the_daemon(
     fake_daemon: FakeDaemon, archive: bytes, sampan: Command, output: str
 ) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import posix
 from binascii import b2a_base64
 
+from sampan.cli.building.paths import encoded, is_file
 from sampan.cli.grammar import UsageError
 from sampan.cli.settings import proxy_variables, settings
+from sampan.client.endpoint import environment
 from sampan.client.json_text import dumps
 
 TYPE_CHECKING = False
@@ -47,6 +49,7 @@ ABSENT = {
     "provenance": "leave it out, or say --provenance=false",
     "allow": "run the command in a container of your own: `sampan run --privileged`",
 }
+_OF_SECRETS = ("id", "src", "source", "env", "type")
 _OFF = frozenset({"", "false", "0", "disabled=true"})
 
 
@@ -149,8 +152,12 @@ def _build_args(texts: list[str], host: str) -> dict[str, str | None]:
         name, mark, value = text.partition("=")
         if not name:
             raise UsageError(f"--build-arg {text!r} has no name", remedy="write NAME=VALUE", code=1)
-        values[name] = value if mark else os.environ.get(name)
+        values[name] = value if mark else environment(name) if _is_set(name) else None
     return values
+
+
+def _is_set(variable: str) -> bool:
+    return encoded(variable) in posix.environ
 
 
 def _fields(option: str, text: str) -> dict[str, str]:
@@ -166,6 +173,9 @@ def _fields(option: str, text: str) -> dict[str, str]:
 def _secret(text: str) -> tuple[str, bytes]:
     """--secret id=NAME[,src=FILE|,env=VARIABLE]: its name and content; without a source the variable, else the file."""
     fields = _fields("secret", text)
+    for key in fields:
+        if key not in _OF_SECRETS:
+            raise UsageError(f"--secret {text!r}: {key!r} is not there", remedy=", ".join(_OF_SECRETS), code=1)
     name = fields.get("id", "")
     if not name:
         raise UsageError(
@@ -176,11 +186,11 @@ def _secret(text: str) -> tuple[str, bytes]:
     if fields.get("type") == "env" and not variable:
         variable, path = path or name, ""
     if not variable and not path:
-        variable, path = (name, "") if name in os.environ else ("", name)
+        variable, path = (name, "") if _is_set(name) else ("", name)
     if variable:
-        if variable not in os.environ:
+        if not _is_set(variable):
             raise UsageError(f"--secret {name}: {variable} is not set", remedy="set it, or name a file by src=", code=1)
-        return name, os.environb[os.fsencode(variable)]
+        return name, posix.environ[encoded(variable)]
     try:
         with open(path, "rb") as file:
             return name, file.read()
@@ -191,14 +201,16 @@ def _secret(text: str) -> tuple[str, bytes]:
 def _agent(text: str) -> str:
     """--ssh default|ID[=SOCKET]: the socket of an agent that runs here."""
     name, _, path = text.partition("=")
-    path = path or os.environ.get("SSH_AUTH_SOCK", "")
+    path = path or environment("SSH_AUTH_SOCK")
     if not path:
         raise UsageError(
             f"--ssh {text}: no agent is known", remedy="start one with ssh-agent, or name a socket", code=1
         )
-    if os.path.isfile(path):
+    if is_file(path):
         raise UsageError(f"--ssh {text}: {path} is a key", remedy=f"give it to your agent: ssh-add {path}", code=1)
-    return f"{name or 'default'}={os.path.abspath(path)}"
+    from os.path import abspath
+
+    return f"{name or 'default'}={abspath(path)}"
 
 
 def _logins() -> dict[str, dict[str, str]]:

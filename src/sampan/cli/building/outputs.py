@@ -1,4 +1,4 @@
-"""--output: the image that was built, also as files: type=docker|oci|tar|local, or left with the daemon (image).
+"""--output: the image that was built, also as files: type=docker|oci|tar|local, or left with the daemon.
 
 Archives go to standard output when nothing says where to; `docker` alone means the daemon, as in buildx.
 """
@@ -20,8 +20,17 @@ if TYPE_CHECKING:
     from sampan.client.session import Query
 
 _FILES = frozenset({"docker", "oci", "tar"})
-_TYPES = _FILES | {"local", "image", "registry"}
+_TYPES = _FILES | {"local", "image", "registry", "cacheonly"}
 _YES, _NO = frozenset({"true", "1"}), frozenset({"false", "0"})
+_SWITCHES = ("push", "tar")
+_KEYS = frozenset({"type", "dest", "name", *_SWITCHES})
+# Kept for buildx's scripts: how BuildKit packs and keeps an image, which is for the daemon to know here.
+_OF_BUILDKIT = frozenset(
+    (
+        "compression compression-level force-compression oci-mediatypes rewrite-timestamp unpack store "
+        "name-canonical dangling-name-prefix platform-split context buildinfo registry.insecure"
+    ).split()
+)
 
 
 class Output:
@@ -32,6 +41,7 @@ class Output:
     def __init__(self, text: str) -> None:
         """Raises UsageError for what is no output."""
         fields = _fields(text) if "=" in text else {"dest": text}
+        _refuse(text, fields)
         self.place = fields.get("dest", "")
         self.kind = fields.get("type") or ("tar" if self.place == "-" else "local")
         if self.kind not in _TYPES:
@@ -96,6 +106,20 @@ class Output:
 def _fields(text: str) -> dict[str, str]:
     """KEY=VALUE,… with quotes around what holds commas, as buildx reads it."""
     return dict(part.partition("=")[::2] for part in next(csv.reader([text])))
+
+
+def _refuse(text: str, fields: dict[str, str]) -> None:
+    for key in fields:
+        if key not in _KEYS and key not in _OF_BUILDKIT:
+            remedy = "type, dest, name, push and tar are what there is"
+            if key.startswith("annotation"):
+                remedy = "labels do the same for one image: --label"
+            raise UsageError(f"--output {text}: {key!r} is not there", remedy=remedy, code=1)
+    for key in _SWITCHES:
+        if fields.get(key, "true") not in _YES | _NO:
+            raise UsageError(f"--output {text}: {key} is no yes or no", remedy=f"{key}=true or {key}=false", code=1)
+    if "=" in text and "type" not in fields:
+        raise UsageError(f"--output {text} has no type", remedy=f"add type=, {', '.join(sorted(_TYPES))}", code=1)
 
 
 def _taken_over(member: tarfile.TarInfo, place: str) -> tarfile.TarInfo:
