@@ -250,10 +250,24 @@ def test_checks_build_nothing_and_ask_for_base_images(builds: FakeDaemon, sampan
     assert (clean.returncode, clean.stdout.decode()) == (0, "Dockerfile: nothing to complain of\n")
 
 
-def test_findings_are_warnings_of_a_build_or_its_refusal(builds: FakeDaemon, sampan: Command) -> None:
+def test_what_the_daemon_tells_of_the_checks_is_shown_with_the_lines(builds: FakeDaemon, sampan: Command) -> None:
+    about = {"kind": "warning", "rule": "Rule", "description": "what it is about", "text": "not right"}
+    builds.on("POST", "/build", stream(*BUILT, {"build": {**about, "line": 2, "endLine": 3}}))
+    done = sampan("build", "-", input=b"FROM base\nCMD x \\\n y\nRUN z\n")
+    assert done.returncode == 0
+    told = done.stderr.decode().partition("1 warning of the build checks:\n")[2]
+    shown = ["Dockerfile:2: Rule: not right", "     2 │ CMD x \\", "     3 │  y", "         what it is about"]
+    assert told.splitlines()[:4] == shown
+    builds.on("POST", "/build", stream(*BUILT))
+    assert "build checks" not in sampan("build", "-", input=b"FROM base\nCMD x\n").stderr.decode()
+
+
+def test_findings_of_a_build_by_docker_are_found_here_and_may_refuse_any(builds: FakeDaemon, sampan: Command) -> None:
+    words = ({"stream": "Step 1/2 : FROM base\n"}, {"stream": "Successfully built abababababab\n"})
+    builds.on("POST", "/build", stream(*words))
     done = sampan("build", "-", input=b"FROM base\nCMD x\n")
     assert done.returncode == 0
-    assert "1 warning of the build checks:" in done.stderr.decode()
+    assert "1 warning of the build checks:\nDockerfile:2: JSONArgsRecommended" in done.stderr.decode()
     done = sampan("build", "-", input=b"# check=error=true\nFROM base\nCMD x\n")
     assert (done.returncode, len(builds.asked("POST", "/build"))) == (1, 1)
     assert "build checks failed: JSONArgsRecommended" in done.stderr.decode()

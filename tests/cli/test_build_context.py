@@ -136,9 +136,9 @@ def test_the_ignore_file_of_a_dockerfile_counts_wherever_both_are(
     named = {"absolute": str(tmp_path / "o/web"), "relative": "../o/web", "link": "link"}[how]
     assert sampan("build", "-q", "-f", named, ".", cwd=root).returncode == 0
     name = builds.asked("POST", "/build")[-1].query["dockerfile"]
-    assert set(sent(builds)) == {name, ".dockerignore", "a", "link", "link.dockerignore"}
-    assert sent(builds)[".dockerignore"] == b"a\n"
-    assert left_out(builds) == [name]
+    assert set(sent(builds)) == {name, f"{name}.dockerignore", ".dockerignore", "a", "link", "link.dockerignore"}
+    assert (sent(builds)[".dockerignore"], sent(builds)[f"{name}.dockerignore"]) == (b"a\n", b"b\n")
+    assert left_out(builds) == [name, f"{name}.dockerignore"]
 
 
 def test_a_dockerfile_may_have_its_own_ignore_file(builds: FakeDaemon, sampan: Command, tmp_path: Path) -> None:
@@ -150,8 +150,8 @@ def test_a_dockerfile_may_have_its_own_ignore_file(builds: FakeDaemon, sampan: C
     assert left_out(builds) == []
     directory(root, webDOTdockerignore="*\n")
     assert sampan("build", "-q", "-f", "web", ".", cwd=root).returncode == 0
-    assert set(sent(builds)) == {"web"}
-    assert left_out(builds) == ["web"]
+    assert set(sent(builds)) == {"web", "web.dockerignore"}
+    assert left_out(builds) == ["web", "web.dockerignore"]
 
 
 def test_standard_input_is_an_archive_or_a_dockerfile(builds: FakeDaemon, sampan: Command) -> None:

@@ -1,8 +1,12 @@
-"""Build checks here, without a build: the rules are the builder's own, base images are asked of the daemon."""
+"""Build checks here, without a build, or for a daemon of Docker's: the rules are the builder's own.
+
+Base images are asked of the daemon.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from sampan.build.ignore import IgnoreRules
 from sampan.build.lint import check
@@ -40,25 +44,18 @@ def refuse_if_asked(text: bytes, name: str, found: tuple[Finding, ...], build_ar
         raise Failure(error.sentence, remedy=error.remedy) from None
 
 
-def report(found: tuple[Finding, ...], text: bytes) -> str:
-    """The findings as lines of text: rule, place, what is wrong, and the lines themselves."""
-    source = text.decode("utf-8", "replace").splitlines()
-    parts = []
-    for finding in found:
-        at = finding.position
-        parts.append(f"{at.file}:{at.line}: {finding.rule}: {finding.message}\n")
-        parts += [f"  {line:4} │ {source[line - 1]}\n" for line in range(at.line, min(at.end_line, at.line + 4) + 1)]
-        parts.append(f"         {finding.description}\n")
-    return "".join(parts)
-
-
-def excerpt(text: bytes, line: int, around: int = 2) -> str:
-    """The lines around one, which is marked."""
-    source = text.decode("utf-8", "replace").splitlines()
-    if not 0 < line <= len(source):
-        return ""
-    shown = range(max(1, line - around), min(len(source), line + around) + 1)
-    return "".join(f"  {'>' if at == line else ' '} {at:4} │ {source[at - 1]}\n" for at in shown)
+def as_told(found: tuple[Finding, ...]) -> list[dict[str, Any]]:
+    """Findings as the daemon tells them of a build."""
+    return [
+        {
+            "rule": one.rule,
+            "description": one.description,
+            "text": one.message,
+            "line": one.position.line,
+            "endLine": one.position.end_line,
+        }
+        for one in found
+    ]
 
 
 def _own_platform(session: Session) -> tuple[str, str, str]:

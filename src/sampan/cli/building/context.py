@@ -6,10 +6,11 @@ anything that looks like an address is left for the daemon to fetch.
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
 from sampan.cli.building.packing import pack_directory, pack_files
+from sampan.cli.building.paths import exists, is_directory, is_file, is_link, joined
 from sampan.cli.grammar import Failure, UsageError
 
 TYPE_CHECKING = False
@@ -69,8 +70,8 @@ def find_context(where: str, dockerfile: str, is_dockers: Callable[[], bool]) ->
                 "a Dockerfile from standard input needs a context on this machine", remedy="clone it first", code=1
             )
         return Context(None, where, dockerfile, dockerfile or "Dockerfile", None, None)
-    if not os.path.isdir(where):
-        if os.path.exists(where):
+    if not is_directory(where):
+        if exists(where):
             raise Failure(f"{where} is no directory", remedy="name the directory; the Dockerfile is named with -f")
         raise Failure(f"{where} does not exist", remedy="name the directory with the files to build from, as in `.`")
     return _from_directory(where, dockerfile, is_dockers)
@@ -80,7 +81,7 @@ def _from_stdin(dockerfile: str) -> Context:
     if sys.stdin is not None and sys.stdin.isatty():
         raise Failure("no context comes from a terminal", remedy="redirect an archive or a Dockerfile to it")
     head = b""
-    while len(head) < _HEAD and (data := os.read(0, _STEP)):
+    while len(head) < _HEAD and (data := posix.read(0, _STEP)):
         head += data
     if head.startswith(_COMPRESSED) or head[257:262] == b"ustar":
         return Context(_with_rest(head), "", dockerfile, dockerfile or "Dockerfile", None, None)
@@ -90,7 +91,7 @@ def _from_stdin(dockerfile: str) -> Context:
             remedy="send a tar archive, or a Dockerfile without -f",
             code=1,
         )
-    text = head + b"".join(iter(lambda: os.read(0, _STEP), b""))
+    text = head + b"".join(iter(lambda: posix.read(0, _STEP), b""))
     if not text.strip():
         raise Failure("standard input is empty", remedy="send an archive or a Dockerfile")
     return Context(pack_files({"Dockerfile": text}), "", "", "Dockerfile", text, None)
@@ -98,26 +99,29 @@ def _from_stdin(dockerfile: str) -> Context:
 
 def _with_rest(head: bytes) -> Iterator[bytes]:
     yield head
-    while data := os.read(0, _STEP):
+    while data := posix.read(0, _STEP):
         yield data
 
 
 def _from_directory(where: str, dockerfile: str, is_dockers: Callable[[], bool]) -> Context:
-    root = os.path.realpath(where)
+    root = where
     path, text = _dockerfile(root, dockerfile)
-    inside = os.path.relpath(os.path.realpath(path), root) if path else ""
+    inside = _inside(root, path) if path else ""
     rules, ignore_file = _rules(root, path)
     if not inside or inside.startswith("../"):
-        name, shown = f".dockerfile.{os.urandom(10).hex()}", dockerfile if inside else "Dockerfile"
+        name, shown = f".dockerfile.{posix.urandom(10).hex()}", dockerfile if inside else "Dockerfile"
         extra = {name: text}
         if is_dockers():
             extra[IGNORE] = _hiding(name, root, rules)
-        return Context(pack_directory(root, rules, extra), "", name, shown, text, rules, [name])
+        elif ignore_file != IGNORE:
+            extra[name + IGNORE] = _read(path + IGNORE)
+        return Context(pack_directory(root, rules, extra), "", name, shown, text, rules, [*extra])
     if rules is None or ignore_file == IGNORE:
         kept = rules.with_kept((inside, IGNORE)) if rules else None
         return Context(pack_directory(root, kept, {}), "", inside, inside, text, rules)
-    left_out = [inside] if rules.excludes(inside) else []
-    return Context(pack_directory(root, rules.with_kept((inside,)), {}), "", inside, inside, text, rules, left_out)
+    needed = (inside, inside + IGNORE)
+    left_out = [name for name in needed if rules.excludes(name)]
+    return Context(pack_directory(root, rules.with_kept(needed), {}), "", inside, inside, text, rules, left_out)
 
 
 def _hiding(name: str, root: str, rules: IgnoreRules | None) -> bytes:
@@ -125,30 +129,42 @@ def _hiding(name: str, root: str, rules: IgnoreRules | None) -> bytes:
 
     Docker's own command sends the same.
     """
-    path = os.path.join(root, IGNORE)
-    is_sent = os.path.isfile(path) and (rules is None or not rules.excludes(IGNORE))
+    path = joined(root, IGNORE)
+    is_sent = is_file(path) and (rules is None or not rules.excludes(IGNORE))
     return (_read(path) if is_sent else IGNORE.encode()) + f"\n{name}\n".encode()
 
 
 def _dockerfile(root: str, dockerfile: str) -> tuple[str, bytes]:
     """Where the Dockerfile is, "" for standard input, and its content."""
     if dockerfile == "-":
-        text = b"".join(iter(lambda: os.read(0, _STEP), b""))
+        text = b"".join(iter(lambda: posix.read(0, _STEP), b""))
         if not text.strip():
             raise Failure("standard input holds no Dockerfile", remedy="name the file with -f")
         return "", text
     if not dockerfile:
         for name in _NAMES:
-            path = os.path.join(root, name)
-            if os.path.isfile(path):
+            path = joined(root, name)
+            if is_file(path):
                 return path, _read(path)
-        raise Failure(f"there is no Dockerfile in {root}", remedy="name it with -f, wherever it is")
+        from os.path import realpath
+
+        raise Failure(f"there is no Dockerfile in {realpath(root)}", remedy="name it with -f, wherever it is")
     path = dockerfile
-    if not os.path.exists(path) and os.path.exists(os.path.join(root, dockerfile)):
-        path = os.path.join(root, dockerfile)
-    if not os.path.isfile(path):
+    if not exists(path) and exists(joined(root, dockerfile)):
+        path = joined(root, dockerfile)
+    if not is_file(path):
         raise Failure(f"there is no Dockerfile at {dockerfile}", remedy="-f is a path from here, not from the context")
     return path, _read(path)
+
+
+def _inside(root: str, path: str) -> str:
+    """The path of the Dockerfile in the context, by what links lead to; outside it begins with ../."""
+    name = path.removeprefix(joined(root, ""))
+    if "/" not in name and name != path and not is_link(path):
+        return name
+    from os.path import realpath, relpath
+
+    return relpath(realpath(path), realpath(root))
 
 
 def _rules(root: str, dockerfile: str) -> tuple[IgnoreRules | None, str]:
@@ -157,10 +173,10 @@ def _rules(root: str, dockerfile: str) -> tuple[IgnoreRules | None, str]:
     They stand beside the Dockerfile, wherever that is, or else in the context's .dockerignore.
     """
     own = f"{dockerfile}{IGNORE}"
-    if dockerfile and os.path.isfile(own):
-        return _read_rules(own), os.path.basename(own)
-    path = os.path.join(root, IGNORE)
-    return (_read_rules(path) if os.path.isfile(path) else None), IGNORE
+    if dockerfile and is_file(own):
+        return _read_rules(own), own.rpartition("/")[2]
+    path = joined(root, IGNORE)
+    return (_read_rules(path) if is_file(path) else None), IGNORE
 
 
 def _read_rules(path: str) -> IgnoreRules:

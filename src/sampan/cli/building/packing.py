@@ -7,9 +7,10 @@ same ones, takes as long to import as a small context to pack.
 
 from __future__ import annotations
 
-import os
-import stat
+import _stat as stat
+import posix
 
+from sampan.cli.building.paths import encoded, joined
 from sampan.cli.grammar import Failure
 
 TYPE_CHECKING = False
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sampan.build.ignore import IgnoreRules
 
 _PIECE = 1 << 18
+_READ = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
 _BLOCK = 512
 _END = bytes(2 * _BLOCK)
 _SECOND = 1_000_000_000
@@ -52,7 +54,7 @@ def compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def _given(files: Mapping[str, bytes]) -> Iterator[bytes]:
     for name, content in files.items():
-        yield header(_FILE, os.fsencode(name), 0o644, size=len(content))
+        yield header(_FILE, encoded(name), 0o644, size=len(content))
         yield content + _padding(len(content))
 
 
@@ -108,7 +110,7 @@ class _Packing:
     def below(self, directory: str) -> Iterator[bytes]:
         """Everything below a directory, named from the root."""
         try:
-            with os.scandir(os.path.join(self.root, directory)) as found:
+            with posix.scandir(joined(self.root, directory)) as found:
                 names = sorted(entry.name for entry in found)
         except OSError as error:
             raise _unreadable(directory or self.root, error) from error
@@ -117,19 +119,19 @@ class _Packing:
             if path in self.replaced:
                 continue
             excluded = self.rules is not None and self.rules.excludes(path)
-            status = os.lstat(os.path.join(self.root, path))
+            status = posix.lstat(joined(self.root, path))
             if not excluded:
                 yield from self._one(path, status)
             if stat.S_ISDIR(status.st_mode) and not (excluded and self.rules and self.rules.skips(path)):
                 yield from self.below(path)
 
-    def _one(self, path: str, status: os.stat_result) -> Iterator[bytes]:
-        name, mode, mtime_s = os.fsencode(path), stat.S_IMODE(status.st_mode), int(status.st_mtime)
+    def _one(self, path: str, status: posix.stat_result) -> Iterator[bytes]:
+        name, mode, mtime_s = encoded(path), stat.S_IMODE(status.st_mode), int(status.st_mtime)
         match stat.S_IFMT(status.st_mode):
             case stat.S_IFDIR:
                 yield header(_DIRECTORY, name, mode, mtime_s=mtime_s)
             case stat.S_IFLNK:
-                link = os.fsencode(os.readlink(os.path.join(self.root, path)))
+                link = encoded(posix.readlink(joined(self.root, path)))
                 yield header(_SYMLINK, name, mode, mtime_s=mtime_s, link=link)
             case stat.S_IFREG:
                 first = self.seen.setdefault((status.st_dev, status.st_ino), name) if status.st_nlink > 1 else name
@@ -142,20 +144,20 @@ class _Packing:
             case _:
                 return  # sockets and devices are no files to build from
 
-    def _file(self, name: bytes, path: str, status: os.stat_result) -> Iterator[bytes]:
+    def _file(self, name: bytes, path: str, status: posix.stat_result) -> Iterator[bytes]:
         try:
-            fd = os.open(os.path.join(self.root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = posix.open(joined(self.root, path), _READ)
         except OSError as error:
             raise _unreadable(path, error) from error
         try:
             left = status.st_size
             yield header(_FILE, name, stat.S_IMODE(status.st_mode), size=left, mtime_s=int(status.st_mtime))
             while left:
-                data = os.read(fd, min(left, _PIECE)) or bytes(min(left, _PIECE))
+                data = posix.read(fd, min(left, _PIECE)) or bytes(min(left, _PIECE))
                 left -= len(data)
                 yield data
         finally:
-            os.close(fd)
+            posix.close(fd)
         yield _padding(status.st_size)
 
 

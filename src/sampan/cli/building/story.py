@@ -10,7 +10,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any, Protocol
 else:
     Protocol = object
@@ -58,10 +58,39 @@ class View(Protocol):
         """How far a download has come."""
 
 
+class Later:
+    """A view that is made when there is something to show."""
+
+    def __init__(self, make: Callable[[], View]) -> None:
+        self._make = make
+        self._made: View | None = None
+
+    @property
+    def _view(self) -> View:
+        self._made = self._made or self._make()
+        return self._made
+
+    def begins(self, step: Step) -> None:
+        """A step's turn has come."""
+        self._view.begins(step)
+
+    def says(self, step: Step | None, text: str, *, is_error: bool) -> None:
+        """A step's command, or the daemon itself, wrote this."""
+        self._view.says(step, text, is_error=is_error)
+
+    def ends(self, step: Step) -> None:
+        """A step is over."""
+        self._view.ends(step)
+
+    def transfers(self, message: dict[str, Any]) -> None:
+        """How far a download has come."""
+        self._view.transfers(message)
+
+
 class Outcome:
     """How a build ended: the image's id, or what the daemon said of its failure."""
 
-    __slots__ = ("cache_id", "failure", "image_id", "notes", "steps")
+    __slots__ = ("cache_id", "failure", "findings", "image_id", "notes", "steps", "tells_findings")
 
     def __init__(self) -> None:
         self.image_id = ""
@@ -69,6 +98,8 @@ class Outcome:
         self.failure: dict[str, Any] | None = None
         self.cache_id = ""  # the image that the build's cache was made into
         self.notes: list[str] = []
+        self.tells_findings = False  # whether the daemon tells what the build checks find
+        self.findings: list[dict[str, Any]] = []
 
 
 def follow(messages: Iterable[dict[str, Any]], view: View) -> Outcome:
@@ -98,6 +129,7 @@ class _Teller:
 
     def take(self, message: dict[str, Any]) -> None:
         if "build" in message:
+            self.outcome.tells_findings = True
             self._event(message["build"])
         elif "stream" in message:
             self._text(str(message["stream"]))
@@ -153,6 +185,8 @@ class _Teller:
                 if key in self.running:
                     self.running[key].failed = True
                     self._end(key)
+            case "warning":
+                self.outcome.findings.append(event)
             case "note":
                 self._note(event["text"])
             case "step-end" | "stage-end":

@@ -177,7 +177,7 @@ def _build_with_contexts(
 def _build(arguments: Arguments, session: Session, context: Context, more: dict[str, QueryValue]) -> Outcome:
     from sampan.cli.building.asked import headers_of, is_quiet, query_of
     from sampan.cli.building.packing import compressed
-    from sampan.cli.building.story import follow
+    from sampan.cli.building.story import Later, follow
     from sampan.client.session import documents
 
     query, headers = query_of(arguments, context, str(session.endpoint)) | more, headers_of(arguments)
@@ -199,7 +199,7 @@ def _build(arguments: Arguments, session: Session, context: Context, more: dict[
         if live is not None:
             with live:
                 return follow(messages, live)
-        return follow(messages, _view("plain" if query["q"] else how, sys.stderr))
+        return follow(messages, Later(lambda: _view("plain", sys.stderr)) if query["q"] else _view(how, sys.stderr))
     finally:
         response.close()
 
@@ -224,7 +224,7 @@ def _fail(failure: dict[str, Any], context: Context) -> NoReturn:
         message = f"{place}: {message}"
     line = place.rpartition(":")[2]
     if context.text is not None and line.isascii() and line.isdigit():
-        from sampan.cli.building.checks import excerpt
+        from sampan.cli.building.excerpts import excerpt
 
         sys.stderr.write(excerpt(context.text, int(line)))
     if message.startswith(name):
@@ -264,14 +264,20 @@ def _say(
         return
     from sampan.cli.building.ending import summary
 
-    if context.text is not None:
-        from sampan.cli.building.checks import report
-
-        found = _findings(arguments, session, context)
-        if found:
-            sys.stderr.write(f"{len(found)} warning{'s' if len(found) > 1 else ''} of the build checks:\n")
-            sys.stderr.write(report(found, context.text))
+    _say_findings(arguments, session, context, outcome)
     sys.stderr.write(summary(session, outcome, tags, took_s))
+
+
+def _say_findings(arguments: Arguments, session: Session, context: Context, outcome: Outcome) -> None:
+    """What the build checks found: the daemon tells it, unless it is Docker's."""
+    if context.text is None or (outcome.tells_findings and not outcome.findings):
+        return
+    from sampan.cli.building.excerpts import report
+
+    found = outcome.findings if outcome.tells_findings else _told_findings(arguments, session, context)
+    if found:
+        sys.stderr.write(f"{len(found)} warning{'s' if len(found) > 1 else ''} of the build checks:\n")
+        sys.stderr.write(report(found, context.text, context.shown))
 
 
 def _given(arguments: Arguments) -> dict[str, str]:
@@ -293,15 +299,21 @@ def _findings(arguments: Arguments, session: Session, context: Context) -> Any:
     )
 
 
+def _told_findings(arguments: Arguments, session: Session, context: Context) -> list[dict[str, Any]]:
+    from sampan.cli.building.checks import as_told
+
+    return as_told(_findings(arguments, session, context))
+
+
 def _check(arguments: Arguments, session: Session, context: Context) -> int:
     """The checks alone: 0 without findings, 1 with."""
     if context.text is None:
         raise UsageError("only a Dockerfile on this machine is checked", remedy="clone the repository first", code=1)
-    from sampan.cli.building.checks import report
+    from sampan.cli.building.excerpts import report
 
-    found = _findings(arguments, session, context)
+    found = _told_findings(arguments, session, context)
     if not found:
         sys.stdout.write(f"{context.shown}: nothing to complain of\n")
         return 0
-    sys.stdout.write(report(found, context.text))
+    sys.stdout.write(report(found, context.text, context.shown))
     return 1
