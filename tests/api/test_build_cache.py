@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from tests.building import Told, build, context_of, layers_of, post_build, run
@@ -124,6 +126,41 @@ def test_a_prune_removes_what_no_image_is_made_of_and_unused_caches(engine: Engi
     assert engine.json("GET", "/system/df")["BuildCache"] == []
     assert engine.request("GET", f"/images/{loose.image_id}/json")[0] == 404
     assert build(engine, kept).cached() == [True]
+
+
+def pruned(engine: EngineProcess, filters: dict[str, str] | None = None, keep: int = 0) -> list[str]:
+    given = {name: [value] for name, value in (filters or {}).items()}
+    query = urlencode({"filters": json.dumps(given), "keep-storage": keep})
+    return list(engine.json("POST", f"/build/prune?{query}")["CachesDeleted"] or [])
+
+
+def test_a_prune_takes_what_is_meant_alone(engine: EngineProcess) -> None:
+    engine.json("POST", "/build/prune")
+    dockerfile = "FROM busybox\nRUN --mount=type=cache,id=meant,target=/c echo 1 > /1\nRUN echo 2 > /2\n"
+    step = build(engine, {"Dockerfile": dockerfile}).image_id
+    (cache,) = (one["ID"] for one in engine.json("GET", "/system/df")["BuildCache"])
+    first = engine.json("GET", f"/images/{step}/json")["Parent"]
+    for name, value in (("id", "no"), ("inuse", "true"), ("until", "1h"), ("private", "false"), ("type", "x")):
+        assert pruned(engine, {name: value}) == []
+    assert pruned(engine, {"parent": first}) == [step]
+    assert pruned(engine, {"type": "exec.cachemount"}) == [cache]
+    assert pruned(engine, {"id": f"^{first[:20]}", "private": "true"}) == [first]
+    engine.json("POST", "/build/prune?filters=%7B%22id%22%3A%5B%22a%22%2C%22b%22%5D%7D", expect=400)
+    engine.json("POST", "/build/prune?filters=%7B%22shared%22%3A%5B%22a%22%5D%7D", expect=400)
+
+
+def test_a_prune_may_leave_what_was_of_use_last(engine: EngineProcess) -> None:
+    engine.json("POST", "/build/prune")
+    steps = [
+        build(engine, {"Dockerfile": f"FROM busybox\nRUN head -c 1000000 /dev/zero > /{name}\n"}).image_id
+        for name in ("old", "new", "newest")
+    ]
+    again = build(engine, {"Dockerfile": "FROM busybox\nRUN head -c 1000000 /dev/zero > /old\n"})
+    assert again.cached() == [True]
+    assert pruned(engine, keep=3_100_000) == []
+    assert pruned(engine, keep=2_500_000) == [steps[1]]
+    assert pruned(engine, keep=1_000_000) == [steps[2]]
+    assert pruned(engine) == [steps[0]]
 
 
 def test_a_cache_is_removed_by_its_name(engine: EngineProcess) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,14 +21,16 @@ from sampan.api.transfers import pull_line
 from sampan.api.uploads import arriving
 from sampan.api.withheld import Withheld
 from sampan.build import progress
-from sampan.engine.builds import Built, PruneCaches
+from sampan.engine.build_prunes import PruneCaches
+from sampan.engine.builds import Built
 from sampan.engine.transfers import PullBegins
-from sampan.errors import SampanError
+from sampan.errors import InvalidArgument, SampanError
 from sampan.image.pull import Pulled
 from sampan.image.pull_layer import LayerProgress
 
 _SHORT = 12
-_PRUNE_FILTERS = frozenset("id inuse label parent private shared type unused-for until".split())
+_PRUNE_FILTERS = frozenset("description id inuse label label! parent private shared type unused-for until".split())
+_YES, _NO = frozenset({"", "1", "true"}), frozenset({"0", "false"})
 _RED, _PLAIN = "\x1b[91m", "\x1b[0m"
 
 
@@ -156,13 +159,37 @@ def short(image_id: str) -> str:
 
 
 async def prune(call: Call, services: Services) -> web.StreamResponse:
-    """POST /build/prune."""
+    """POST /build/prune. Nothing that is kept has labels, which count for nothing, as in Docker."""
     filters = call.filters(_PRUNE_FILTERS)
-    texts = (*filters.get("until", ()), *filters.get("unused-for", ()))
-    moments = [moment for text in texts if (moment := parse_time(text, time.time_ns())) is not None]
-    wanted = PruneCaches(min(moments) / 1e9) if moments else PruneCaches()
-    pruned = await services.builds.prune(wanted)
+    values = {name: _only_value(found) for name, found in filters.items() if not name.startswith("label")}
+    if "until" in values and "unused-for" in values:
+        raise InvalidArgument('conflicting filters: "until" and "unused-for"', remedy="they mean the same: give one")
+    moment = parse_time(values.get("until") or values.get("unused-for") or "", time.time_ns())
+    pruned = await services.builds.prune(
+        PruneCaches(
+            float("inf") if moment is None else moment / 1e9,
+            id=values.get("id", ""),
+            kind=values.get("type", ""),
+            description=values.get("description", ""),
+            parent=values.get("parent", ""),
+            nothing=_is(values, "inuse") or _is(values, "shared") or not _is(values, "private", default="true"),
+            keep_bytes=max(0, call.number("keep-storage") or 0),
+        )
+    )
     return reply({"CachesDeleted": list(pruned.ids) or None, "SpaceReclaimed": pruned.freed_bytes})
+
+
+def _only_value(values: tuple[str, ...]) -> str:
+    if len(values) > 1:
+        raise InvalidArgument("filters expect only one value", remedy="prune once for each value")
+    return values[0] if values else ""
+
+
+def _is(values: Mapping[str, str], name: str, *, default: str = "false") -> bool:
+    value = values.get(name, default)
+    if value not in _YES | _NO:
+        raise InvalidArgument(f"invalid filter '{name}=[{value}]'", remedy="say true or false")
+    return value in _YES
 
 
 async def list_caches(call: Call, services: Services) -> web.StreamResponse:

@@ -13,7 +13,6 @@ import secrets
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 from sampan.build.cache import BuildCache
@@ -25,6 +24,7 @@ from sampan.build.recall import Question, Recording, question_of
 from sampan.build.request import BuildRequest
 from sampan.build.threads import away, here
 from sampan.engine.build_contexts import Arriving, fetch_context, hold
+from sampan.engine.build_prunes import BuildPrunes, PruneCaches, Pruned
 from sampan.engine.build_steps import StepContainers, to_the_end
 from sampan.engine.events import Events
 from sampan.engine.images import EngineImages, misfit_of
@@ -32,7 +32,6 @@ from sampan.engine.layout import Layout
 from sampan.engine.transfers import Transfers
 from sampan.errors import Conflict, NotFound, SampanError
 from sampan.image.auth import ANONYMOUS, Credentials
-from sampan.image.images import Removal
 from sampan.image.records import Image
 from sampan.image.tree import place_apart
 from sampan.oci.reference import Reference, parse_reference
@@ -52,21 +51,6 @@ class Built:
 
     image_id: str
     references: tuple[Reference, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PruneCaches:
-    """Which of what is kept is meant: what was of no use since `before_s` (realtime clock)."""
-
-    before_s: float = float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """What was removed, and what that freed."""
-
-    ids: tuple[str, ...]
-    freed_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,14 +191,9 @@ class Builds:
 
     async def prune(self, wanted: PruneCaches) -> Pruned:
         """Remove what builds keep for later builds: steps that no image is made of, and caches that nobody uses."""
-        images = self._prune_steps(wanted)
-        records = [one for one in self.caches.all() if not one.in_use and one.used_s < wanted.before_s]
-        sizes = {one.directory: await away(partial(self.caches.size_bytes, one.directory)) for one in records}
-        freed = images.freed_bytes + sum(sizes[directory] for directory in self.caches.remove(sizes))
-        for rubbish in images.rubbish:
-            self.images.disposal.dispose(rubbish)
-        self.events.publish("builder", "prune", "", {"reclaimed": str(freed)})
-        return Pruned((*images.image_ids, *sizes), freed)
+        pruned = await BuildPrunes(self.images, self.cache, self.caches).prune(wanted)
+        self.events.publish("builder", "prune", "", {"reclaimed": str(pruned.freed_bytes)})
+        return pruned
 
     def remove_cache(self, name: str) -> None:
         """Remove the caches of a name, or the one of an id. Raises NotFound, Conflict for one that is used."""
@@ -224,24 +203,6 @@ class Builds:
         if any(one.in_use for one in meant):
             raise Conflict(f"build cache {name} is being used by a build", remedy="wait for its end, or cancel it")
         self.caches.remove(one.directory for one in meant)
-
-    def _prune_steps(self, wanted: PruneCaches) -> Removal:
-        """Images of steps without a name or a child, again and again until none is left."""
-        done = Removal()
-        images = self.images.images
-        while True:
-            candidates = [
-                image_id
-                for image_id, used_s in self.cache.image_ids().items()
-                if used_s < wanted.before_s and not images.names.of(image_id) and not images.records.children(image_id)
-            ]
-            before = done
-            for image_id in candidates:
-                with contextlib.suppress(Conflict, NotFound):
-                    done += images.remove(image_id, prune=False)
-            self.cache.forget(done.image_ids)
-            if done == before:
-                return done
 
     def cancel(self, build_id: str) -> None:
         """End a build. Raises NotFound when there is none of this id."""

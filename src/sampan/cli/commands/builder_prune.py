@@ -19,7 +19,7 @@ OPTIONS = (
     ("all", "a", "bool", "", "Kept for docker's scripts; all that no build goes on from is removed anyway"),
     ("filter", "", "filter", "", "Remove only what matches, as in until=24h"),
     ("force", "f", "bool", "", "Do not ask"),
-    ("keep-storage", "", "bytes", "", "Kept for docker's scripts; nothing is held back"),
+    ("keep-storage", "", "bytes", "", "Keep this much, of what was of use last"),
 )
 
 
