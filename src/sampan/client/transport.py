@@ -75,6 +75,27 @@ class Response:
             return self._chunked_chunks()
         return self._rest_chunks()
 
+    def ready(self, within_s: float) -> bool:
+        """Whether more of the body, or its end, comes within so many seconds.
+
+        False where that cannot be seen, which is over TLS.
+        """
+        if self.finished:
+            return True
+        connection = self.connection
+        if connection.buffer or not isinstance(connection.socket, _socket.socket):
+            return bool(connection.buffer)
+        connection.socket.settimeout(within_s)
+        try:
+            connection.socket.recv(1, _socket.MSG_PEEK)
+        except (TimeoutError, BlockingIOError):
+            return False
+        except OSError:
+            return True  # who reads is told
+        finally:
+            connection.socket.settimeout(None)
+        return True
+
     def close(self) -> None:
         """Give the body up, and the connection with it unless the body was at its end."""
         if not self.reusable:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sampan.cli.building.story import Outcome
 from sampan.cli.formats.table import columns
 from sampan.cli.formats.written import ellipsis, size
 from sampan.client.failure import ClientError
-from sampan.client.session import Session, quote
+from sampan.client.session import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sampan.cli.building.story import Outcome
+    from sampan.client.session import Session
 
 _MOST_LAYERS = 5
 _WIDTH = 76

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
+from sampan.cli.building.on_terminal import end_of
 from sampan.cli.building.plain import harmless
 from sampan.cli.building.story import Step
 from sampan.cli.formats.written import size
@@ -25,24 +26,27 @@ _LINES_OF_MANY = 3
 _KEPT = 200
 
 
-def open_live(out: TextIO) -> LiveView | None:
-    """A live view on the terminal `out`; None where rich is not installed or the terminal can do nothing."""
+def open_live(out: TextIO, begun: float, done: int) -> LiveView | None:
+    """A live view on the terminal `out` of a build that began then (monotonic clock) and has so many steps over.
+
+    None where rich is not installed or the terminal can do nothing.
+    """
     console = open_console(out)
-    return LiveView(console) if console is not None else None
+    return LiveView(console, begun, done) if console is not None else None
 
 
 class LiveView:
     """Steps on a terminal, to be entered."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, begun: float, done: int) -> None:
         from rich.live import Live
 
         self._console = console
-        self._begun = time.monotonic()
+        self._begun = begun
         self._running: dict[Step, deque[str]] = {}
         self._half: dict[Step, str] = {}
         self._transfers: dict[str, str] = {}
-        self._done = 0
+        self._done = done
         self._total = 0
         self._live = Live(get_renderable=self._picture, console=console, refresh_per_second=8, transient=True)
 
@@ -76,10 +80,7 @@ class LiveView:
             lines.append(harmless(rest))
         self._transfers.clear()
         self._done += 1
-        mark, style = ("✗", "bold red") if step.failed else ("✓", "blue" if step.cached else "green")
-        spent = "cached" if step.cached else f"{step.took_s:.1f}s"
-        if step.canceled:
-            mark, style, spent = "✗", "yellow", f"canceled after {spent}"
+        mark, style, spent = end_of(step)
         self._console.print(self._line(mark, style, step, spent))
         if step.failed:
             from rich.text import Text

@@ -6,6 +6,7 @@ import sys
 import time
 
 from sampan.cli.grammar import Failure, UsageError
+from sampan.client.endpoint import environment
 from sampan.client.failure import ApiError
 
 TYPE_CHECKING = False
@@ -86,6 +87,7 @@ OPTIONS = (
     ("target", "", "string", "", "The stage to build"),
     ("ulimit", "", "ulimit", "", "A limit of the steps, as NAME=SOFT[:HARD]"),
 )
+_DUMB = frozenset({"", "dumb", "unknown"})
 _PROGRESS = frozenset({"auto", "tty", "plain", "rawjson", "quiet"})
 
 
@@ -185,23 +187,27 @@ def _build(arguments: Arguments, session: Session, context: Context, more: dict[
     if body is not None and arguments.flag("compress"):
         body = compressed(body)
     how = "quiet" if is_quiet(arguments) else arguments.text("progress")
-    live = None
-    if how == "tty" or (how == "auto" and sys.stderr.isatty()):
-        from sampan.cli.building.live import open_live
-
-        live = open_live(sys.stderr)
     try:
         response = session.request("POST", "/build", query, body, headers)
     except ApiError as error:
         _fail({"message": error.sentence, "remedy": error.remedy}, context)
     try:
+        if _is_drawn(how):
+            from sampan.cli.building.on_terminal import TerminalView
+
+            with TerminalView(sys.stderr) as view:
+                return follow(documents(view.chunks(response)), view)
         messages = documents(response.chunks())
-        if live is not None:
-            with live:
-                return follow(messages, live)
         return follow(messages, Later(lambda: _view("plain", sys.stderr)) if query["q"] else _view(how, sys.stderr))
     finally:
         response.close()
+
+
+def _is_drawn(how: str) -> bool:
+    """Whether the build is shown on a terminal that can do more than lines."""
+    if how != "tty" and (how != "auto" or not sys.stderr.isatty()):
+        return False
+    return environment("TERM") not in _DUMB
 
 
 def _view(how: str, out: TextIO) -> View:
