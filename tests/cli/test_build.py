@@ -209,6 +209,16 @@ def test_the_stream_of_a_docker_daemon_is_understood(fake_daemon: FakeDaemon, sa
     assert lines[6].startswith("built fedcba987654 in ")
 
 
+def test_no_id_of_an_earlier_build_is_left_by_one_that_fails(
+    fake_daemon: FakeDaemon, sampan: Command, tmp_path: Path
+) -> None:
+    iid = tmp_path / "iid"
+    iid.write_text("earlier")
+    fake_daemon.on("POST", "/build", stream({"errorDetail": {"message": "no"}, "error": "no"}))
+    assert sampan("build", "--iidfile", str(iid), "-", input=b"FROM base\n").returncode == 1
+    assert not iid.exists()
+
+
 def test_docker_says_the_id_of_a_quiet_build_as_text(fake_daemon: FakeDaemon, sampan: Command, tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "Dockerfile").write_text("FROM base\n")

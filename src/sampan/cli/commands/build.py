@@ -111,6 +111,7 @@ def run(arguments: Arguments, session: Session) -> int:
         from sampan.cli.building.checks import refuse_if_asked
 
         refuse_if_asked(context.text, context.shown, _findings(arguments, session, context), _given(arguments))
+    _forget_former(arguments.text("iidfile"))
     begun = time.monotonic()
     outcome = _build_with_caches(arguments, session, context, {"t": [*names]})
     if outcome.failure is not None:
@@ -121,6 +122,15 @@ def run(arguments: Arguments, session: Session) -> int:
     if not any(output.is_stream for output in outputs):
         _say(arguments, session, context, outcome, names, time.monotonic() - begun)
     return 0
+
+
+def _forget_former(path: str) -> None:
+    """Remove what an earlier build wrote there: who finds a file finds this build's image."""
+    if path:
+        import os
+
+        if os.path.exists(path):
+            os.unlink(path)
 
 
 def _is_dockers(session: Session) -> bool:
