@@ -9,7 +9,7 @@ from collections.abc import Iterable
 def meant(word: str, known: Iterable[str], *, before: str = "") -> str:
     """`did you mean X?` for the nearest known name, else the list of what is known; `before` is written before each."""
     names = sorted(known)
-    close = difflib.get_close_matches(word[:64].lower(), [name.lower() for name in names], n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word[:64].lower(), [name.lower() for name in names], n=1, cutoff=0.65)
     if close:
         return f"did you mean {before}{next(name for name in names if name.lower() == close[0])}?"
     return f"known are {', '.join(before + name for name in names)}"
