@@ -195,7 +195,12 @@ def _command(instruction: Cmd | Entrypoint | Healthcheck, walk: _Walk) -> Iterat
         )
     command = instruction.command
     if keyword != "HEALTHCHECK" and isinstance(command, ShellForm) and command.text and not walk.has_shell:
-        yield Finding("JSONArgsRecommended", instruction.position, f"write {keyword} as a JSON list")
+        message = f"write {keyword} as a JSON list"
+        if command.text.startswith("["):
+            message = (
+                f"{keyword} is no JSON list, but a command for the shell: lists have double quotes, and commas between"
+            )
+        yield Finding("JSONArgsRecommended", instruction.position, message)
 
 
 def _secrets(instruction: Instruction, keyword: str, names: tuple[str, ...]) -> Iterator[Finding]:

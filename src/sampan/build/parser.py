@@ -110,7 +110,9 @@ def _instruction(statement: Statement) -> Instruction:
     if reader is None:
         written = forms.cut_keyword(statement.position.text)[0]
         remedy = meant(written, KEYWORDS)
-        if not written.isalpha():
+        if written[:2].lower() in {"<!", "<h", "<?"}:
+            remedy = "begin with FROM image; this looks like a page of the web, not like a Dockerfile"
+        elif not written.isalpha():
             remedy = f"if it goes on from the line above, end that one with a {statement.escape}"
         raise statement.position.refusal(f"unknown instruction {_short(written)!r}", remedy=remedy)
     return reader(statement)

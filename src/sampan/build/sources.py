@@ -13,6 +13,7 @@ import re
 import stat
 from dataclasses import dataclass
 
+from sampan.build.suggestions import nearest
 from sampan.errors import InvalidArgument, NotFound
 from sampan.linux.openat import open_in_root
 
@@ -20,6 +21,7 @@ URLS = ("http://", "https://")
 _GIT = ("git://", "git@", "ssh://")
 _LOST = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 _MOST_MATCHES = 1_000_000
+_MOST_NEAR = 1000  # names that are looked at for the one that was meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def _source(root: int, parts: list[str], name: str, unkept: int, *, in_context: 
         fd = open_in_root(root, path or ".", os.O_PATH | (os.O_NOFOLLOW if is_kept else 0))
     except OSError as error:
         if error.errno in _LOST:
-            raise _missing(path, in_context=in_context) from None
+            raise _missing(root, path, in_context=in_context) from None
         raise
     try:
         is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
@@ -97,14 +99,26 @@ def _source(root: int, parts: list[str], name: str, unkept: int, *, in_context: 
         os.close(fd)
 
 
-def _missing(path: str, *, in_context: bool) -> NotFound:
-    sentence = f"stat {path}: file does not exist"
+def _missing(root: int, path: str, *, in_context: bool) -> NotFound:
+    sentence, near = f"stat {path}: file does not exist", _near(root, path)
+    question = f"did you mean {near}? Else " if near else ""
     if not in_context:
-        return NotFound(sentence, remedy="look at the path: it begins at the root of that stage or image")
+        return NotFound(sentence, remedy=f"{question}look at the path: it begins at the root of that stage or image")
     return NotFound(
         f"file not found in build context or excluded by .dockerignore: {sentence}",
-        remedy="look at the path, and at what .dockerignore leaves out",
+        remedy=f"{question}look at the path, and at what .dockerignore leaves out",
     )
+
+
+def _near(root: int, path: str) -> str:
+    """The path with one of its names as the nearest that is there, "" when that leads nowhere."""
+    there, parts = "", path.split("/")
+    while parts and _exists(root, posixpath.join(there, parts[0])):
+        there = posixpath.join(there, parts.pop(0))
+    known = [name for name in _names(root, there)[:_MOST_NEAR] if name.isprintable()]
+    name = nearest(parts[0], known) if parts else ""
+    found = posixpath.join(there, name, *parts[1:])
+    return found if name and _exists(root, found) else ""
 
 
 def _real_path(root: int, fd: int) -> bytes:

@@ -16,6 +16,7 @@ def meant(word: str, known: Iterable[str], *, before: str = "") -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known name that is nearest, "" when none is near."""
-    close = difflib.get_close_matches(word[:64], sorted(known), n=1, cutoff=0.7)
-    return close[0] if close else ""
+    """The known name that is nearest, whatever its case, "" when none is near."""
+    names = {name.lower(): name for name in sorted(known)}
+    close = difflib.get_close_matches(word[:64].lower(), names, n=1, cutoff=0.65)
+    return names[close[0]] if close else ""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 
 from sampan.build.configuring import go_duration
 from sampan.build.modes import read_mode
 from sampan.build.progress import MOST_KEPT_BYTES, Event, Note, Output, Voices
-from sampan.build.sources import translate
-from sampan.errors import InvalidArgument
+from sampan.build.sources import find_sources, translate
+from sampan.errors import InvalidArgument, NotFound
 
 
 @pytest.mark.parametrize(
@@ -109,3 +111,27 @@ def test_what_a_waiting_stage_says_is_kept_up_to_a_bound() -> None:
 )
 def test_durations_are_shown_as_go_shows_them(nanoseconds: int, shown: str) -> None:
     assert go_duration(nanoseconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        ("requirments.txt", "did you mean requirements.txt? Else look at the path, and"),
+        ("src/readme.md", "did you mean src/README.md? "),
+        ("scr/README.md", "did you mean src/README.md? "),
+        ("scr/nothing", "look at the path, "),
+        ("src/README.md/x", "look at the path, "),
+        ("quite/another", "look at the path, "),
+    ],
+)
+def test_a_path_of_nothing_is_held_against_what_is_there(tmp_path: Path, path: str, remedy: str) -> None:
+    (tmp_path / "src").mkdir()
+    for name in ("requirements.txt", "src/README.md"):
+        (tmp_path / name).touch()
+    root = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with pytest.raises(NotFound) as refusal:
+            find_sources(root, path)
+    finally:
+        os.close(root)
+    assert refusal.value.remedy.startswith(remedy)

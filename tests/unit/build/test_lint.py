@@ -171,3 +171,8 @@ def test_every_rule_has_a_description_in_one_line() -> None:
     assert all(f"| `{rule}` | {text} |" in page for rule, text in DESCRIPTIONS.items())
     assert all(re.fullmatch(r"[A-Za-z].*[^.]", text) for text in DESCRIPTIONS.values())
     assert findings("FROM a\nMAINTAINER b\n")[0].description == DESCRIPTIONS["MaintainerDeprecated"]
+
+
+def test_a_list_that_is_no_json_is_told_of() -> None:
+    (finding,) = findings("FROM scratch\nCMD ['a', 'b']\n")
+    assert (finding.rule, "double quotes" in finding.message) == ("JSONArgsRecommended", True)

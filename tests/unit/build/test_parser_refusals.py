@@ -17,6 +17,7 @@ from sampan.errors import InvalidArgument
         ("RUN x\nFROM a\n", 1, "no build stage for RUN", "begin with FROM"),
         ("FROM a\nRUM x\n", 2, "unknown instruction 'RUM'", "did you mean RUN"),
         ("FROM a\nGARBAGE x\n", 2, "unknown instruction 'GARBAGE'", "known are ADD, ARG, CMD"),
+        ("<!doctype html>\n", 1, "unknown instruction '<!doctype'", "page of the web"),
         ("FROM a\nENTRYPOIN x\n", 2, "unknown instruction", "did you mean ENTRYPOINT"),
         ("FROM a\nqqqqq x\n", 2, "unknown instruction", "known are ADD"),
         ("FROM a\nRUN x\n  && y\n", 3, "unknown instruction '&&'", "end that one with a \\"),
