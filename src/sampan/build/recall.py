@@ -17,17 +17,15 @@ from sampan.build.progress import Event, Note, OfStage, StageEnds, StepBegins, S
 if TYPE_CHECKING:
     from sampan.build.request import BuildRequest
 
-MOST_BYTES = 1 << 20  # of a context's archive, which is in memory as a whole
-MOST_BUILDS = 64
+MOST_BUILDS = 32
 _FOUND = (StepBegins, UsesCache, StepEnds, StageEnds, Note, Warned)
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of a build, and which version of the images it is asked of."""
+    """What is asked of a build, the names for its image left out, and which version of the images it is asked of."""
 
-    request: BuildRequest
-    archive: bytes  # its digest
+    key: bytes
     images_version: tuple[int, int]
 
 
@@ -59,20 +57,18 @@ class Recording:
 class Recall:
     """The builds that are kept, by what was asked; the one that was asked last at the end."""
 
-    _kept: dict[bytes, tuple[Question, Told]] = field(default_factory=dict)
+    _kept: dict[Question, Told] = field(default_factory=dict)
 
     def find(self, question: Question) -> Told | None:
         """What a build told that was asked the same."""
-        kept = self._kept.pop(question.archive, None)
-        if kept is None or kept[0] != question:
-            return None
-        self._kept[question.archive] = kept
-        return kept[1]
+        told = self._kept.pop(question, None)
+        if told is not None:
+            self._kept[question] = told
+        return told
 
     def keep(self, question: Question, told: Told) -> None:
         """Keep a build; of many the one goes that was not asked for the longest time."""
-        self._kept.pop(question.archive, None)
-        self._kept[question.archive] = question, told
+        self._kept[question] = told
         if len(self._kept) > MOST_BUILDS:
             del self._kept[next(iter(self._kept))]
 
@@ -85,10 +81,11 @@ def question_of(request: BuildRequest, archive: Iterable[bytes], images_version:
     """What is asked with an archive in these pieces; None for what is not kept, as what has secrets is not."""
     if request.secrets or request.agents or request.remote or request.pull:
         return None
-    digest = hashlib.sha256()
+    asked = repr(replace(request, tags=(), credentials={})).encode("utf-8", "surrogateescape")
+    digest = hashlib.sha256(b"%d:%b" % (len(asked), asked))
     for piece in archive:
         digest.update(piece)
-    return Question(replace(request, tags=(), credentials={}), digest.digest(), images_version)
+    return Question(digest.digest(), images_version)
 
 
 def step_images(events: Iterable[Event]) -> set[str]:
