@@ -21,6 +21,8 @@ from tests.raw_http import ask
         ({"Runtime": "kata"}, "unknown or invalid runtime name: kata"),
         ({"Tmpfs": {"relative": ""}}, "invalid mount path: 'relative' mount path must be absolute"),
         ({"CapAdd": ["flying"]}, 'invalid CapAdd: unknown capability: "CAP_FLYING"'),
+        ({"ExtraHosts": ["name:address"]}, 'invalid IP address in add-host: "address"'),
+        ({"ExtraHosts": [":10.0.0.1"]}, 'bad format for add-host: ":10.0.0.1"'),
         ({"PidMode": "container:nobody"}, "No such container: nobody"),
         ({"VolumesFrom": ["nobody"]}, "No such container: nobody"),
         (
@@ -50,6 +52,12 @@ def test_a_containers_command_may_be_one_string_and_that_of_an_exec_may_not(engi
     refused = ask(engine, "POST", "/containers/many/exec", {"Cmd": "true"})
     assert (refused.status, refused.message.startswith("invalid JSON: ")) == (400, True)
     assert ask(engine, "POST", "/containers/many/exec", {"Cmd": ["true"]}).status == 201
+
+
+def test_a_host_that_is_the_gateway_is_not_known_without_one(engine: EngineProcess) -> None:
+    engine.run("alone", "cat", "/etc/hosts", host={"ExtraHosts": ["up:host-gateway", "v6:[::7]", "v4:10.0.0.7"]})
+    assert engine.wait("alone") == 0
+    assert [line for line in engine.output("alone") if line.endswith(("up", "v6", "v4"))] == ["::7\tv6", "10.0.0.7\tv4"]
 
 
 def test_an_image_of_another_platform_is_not_found(engine: EngineProcess) -> None:

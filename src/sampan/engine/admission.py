@@ -6,6 +6,7 @@ runtime.plan and by the cgroup.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import time
@@ -134,10 +135,21 @@ def _of_host(host: HostConfig) -> Iterator[SampanError]:
     if host.health_action not in ACTIONS:
         yield InvalidArgument(f"invalid health action: {host.health_action}", remedy="use none, restart, stop or kill")
     for entry in host.extra_hosts or ():
-        if ":" not in entry:
+        name, _, address = entry.partition(":")
+        if not name or not address:
             yield InvalidArgument(f'bad format for add-host: "{entry}"', remedy="as in name:10.0.0.1")
+        elif address != "host-gateway" and not _is_address(address.strip("[]")):
+            yield InvalidArgument(f'invalid IP address in add-host: "{address}"', remedy="as in name:10.0.0.1")
     yield from _of_modes(host)
     yield from _of_platform(host)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _of_platform(host: HostConfig) -> Iterator[SampanError]:

@@ -86,8 +86,9 @@ def hosts(record: ContainerRecord, *, gateway: str = "") -> str:
     process = record.config.process
     lines = [_LOOPBACK]
     for entry in record.config.host.extra_hosts or ():
-        name, _, address = entry.partition(":")
-        lines.append(f"{gateway if address == 'host-gateway' else address.strip('[]')}\t{name}\n")
+        name, _, written = entry.partition(":")
+        if address := gateway if written == "host-gateway" else written.strip("[]"):  # no bridge, no gateway
+            lines.append(f"{address}\t{name}\n")
     lines.append(links.text(record.linked))
     own = f"{process.hostname}.{process.domainname} {process.hostname}" if process.domainname else process.hostname
     for endpoint in record.endpoints.values():
