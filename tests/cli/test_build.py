@@ -45,6 +45,7 @@ BUILT = [
 def builds(fake_daemon: FakeDaemon) -> FakeDaemon:
     """The daemon, for which every build goes well."""
     fake_daemon.on("POST", "/build", stream(*BUILT))
+    fake_daemon.on("GET", "/images/img/json", fake_daemon.reply(200, {}))
     layers = [
         {"Size": 3_000_000, "CreatedBy": "/bin/sh -c #(nop) COPY file:" + "0" * 64 + " in /b "},
         {"Size": 0, "CreatedBy": "/bin/sh -c #(nop)  CMD"},
@@ -116,6 +117,7 @@ def test_options_become_the_query_and_headers(builds: FakeDaemon, sampan: Comman
         (["--secret", "src=x", "-"], "has no id", "id=NAME"),
         (["--secret", "id=nowhere", "-"], "nowhere: No such file", "src="),
         (["--ssh", "default", "-"], "no agent is known", "ssh-agent"),
+        (["--ssh", "a=/nowhere", "-"], "/nowhere is not there", "socket"),
         (["--build-arg", "=x", "-"], "has no name", "NAME=VALUE"),
         (["--add-host", "x", "-"], "names no address", "NAME:ADDRESS"),
         (["--progress", "odd", "-"], "there is no --progress odd", "plain"),
@@ -207,6 +209,12 @@ def test_the_stream_of_a_docker_daemon_is_understood(fake_daemon: FakeDaemon, sa
     assert lines[4].endswith(" plain text")
     assert lines[5] == "#2 CACHED"
     assert lines[6].startswith("built fedcba987654 in ")
+
+
+def test_a_cache_of_an_image_that_is_not_here_is_told_of(builds: FakeDaemon, sampan: Command) -> None:
+    done = sampan("build", "-q", "--cache-from", "img", "--cache-from", "lost", "-", input=b"FROM base\n")
+    assert (done.returncode, done.stderr[:28]) == (0, b"sampan: no cache from lost: ")
+    assert json.loads(builds.asked("POST", "/build")[-1].query["cachefrom"]) == ["img"]
 
 
 def test_no_id_of_an_earlier_build_is_left_by_one_that_fails(

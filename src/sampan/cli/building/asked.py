@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 from binascii import b2a_base64
 
-from sampan.cli.building.paths import encoded, is_file
+from sampan.cli.building.paths import encoded, exists, is_file
 from sampan.cli.grammar import UsageError
 from sampan.cli.settings import proxy_variables, settings
 from sampan.client.endpoint import environment
@@ -210,6 +210,8 @@ def _agent(text: str) -> str:
         raise UsageError(f"--ssh {text}: {path} is a key", remedy=f"give it to your agent: ssh-add {path}", code=1)
     from os.path import abspath
 
+    if not exists(path):
+        raise UsageError(f"--ssh {text}: {path} is not there", remedy="start an agent, or name its socket", code=1)
     return f"{name or 'default'}={abspath(path)}"
 
 

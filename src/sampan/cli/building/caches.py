@@ -93,6 +93,8 @@ class Caches:
             return self._load(fields["src"])
         if fields["type"] == "registry":
             self._pull(fields["ref"])
+        else:
+            self._session.call("GET", f"/images/{quote(fields['ref'])}/json")
         return fields["ref"]
 
     def _pull(self, reference: str) -> None:
