@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
+import io
 import itertools
 import os
+import socket
 import subprocess
+import tarfile
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +23,7 @@ STEPS = 10
 SMALL_FILES = 10_000
 STAGES, STAGES_LIMIT_MS = 4, 1500.0
 OWN = ", each its own CLI"
+ASKED = 3  # so many times as many runs where a work takes a millisecond or two
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,7 @@ def rows(runs: int) -> list[Row]:
         contexts = {"steps": _steps_context(folder), "stages": _stages_context(folder)}
         pairs = [_Pair(docker, sampan, contexts, runs, rival) for rival in _rivals(docker)]
         found = [row for pair in pairs for row in _steps(pair)]
+        found.insert(4, _asked(pairs[0]))
     with file_system("") as folder, engines(folder) as (docker, sampan):
         contexts = {"files": _files_context(folder)}
         pairs = [_Pair(docker, sampan, contexts, runs, rival) for rival in _rivals(docker)]
@@ -126,6 +133,34 @@ def _steps(pair: _Pair) -> list[Row]:
         pair.row(f"build of {STEPS} RUN steps, all cached", cached, "steps", own=True),
         pair.row(f"{STAGES} independent stages of one second", 0.0, "stages", "--no-cache", limit=STAGES_LIMIT_MS),
     ]
+
+
+def _asked(pair: _Pair) -> Row:
+    """The same without a client that is started each time: over one connection, as docker-py and CI servers have it."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(pair.contexts["steps"] / "Dockerfile", "Dockerfile")
+    return compare(
+        f"build of {STEPS} RUN steps, all cached, against {pair.rival.name}, asked by a client that is there",
+        _asking(pair.docker, archive.getvalue()),
+        _asking(pair.sampan, archive.getvalue()),
+        runs=ASKED * pair.runs,
+        budget=pair.rival.budgets[1],
+    )
+
+
+def _asking(engine: Engine, archive: bytes) -> Callable[[], None]:
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(engine.socket)
+
+    def ask() -> None:
+        connection.request("POST", "/v1.45/build?t=bench-cached", archive, {"Content-Type": "application/x-tar"})
+        told = connection.getresponse().read()
+        if b"Successfully tagged" not in told or b"Running in" in told:
+            raise RuntimeError(f"{engine.name}: {told.decode()[-500:]}")
+
+    return ask
 
 
 def _copy(pair: _Pair) -> Row:
