@@ -140,6 +140,10 @@ def may_match_below(pattern: str, names: list[str]) -> bool:
     for part, name in zip(parts, names, strict=False):
         if "**" in part:
             return True
-        if not re.fullmatch(_glob(part, atomic=True), name, re.DOTALL):
+        try:
+            expression = _glob(part, atomic=True)
+        except BadPattern:  # a slash in brackets, which cuts them in two here
+            return True
+        if not re.fullmatch(expression, name, re.DOTALL):
             return False
     return len(parts) > len(names)

@@ -108,6 +108,13 @@ def test_a_directory_is_skipped_when_nothing_below_it_is_kept(
     assert IgnoreRules(patterns).skips(directory) is skipped
 
 
+@pytest.mark.parametrize("kept", ["!a[b/]c", "![x/y]z", "!a\\/b"])
+def test_where_brackets_hold_a_slash_nothing_is_skipped(kept: str) -> None:
+    rules = IgnoreRules(["*", kept])
+    assert rules.excludes("a")
+    assert not rules.skips("a")
+
+
 def test_the_dockerfile_is_kept_whatever_the_rules_say() -> None:
     rules = IgnoreRules(["*", "**/*"]).with_kept(["Dockerfile", "weird[name]*"])
     assert not rules.excludes("Dockerfile")
