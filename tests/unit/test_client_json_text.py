@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampan.client.json_text import dumps, loads, text_of
+from sampan.client.json_text import dumps, indented, loads, text_of
 from sampan.client.session import documents
 
 VALUES = st.recursive(
@@ -28,6 +28,11 @@ def test_a_document_survives_the_round_trip(document: Any) -> None:
     assert loads(dumps(document)) == document
     assert json.loads(dumps(document)) == document
     assert loads(json.dumps(document, indent=2)) == document
+
+
+@given(VALUES)
+def test_with_a_line_for_each_member_it_is_as_the_json_package_has_it(document: Any) -> None:
+    assert indented(document) == json.dumps(document, indent=4, ensure_ascii=False)
 
 
 def test_it_is_written_as_go_writes_it() -> None:

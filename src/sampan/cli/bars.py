@@ -1,24 +1,83 @@
-"""The progress of long works as bars on a terminal, drawn by rich where it is installed.
+"""The progress of long works on a terminal: as bars once one takes longer than a moment, drawn by rich.
 
 Loaded only where there is a terminal; lines of text are `pulling`'s.
 """
 
 from __future__ import annotations
 
-from sampan.cli.rich_console import open_console
+import time
+
+from sampan.cli.patience import PATIENCE_S, patient_chunks
+from sampan.cli.pulling import Lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
     from typing import Any, Self, TextIO
 
     from rich.progress import Progress, TaskID
 
+    from sampan.client.transport import Response
+
 _DONE = frozenset({"Already exists", "Layer already exists", "Pull complete", "Pushed"})
+
+
+class PatientBars:
+    """Shows a work on the terminal `out`, to be entered; whoever reads its messages reads them through `chunks`.
+
+    Until there are bars only the last state of each part is kept, which is shown at the end if there never are.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._begun = time.monotonic()
+        self._kept: list[dict[str, Any]] = []  # messages of parts
+        self._shown: Bars | Lines | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if isinstance(self._shown, Bars):
+            self._shown.__exit__(kind, error, at)
+        elif self._shown is None:
+            self._show_kept(Lines(self._out), last=True)
+
+    def chunks(self, response: Response) -> Iterator[bytes]:
+        """What the daemon tells; when the work takes longer, bars are drawn."""
+        return patient_chunks(response, self._left_s, self._draw)
+
+    def show(self, message: dict[str, Any]) -> None:
+        """Show one of the daemon's messages."""
+        if self._shown is not None:
+            self._shown.show(message)
+        elif "stream" not in message and message.get("id") and "progressDetail" in message:
+            self._kept.append(message)
+        else:
+            self._show_kept(Lines(self._out), last=True)
+            Lines(self._out).show(message)
+
+    def _left_s(self) -> float:
+        return -1 if self._shown is not None else max(0.0, self._begun + PATIENCE_S - time.monotonic())
+
+    def _draw(self) -> None:
+        self._out.flush()
+        bars = open_bars(self._out)
+        self._shown = Lines(self._out) if bars is None else bars.__enter__()
+        self._show_kept(self._shown, last=False)
+
+    def _show_kept(self, where: Bars | Lines, *, last: bool) -> None:
+        """Show what is kept, or the last of each part."""
+        kept, self._kept = self._kept, []
+        for message in {one["id"]: one for one in kept}.values() if last else kept:
+            where.show(message)
 
 
 def open_bars(out: TextIO) -> Bars | None:
     """Bars on the terminal `out`; None where rich is not installed."""
+    from sampan.cli.rich_console import open_console
+
     console = open_console(out)
     if console is None:
         return None

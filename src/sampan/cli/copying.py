@@ -10,7 +10,6 @@ import os
 
 from sampan.cli.grammar import Failure
 from sampan.cli.one_file import pack_file
-from sampan.errors import InvalidArgument, SystemFailure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,6 +74,7 @@ def unpack(pieces: Iterable[bytes], folder: str, name: str, *, owners: bool) -> 
 
     With `owners` users and groups are kept by number, if we may. Failure for an entry that would leave the folder.
     """
+    from sampan.errors import InvalidArgument, SystemFailure
     from sampan.image.unpack import unpack as unpack_archive
     from sampan.image.unpack_terms import Into, Whiteouts
 
@@ -109,8 +109,6 @@ def pack(source: str, name: str, *, follow: bool = False) -> Iterator[bytes | Fi
             os.close(root)
     except OSError as error:
         raise Failure(f"cannot read {source}: {error.strerror}") from None
-    except SystemFailure as error:
-        raise Failure(str(error)) from None
 
 
 def _pack_below(root: int, file: str, name: str) -> Iterator[bytes | FilePart]:
@@ -121,12 +119,16 @@ def _pack_below(root: int, file: str, name: str) -> Iterator[bytes | FilePart]:
         yield first
         yield from parts
         return
+    from sampan.errors import SystemFailure
     from sampan.image.pack import PackOptions, pack_in_parts, pack_one_in_parts
 
-    if file:
-        yield from pack_one_in_parts(root, os.fsencode(file), os.fsencode(name))
-    else:
-        yield from pack_in_parts(root, PackOptions(prefix=os.fsencode(name)))
+    try:
+        if file:
+            yield from pack_one_in_parts(root, os.fsencode(file), os.fsencode(name))
+        else:
+            yield from pack_in_parts(root, PackOptions(prefix=os.fsencode(name)))
+    except SystemFailure as error:
+        raise Failure(str(error)) from None
 
 
 def kind_of(path_stat: dict[str, Any] | None) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
     from sampan.client.session import Session
+    from sampan.client.transport import Response
 
 
 def pull_image(
@@ -27,7 +28,7 @@ def pull_image(
     name, tag = split_reference(image)
     query = {"fromImage": name, "tag": None if every_tag else tag or "latest", "platform": platform or None}
     response = session.request("POST", "/images/create", query, None, headers)
-    show_progress(documents(response.chunks()), out, code=code)
+    show_progress(response, out, code=code)
 
 
 def push_image(session: Session, image: str, *, out: TextIO | None, every_tag: bool = False) -> None:
@@ -38,28 +39,24 @@ def push_image(session: Session, image: str, *, out: TextIO | None, every_tag: b
     headers = {"X-Registry-Auth": "e30=", **header_for(name)}  # e30= is {}: the daemon wants the header in any case
     query = {"tag": None if every_tag else tag or "latest"}
     response = session.request("POST", f"/images/{quote(name)}/push", query, None, headers)
-    show_progress(documents(response.chunks()), out)
+    show_progress(response, out)
 
 
-def show_progress(messages: Iterable[dict[str, Any]], out: TextIO | None, *, code: int = 1) -> None:
+def show_progress(response: Response, out: TextIO | None, *, code: int = 1) -> None:
     """Show the messages of a pull, push, import or load: as bars on a terminal, else one line for each new state.
 
     Failure with `code` for a message of failure.
     """
-    bars = None
     if out is not None and out.isatty():
-        from sampan.cli.bars import open_bars
+        from sampan.cli.bars import PatientBars
 
-        bars = open_bars(out)
-    if bars is not None:
-        with bars:
-            for message in checked(messages, code=code):
+        with PatientBars(out) as bars:
+            for message in checked(documents(bars.chunks(response)), code=code):
                 bars.show(message)
         return
-    states: dict[str, str] = {}
-    for message in checked(messages, code=code):
-        if out is not None:
-            _write(message, states, out)
+    lines = Lines(out)
+    for message in checked(documents(response.chunks()), code=code):
+        lines.show(message)
 
 
 def checked(messages: Iterable[dict[str, Any]], *, code: int = 1) -> Iterator[dict[str, Any]]:
@@ -72,12 +69,22 @@ def checked(messages: Iterable[dict[str, Any]], *, code: int = 1) -> Iterator[di
         yield message
 
 
-def _write(message: dict[str, Any], states: dict[str, str], out: TextIO) -> None:
-    part, status = message.get("id", ""), message.get("status", "")
-    if "stream" in message:
-        out.write(message["stream"])
-    elif status and states.get(part) != status:
-        if part:
-            states[part] = status
-        out.write(f"{part}: {status}\n" if part else f"{status}\n")
-    out.flush()
+class Lines:
+    """Messages as lines on `out`, one for each new state of a part; nowhere when that is None."""
+
+    def __init__(self, out: TextIO | None) -> None:
+        self._out = out
+        self._states: dict[str, str] = {}
+
+    def show(self, message: dict[str, Any]) -> None:
+        """Show one of the daemon's messages."""
+        if self._out is None:
+            return
+        part, status = message.get("id", ""), message.get("status", "")
+        if "stream" in message:
+            self._out.write(message["stream"])
+        elif status and self._states.get(part) != status:
+            if part:
+                self._states[part] = status
+            self._out.write(f"{part}: {status}\n" if part else f"{status}\n")
+        self._out.flush()

@@ -64,6 +64,20 @@ def text_of(document: object, *, sort_keys: bool = False) -> str:
     return "".join(encoder(document, 0))
 
 
+def indented(document: object, step: str = "    ", outer: str = "") -> str:
+    """`document` as JSON with a line for each member, as `json.dumps` writes it with an indent; it is within `outer`."""
+    inner = outer + step
+    if isinstance(document, dict) and document:
+        lines = [f"{inner}{text_of(key)}: {indented(value, step, inner)}" for key, value in document.items()]
+        opens, closes = "{", "}"
+    elif isinstance(document, list) and document:
+        lines = [inner + indented(value, step, inner) for value in document]
+        opens, closes = "[", "]"
+    else:
+        return text_of(document)
+    return f"{opens}\n" + ",\n".join(lines) + f"\n{outer}{closes}"
+
+
 def dumps(document: object) -> bytes:
     """`document` as UTF-8 JSON."""
     return text_of(document).encode("utf-8", "surrogateescape")

@@ -9,6 +9,7 @@ import posix
 import time
 
 from sampan.cli.building.plain import harmless
+from sampan.cli.patience import PATIENCE_S, patient_chunks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from sampan.cli.building.story import Step
     from sampan.client.transport import Response
 
-PATIENCE_S = 0.15
 _INDENT = "    "
 _USUAL_COLUMNS = 80
 _LEAST_TITLE = 1
@@ -44,7 +44,7 @@ class TerminalView:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._colored = not posix.environ.get(b"NO_COLOR")
-        self._begun = time.monotonic()
+        self._begun = self._last = time.monotonic()
         self._running: dict[Step, str] = {}  # with what they wrote
         self._done = 0
         self._live: LiveView | PlainView | None = None
@@ -58,19 +58,15 @@ class TerminalView:
             leave(kind, error, at)
 
     def chunks(self, response: Response) -> Iterator[bytes]:
-        """What the daemon tells; when it lets us wait, what goes on is drawn."""
-        chunks = response.chunks()
-        left_s = PATIENCE_S
-        while left_s and self._live is None:
-            left_s = max(0.0, self._begun + PATIENCE_S - time.monotonic())
-            if not response.ready(left_s):
-                break
-            if chunk := next(chunks, b""):
-                yield chunk
-            if response.finished:
-                return
-        self._draw()
-        yield from chunks
+        """What the daemon tells; when a step lets us wait, what goes on is drawn."""
+        return patient_chunks(response, self._left_s, self._draw)
+
+    def _left_s(self) -> float:
+        """How long the step that goes on for the longest time may still take before it is drawn."""
+        if self._live is not None:
+            return -1
+        since = min((step.begun for step in self._running), default=self._last)
+        return max(0.0, since + PATIENCE_S - time.monotonic())
 
     def begins(self, step: Step) -> None:
         """A step's turn has come."""
@@ -95,13 +91,16 @@ class TerminalView:
             return
         written = self._running.pop(step, "")
         self._done += 1
+        self._last = time.monotonic()
         self._out.write(self._line(step))
         if step.failed:
             self._out.writelines(f"{_INDENT}{harmless(line)}\n" for line in written.splitlines())
 
     def transfers(self, message: dict[str, Any]) -> None:
         """How far a download has come: what is fetched takes its time."""
-        self._draw().transfers(message)
+        self._draw()
+        if self._live is not None:
+            self._live.transfers(message)
 
     def _line(self, step: Step) -> str:
         mark, style, spent = end_of(step)
@@ -119,16 +118,16 @@ class TerminalView:
         except OSError:
             return _USUAL_COLUMNS
 
-    def _draw(self) -> LiveView | PlainView:
+    def _draw(self) -> None:
         """Go on with rich where it is installed, else with lines that say more."""
-        if self._live is None:
-            self._out.flush()
-            self._live = self._open()
-            for step, written in self._running.items():
-                self._live.begins(step)
-                if written:
-                    self._live.says(step, written, is_error=False)
-        return self._live
+        if self._live is not None:
+            return
+        self._out.flush()
+        self._live = self._open()
+        for step, written in self._running.items():
+            self._live.begins(step)
+            if written:
+                self._live.says(step, written, is_error=False)
 
     def _open(self) -> LiveView | PlainView:
         from sampan.cli.building.live import open_live

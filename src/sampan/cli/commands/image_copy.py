@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from sampan.cli.pulling import show_progress
-from sampan.client.session import Session, documents
+from sampan.client.session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def run(arguments: Arguments, session: Session) -> int:
     query = {"quiet": arguments.flag("quiet") or not sys.stdout.isatty()}
     headers = {"Content-Type": "application/x-tar"}
     response = target.request("POST", "/images/load", query, archive.chunks(), headers)
-    show_progress(documents(response.chunks()), sys.stdout)
+    show_progress(response, sys.stdout)
     return 0
 
 

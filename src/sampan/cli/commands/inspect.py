@@ -6,6 +6,7 @@ import sys
 
 from sampan.cli.grammar import UsageError
 from sampan.client.failure import ApiError, NotFoundError
+from sampan.client.json_text import indented
 from sampan.client.session import quote
 
 TYPE_CHECKING = False
@@ -56,9 +57,7 @@ def inspect(arguments: Arguments, session: Session, kinds: Sequence[str]) -> int
     if template:
         _print_by_template(template, found)
     else:
-        from json import dumps
-
-        sys.stdout.write(dumps(found, indent=4, ensure_ascii=False) + "\n")
+        sys.stdout.write(indented(found) + "\n")
     if failures:
         from sampan.cli.each import complain
 

@@ -8,7 +8,6 @@ import sys
 from sampan.cli.commands.import_image import pieces
 from sampan.cli.grammar import Failure
 from sampan.cli.pulling import show_progress
-from sampan.client.session import documents
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,5 +31,5 @@ def run(arguments: Arguments, session: Session) -> int:
     query = {"quiet": arguments.flag("quiet") or not posix.isatty(1)}
     headers = {"Content-Type": "application/x-tar"}
     response = session.request("POST", "/images/load", query, pieces(source), headers)
-    show_progress(documents(response.chunks()), sys.stdout)
+    show_progress(response, sys.stdout)
     return 0
