@@ -10,6 +10,7 @@ import os
 
 from sampan.cli.grammar import Failure
 from sampan.cli.one_file import pack_file
+from sampan.cli.quickly import load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,20 +75,17 @@ def unpack(pieces: Iterable[bytes], folder: str, name: str, *, owners: bool) -> 
 
     With `owners` users and groups are kept by number, if we may. Failure for an entry that would leave the folder.
     """
-    from sampan.errors import InvalidArgument, SystemFailure
-    from sampan.image.unpack import unpack as unpack_archive
-    from sampan.image.unpack_terms import Into, Whiteouts
-
+    unpacking, terms, errors = (load(f"sampan.{name}") for name in ("image.unpack", "image.unpack_terms", "errors"))
     if not os.path.isdir(folder):
         raise Failure(f"{folder} does not exist", remedy="make the directory first")
     owner = None if owners and os.geteuid() == 0 else (os.geteuid(), os.getegid())
     root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        into = Into(b"", owner, keep_kinds=True, root_name=os.fsencode(name))
-        unpack_archive(pieces, root, whiteouts=Whiteouts.LITERAL, into=into)
-    except InvalidArgument as error:
+        into = terms.Into(b"", owner, keep_kinds=True, root_name=os.fsencode(name))
+        unpacking.unpack(pieces, root, whiteouts=terms.Whiteouts.LITERAL, into=into)
+    except errors.InvalidArgument as error:
         raise Failure(f"the container sent no archive that can be unpacked: {error}") from None
-    except SystemFailure as error:
+    except errors.SystemFailure as error:
         raise Failure(str(error)) from None
     finally:
         os.close(root)
@@ -119,15 +117,13 @@ def _pack_below(root: int, file: str, name: str) -> Iterator[bytes | FilePart]:
         yield first
         yield from parts
         return
-    from sampan.errors import SystemFailure
-    from sampan.image.pack import PackOptions, pack_in_parts, pack_one_in_parts
-
+    packing, errors = load("sampan.image.pack"), load("sampan.errors")
     try:
         if file:
-            yield from pack_one_in_parts(root, os.fsencode(file), os.fsencode(name))
+            yield from packing.pack_one_in_parts(root, os.fsencode(file), os.fsencode(name))
         else:
-            yield from pack_in_parts(root, PackOptions(prefix=os.fsencode(name)))
-    except SystemFailure as error:
+            yield from packing.pack_in_parts(root, packing.PackOptions(prefix=os.fsencode(name)))
+    except errors.SystemFailure as error:
         raise Failure(str(error)) from None
 
 

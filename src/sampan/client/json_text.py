@@ -65,7 +65,7 @@ def text_of(document: object, *, sort_keys: bool = False) -> str:
 
 
 def indented(document: object, step: str = "    ", outer: str = "") -> str:
-    """`document` as JSON with a line for each member, as `json.dumps` writes it with an indent; it is within `outer`."""
+    """`document` as JSON with a line for each member, like `json.dumps` with an indent; `outer` is that around it."""
     inner = outer + step
     if isinstance(document, dict) and document:
         lines = [f"{inner}{text_of(key)}: {indented(value, step, inner)}" for key, value in document.items()]

@@ -180,7 +180,7 @@ def _rules(root: str, dockerfile: str) -> tuple[IgnoreRules | None, str]:
 
 
 def _read_rules(path: str) -> IgnoreRules:
-    from sampan.cli.building.quickly import load
+    from sampan.cli.quickly import load
 
     ignore, errors = load("sampan.build.ignore"), load("sampan.errors")
     try:

@@ -83,7 +83,7 @@ def header(flag: bytes, name: bytes, mode: int, *, size: int = 0, mtime_s: int =
 
 
 def _full_header(flag: bytes, name: bytes, mode: int, size: int, mtime_s: int, link: bytes) -> bytes:
-    from sampan.cli.building.quickly import load
+    from sampan.cli.quickly import load
 
     entries, writing = load("sampan.image.tar_entry"), load("sampan.image.tar_write")
     entry = entries.Entry(name, entries.KINDS[flag], mode, size=size, mtime_ns=mtime_s * _SECOND, link=link)

@@ -1,4 +1,4 @@
-"""Modules that only some builds need, imported with stand-ins for slow modules of the standard library."""
+"""Modules that only some builds and copies need, imported with stand-ins for slow modules of the standard library."""
 
 from __future__ import annotations
 
