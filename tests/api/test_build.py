@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import socket
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.building import build, context_of, layers_of, post_build, run
 from tests.engine_process import EngineProcess, UnixConnection
+from tests.raw_http import connect, request
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("busybox")
@@ -282,3 +285,16 @@ def test_a_step_waits_for_a_client_that_does_not_read(engine: EngineProcess) -> 
 def resident_kib(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))
+
+
+def test_an_image_has_its_name_before_anybody_could_remove_it(engine: EngineProcess) -> None:
+    lines = "FROM busybox\nRUN head -c 1000000 /dev/zero | tr '\\0' a\nRUN echo named > /f\n"
+    body = context_of({"Dockerfile": lines})  # whose build tells more than a socket holds
+    with closing(connect(engine)) as connection:
+        connection.sendall(request("POST", "/build?t=named-early", body=body, Connection="close"))
+        until(lambda: engine.request("GET", "/images/named-early/json")[0] == 200)  # nothing of the stream is read yet
+        engine.json("POST", "/build/prune?all=1", expect=200)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert b"Successfully tagged named-early" in answer.read()[-200:]
+    assert run(engine, "named-early", "cat", "/f").strip() == "named"

@@ -94,6 +94,7 @@ class Builder:
     downloads: Downloads
     caches: CacheMounts
     using: Counter[str]
+    finish: Callable[[Image], None]  # is given the image while nobody can remove it yet
 
     async def build(self, planned: Planned, context: str, scratch: str, memory: str, ear: Ear) -> Image:
         """The image of the planned target; `context` and `scratch` are directories, the caller's to remove.
@@ -118,6 +119,8 @@ class Builder:
                     ear.tell(CacheMade(self._make_cache(image, workshop, uses).id))
                 if image is not None and planned.request.squash:
                     image = await self._squash(image, workshop, planned.graph.target.index)
+                if image is not None:
+                    self.finish(image)
         finally:
             uses.release()
             self.cache.remember_used()

@@ -98,6 +98,16 @@ class BaseImages:
         return self.request.credentials.get(domain, ANONYMOUS)
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is to be built, and under which names and id."""
+
+    request: BuildRequest
+    references: tuple[Reference, ...]
+    question: Question | None
+    build_id: str
+
+
 @dataclass(slots=True)
 class Builds:
     """Builds of one engine."""
@@ -144,15 +154,17 @@ class Builds:
         question = self._question(request, arriving)
         told = self.cache.find_told(question) if question else None
         if told is not None:
+            self._name(told.image_id, references)
             asyncio.get_running_loop().call_soon(self.cache.remember_used)  # behind the answer
             yield told.events
-            yield self._name(told.image_id, references)
+            yield Built(told.image_id, references)
             return
         place = os.path.join(self.directory, secrets.token_hex(16))
         try:
-            async with contextlib.aclosing(self._carry_out(request, arriving, question, place, build_id)) as steps:
-                async for step in steps:
-                    yield self._name(step, references) if isinstance(step, str) else step
+            steps = self._carry_out(_Order(request, references, question, build_id), arriving, place)
+            async with contextlib.aclosing(steps) as closing:
+                async for step in closing:
+                    yield step
         finally:
             await to_the_end(self._remove(place))
 
@@ -162,22 +174,22 @@ class Builds:
         return question_of(request, arriving.held, self.images.images.version)
 
     async def _carry_out(
-        self, request: BuildRequest, arriving: Arriving, question: Question | None, place: str, build_id: str
-    ) -> AsyncGenerator[tuple[Event, ...] | str]:
-        """Build in the directory `place`; the last that is told is the image's id."""
+        self, order: _Order, arriving: Arriving, place: str
+    ) -> AsyncGenerator[tuple[Event, ...] | Built]:
+        """Build in the directory `place`, which is the caller's to remove."""
         context, scratch = self._make_place(place)
         is_small = False
-        if request.remote:
-            context = await fetch_context(request, context, scratch)
+        if order.request.remote:
+            context = await fetch_context(order.request, context, scratch)
         else:
             is_small = await arriving.unpack(context)
         where = here if is_small else away
-        planned = await where(lambda: _read(request, context))
+        planned = await where(lambda: _read(order.request, context))
         recording = Recording()
-        async with contextlib.aclosing(self._build(planned, context, scratch, build_id)) as told:
+        async with contextlib.aclosing(self._build(order, planned, context, scratch)) as told:
             async for step in told:
-                if isinstance(step, str):
-                    self._remember(planned, question, recording, step)
+                if isinstance(step, Built):
+                    self._remember(planned, order.question, recording, step.image_id)
                 else:
                     recording.hear(step)
                 yield step
@@ -212,15 +224,22 @@ class Builds:
         task.cancel()
 
     async def _build(
-        self, planned: Planned, context: str, scratch: str, build_id: str
-    ) -> AsyncGenerator[tuple[Event, ...] | str]:
+        self, order: _Order, planned: Planned, context: str, scratch: str
+    ) -> AsyncGenerator[tuple[Event, ...] | Built]:
         from sampan.build.builder import Builder, Ear
 
         told: asyncio.Queue[Event | None] = asyncio.Queue()
         memory = f"{self.layout.exec_root}/build-{secrets.token_hex(16)}"
         bases = BaseImages(self.images, self.transfers, planned.request)
         builder = Builder(
-            self.images.images, self.cache, self.steps, bases, HttpDownloads(), self.caches, self.images.usage.builds
+            self.images.images,
+            self.cache,
+            self.steps,
+            bases,
+            HttpDownloads(),
+            self.caches,
+            self.images.usage.builds,
+            lambda image: self._name(image.id, order.references),
         )
 
         async def room() -> None:
@@ -230,24 +249,23 @@ class Builds:
         ear = Ear(told.put_nowait, room)
         task = asyncio.ensure_future(builder.build(planned, context, scratch, memory, ear))
         task.add_done_callback(lambda _: told.put_nowait(None))
-        self._running[build_id] = task
+        self._running[order.build_id] = task
         try:
             with self.images.disposal.aside():
                 while events := await _next_events(told, task):
                     yield events
                 image = await task
-            yield image.id
+            yield Built(image.id, order.references)
         finally:
-            del self._running[build_id]
+            del self._running[order.build_id]
             task.cancel()
             await to_the_end(_ended(task))
             shutil.rmtree(memory, ignore_errors=True)
 
-    def _name(self, image_id: str, references: tuple[Reference, ...]) -> Built:
+    def _name(self, image_id: str, references: tuple[Reference, ...]) -> None:
         for reference in references:
             self.images.images.point(reference, image_id)
             self.events.publish("image", "tag", image_id, {"name": reference.familiar})
-        return Built(image_id, references)
 
     @staticmethod
     def _make_place(place: str) -> tuple[str, str]:
