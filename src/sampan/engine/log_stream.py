@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from sampan.engine.waiting import Waits
 from sampan.errors import InvalidArgument, NotImplementedHere
 from sampan.monitor.log_reader import LogReader, LogRecord
 
+_JUST_BEGUN_S = 0.05
 _MOST_DIGITS = 19  # what fits into Go's int
 _HEADER = struct.Struct(">BxxxI")
 _NUMBERS = {"stdout": 1, "stderr": 2}
@@ -65,6 +67,8 @@ async def stream(
         raise InvalidArgument("you must choose at least one stream", remedy="choose stdout or stderr")
     path = readable_path(record, layout)
     follow = wanted.follow and record.running is not None
+    if not follow:
+        await let_end(record, store, waits)
     reader = LogReader(
         path,
         tail=wanted.tail,
@@ -85,6 +89,26 @@ async def stream(
         if ended is not None:
             ended.cancel()
         reader.close()
+
+
+async def let_end(record: ContainerRecord, store: ContainerStore, waits: Waits) -> None:
+    """Let a run that has only just begun come to its end, if that is soon.
+
+    Docker answers a start some 50 ms after the program has begun, and who reads the log then finds what a short one
+    wrote. Here a start is answered at once.
+    """
+    if record.running is None:
+        return
+    left_s = _JUST_BEGUN_S - (time.time_ns() - record.running.started_at_ns) / 1e9
+    if not 0 < left_s <= _JUST_BEGUN_S:
+        return
+    ended = waits.exit(record.id)
+    try:
+        current = store.get(record.id)
+        if current is not None and current.running == record.running:
+            await asyncio.wait([ended], timeout=left_s)
+    finally:
+        ended.cancel()
 
 
 async def _batches(reader: LogReader, ended: asyncio.Future[Any] | None) -> AsyncIterator[list[LogRecord]]:
