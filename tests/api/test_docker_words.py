@@ -7,6 +7,7 @@ import threading
 import urllib.parse
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +59,18 @@ def test_a_host_that_is_the_gateway_is_not_known_without_one(engine: EngineProce
     engine.run("alone", "cat", "/etc/hosts", host={"ExtraHosts": ["up:host-gateway", "v6:[::7]", "v4:10.0.0.7"]})
     assert engine.wait("alone") == 0
     assert [line for line in engine.output("alone") if line.endswith(("up", "v6", "v4"))] == ["::7\tv6", "10.0.0.7\tv4"]
+
+
+def test_in_the_network_of_the_machine_its_hosts_are_known(engine: EngineProcess) -> None:
+    engine.run("open", "cat", "/etc/hosts", host={"NetworkMode": "host"})
+    engine.run("more", "cat", "/etc/hosts", host={"NetworkMode": "host", "ExtraHosts": ["v4:10.0.0.7"]})
+    assert engine.wait("open") == engine.wait("more") == 0
+    assert engine.output("open") == Path("/etc/hosts").read_text().splitlines()
+    assert [line for line in engine.output("more") if "localhost" in line or "v4" in line] == [
+        "127.0.0.1\tlocalhost",
+        "::1\tlocalhost ip6-localhost ip6-loopback",
+        "10.0.0.7\tv4",
+    ]
 
 
 def test_an_image_of_another_platform_is_not_found(engine: EngineProcess) -> None:

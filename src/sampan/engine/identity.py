@@ -82,10 +82,15 @@ def resolv_conf(resolver: Resolver) -> str:
 
 
 def hosts(record: ContainerRecord, *, gateway: str = "") -> str:
-    """The text of /etc/hosts: loopback, `--add-host` (with host-gateway), links, its own addresses."""
-    process = record.config.process
+    """The text of /etc/hosts: loopback, `--add-host` (with host-gateway), links, its own addresses.
+
+    In the network of the machine it is the machine's, unless something is to be added, as Docker has it.
+    """
+    process, asked = record.config.process, record.config.host
+    if asked.network_mode == "host" and not asked.extra_hosts and (machines := _hosts_of_machine()):
+        return machines
     lines = [_LOOPBACK]
-    for entry in record.config.host.extra_hosts or ():
+    for entry in asked.extra_hosts or ():
         name, _, written = entry.partition(":")
         if address := gateway if written == "host-gateway" else written.strip("[]"):  # no bridge, no gateway
             lines.append(f"{address}\t{name}\n")
@@ -94,6 +99,14 @@ def hosts(record: ContainerRecord, *, gateway: str = "") -> str:
     for endpoint in record.endpoints.values():
         lines.extend(f"{address}\t{own}\n" for address in endpoint.named_addresses)
     return "".join(lines)
+
+
+def _hosts_of_machine() -> str:
+    try:
+        with open("/etc/hosts", encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def write(directory: str, texts: dict[str, str]) -> None:
