@@ -106,15 +106,19 @@ class _Cutter:
     def _read_line(self, column: int, comments: tuple[str, ...]) -> None:
         start = self.next
         text, has_empty = self._continued()
-        position = Position(self.name, start + 1, self.next, column, text.strip(), comments)
+        position = Position(self.name, start + 1, self._last_line(), column, text.strip(), comments)
         if not position.text:
             return
         bodies = self._bodies(position)
         if bodies:
-            position = Position(self.name, start + 1, self.next, column, position.text, comments)
+            position = Position(self.name, start + 1, self._last_line(), column, position.text, comments)
         if has_empty:
             self.empty_continuations.append(position)
         self.lines.append(Line(position, bodies))
+
+    def _last_line(self) -> int:
+        """The number of the last line that was read; what is behind the last line's end is none."""
+        return self.next - (self.next == len(self.source) and not self.source[-1])
 
     def _continued(self) -> tuple[str, bool]:
         """The instruction that begins at the next line, continuations joined, and whether one of them was empty."""

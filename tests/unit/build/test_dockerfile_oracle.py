@@ -34,6 +34,7 @@ DOCKERFILES = [
     'FROM a\nRUN --mount="type=tmpfs,target=/a b" x\n',
     "FROM a\nRUN echo \\\\\nRUN echo \\\\\\\nRUN y\n",
     'from a\nrun x\ncmd [ "a" , "b" ]\nentrypoint ["a"\n',
+    "FROM a\nRUN x \\\n y \\\n",
 ]
 
 
