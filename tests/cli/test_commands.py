@@ -354,6 +354,7 @@ def test_info_prints_what_the_engine_tells(fake_daemon: FakeDaemon, sampan: Comm
         (["run"], 1, "takes at least 1 argument, not 0"),
         (["exec", "c1"], 1, "takes at least 2 arguments, not 1"),
         (["rename", "a"], 1, "takes 2 arguments, not 1"),
+        (["build"], 1, "try: sampan build [OPTIONS] PATH|URL|- (more: sampan build --help)"),
         (["port"], 1, "takes 1 to 2 arguments, not 0"),
         (["run", "--nonsense", "x"], 125, "try: sampan run --help"),
         (["--nonsense", "ps"], 125, "unknown option --nonsense"),

@@ -109,7 +109,12 @@ def parse_command(module: ModuleType, words: Sequence[str], name: str) -> Argume
     least, most = module.WORDS
     count = len(arguments.words)
     if count < least or 0 <= most < count:
-        raise UsageError(f"`sampan {name}` takes {_amount(least, most)}, not {count}", code=1)
+        forms = " or ".join(f"sampan {name} {form}".rstrip() for form in module.USAGE)
+        raise UsageError(
+            f"`sampan {name}` takes {_amount(least, most)}, not {count}",
+            remedy=f"{forms} (more: sampan {name} --help)",
+            code=1,
+        )
     return arguments
 
 
