@@ -41,6 +41,8 @@ from sampan.image.platforms import parse_platform
 from sampan.image.records import Image
 from sampan.oci.image_spec import decode_config
 
+_EXPANDED = frozenset("$'\"\\`")  # a word with one of these may become another
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -57,9 +59,10 @@ class Planned:
 
     @property
     def fetches(self) -> bool:
-        """Whether it may take something from elsewhere, each time anew."""
+        """Whether it may take something from elsewhere, each time anew: what is quoted may be an address, too."""
         return any(
-            isinstance(one, said.Add) and any("$" in source or is_remote(source) for source in one.sources)
+            isinstance(one, said.Add)
+            and any(is_remote(source) or not _EXPANDED.isdisjoint(source) for source in one.sources)
             for plan in self.graph.stages
             for one in plan.stage.instructions
         )
@@ -275,7 +278,10 @@ def _count(planned: Planned) -> int:
 
 def _unused(planned: Planned, scopes: Iterable[StageScope]) -> list[Note]:
     names = unused(planned.request.build_args, scopes, planned.scope)
-    return [Note(f"[Warning] One or more build-args [{' '.join(names)}] were not consumed")] if names else []
+    stages = {stage.name for stage in planned.dockerfile.stages}
+    lost = [name for name in planned.request.no_cache_stages if name not in stages]
+    notes = [Note(f"[Warning] One or more build-args [{' '.join(names)}] were not consumed")] if names else []
+    return [*notes, *(Note(f"[Warning] no stage is called {name}, which is to be built anew") for name in lost)]
 
 
 def _findings(planned: Planned, workshop: Workshop) -> list[Warned]:
