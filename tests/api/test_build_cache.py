@@ -53,7 +53,10 @@ def test_no_cache_builds_all_anew_and_a_filter_only_its_stage(engine: EngineProc
     assert build(engine, files, nocache="1").cached() == [False] * 5
     stages = "FROM busybox AS one\nRUN echo 1\nFROM busybox AS two\nRUN echo 2\nCOPY --from=one /bin/true /t\n"
     build(engine, {"Dockerfile": stages})
-    assert build(engine, {"Dockerfile": stages}, nocachefilter="TWO").cached() == [True, False, False]
+    anew = build(engine, {"Dockerfile": stages}, nocachefilter=["TWO", "three"])
+    assert anew.cached() == [True, False, False]
+    assert "[Warning] no stage is called three, which is to be built anew\n" in anew.text
+    assert "called two" not in anew.text
 
 
 def test_a_command_is_found_again_only_with_the_same_arguments(engine: EngineProcess) -> None:
