@@ -49,6 +49,11 @@ class BuildCache:
     _used: set[str] = field(default_factory=set, compare=False, repr=False)  # keys, not written yet
     _recall: Recall = field(default_factory=Recall, compare=False, repr=False)
 
+    @property
+    def version(self) -> int:
+        """As long as it stays the same, no record was written or forgotten."""
+        return self._recall.cleared
+
     def prepare(self) -> None:
         """Make the tables, and forget what leads nowhere."""
         self.connection.executescript(_TABLES)

@@ -23,10 +23,10 @@ _FOUND = (StepBegins, UsesCache, StepEnds, StageEnds, Note, Warned)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of a build, the names for its image left out, and which version of the images it is asked of."""
+    """What is asked of a build, the names for its image left out, and of which version of images and cache."""
 
     key: bytes
-    images_version: tuple[int, int]
+    version: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Recording:
 class Recall:
     """The builds that are kept, by what was asked; the one that was asked last at the end."""
 
+    cleared: int = 0  # how often
     _kept: dict[Question, Told] = field(default_factory=dict)
 
     def find(self, question: Question) -> Told | None:
@@ -74,10 +75,11 @@ class Recall:
 
     def clear(self) -> None:
         """Forget all."""
+        self.cleared += 1
         self._kept.clear()
 
 
-def question_of(request: BuildRequest, archive: Iterable[bytes], images_version: tuple[int, int]) -> Question | None:
+def question_of(request: BuildRequest, archive: Iterable[bytes], version: tuple[int, ...]) -> Question | None:
     """What is asked with an archive in these pieces; None for what is not kept, as what has secrets is not."""
     if request.secrets or request.agents or request.remote or request.pull:
         return None
@@ -85,7 +87,7 @@ def question_of(request: BuildRequest, archive: Iterable[bytes], images_version:
     digest = hashlib.sha256(b"%d:%b" % (len(asked), asked))
     for piece in archive:
         digest.update(piece)
-    return Question(digest.digest(), images_version)
+    return Question(digest.digest(), version)
 
 
 def step_images(events: Iterable[Event]) -> set[str]:

@@ -148,8 +148,7 @@ class Builds:
         """
         references = tuple(parse_reference(tag).with_default_tag() for tag in request.tags)
         build_id = build_id or secrets.token_hex(16)
-        if build_id in self._running:
-            raise Conflict(f"a build with the id {build_id} is going on", remedy="give another buildid")
+        self._refuse_running(build_id)
         arriving = Arriving((), None) if request.remote else await hold(archive)
         question = self._question(request, arriving)
         told = self.cache.find_told(question) if question else None
@@ -171,7 +170,12 @@ class Builds:
     def _question(self, request: BuildRequest, arriving: Arriving) -> Question | None:
         if arriving.rest is not None:
             return None
-        return question_of(request, arriving.held, self.images.images.version)
+        return question_of(request, arriving.held, self._version)
+
+    @property
+    def _version(self) -> tuple[int, ...]:
+        """Another one when anything changed that a build finds."""
+        return (*self.images.images.version, self.cache.version)
 
     async def _carry_out(
         self, order: _Order, arriving: Arriving, place: str
@@ -198,7 +202,7 @@ class Builds:
         """Remember a build that found all of it here, unless something changed meanwhile."""
         if question is None or recording.events is None or planned.fetches:
             return
-        if question.images_version == self.images.images.version:
+        if question.version == self._version:
             self.cache.remember_told(question, recording.events, image_id)
 
     async def prune(self, wanted: PruneCaches) -> Pruned:
@@ -228,6 +232,7 @@ class Builds:
     ) -> AsyncGenerator[tuple[Event, ...] | Built]:
         from sampan.build.builder import Builder, Ear
 
+        self._refuse_running(order.build_id)  # begun while the context arrived
         told: asyncio.Queue[Event | None] = asyncio.Queue()
         memory = f"{self.layout.exec_root}/build-{secrets.token_hex(16)}"
         bases = BaseImages(self.images, self.transfers, planned.request)
@@ -261,6 +266,10 @@ class Builds:
             task.cancel()
             await to_the_end(_ended(task))
             shutil.rmtree(memory, ignore_errors=True)
+
+    def _refuse_running(self, build_id: str) -> None:
+        if build_id in self._running:
+            raise Conflict(f"a build with the id {build_id} is going on", remedy="give another buildid")
 
     def _name(self, image_id: str, references: tuple[Reference, ...]) -> None:
         for reference in references:
