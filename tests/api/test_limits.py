@@ -96,6 +96,7 @@ def test_the_process_table_has_only_the_container_s(engine: EngineProcess) -> No
         ({"Memory": 1024}, "Minimum memory limit allowed is 6MB"),
         ({"NanoCpus": 10**12}, "Range of CPUs is from 0.01"),
         ({"CpusetCpus": "900"}, "Requested CPUs are not available"),
+        ({"CgroupParent": "/a/../b"}, "not a cgroup path: '/a/../b'"),
         ({"CpusetCpus": "one"}, "Invalid value one for cpuset cpus"),
         ({"RestartPolicy": {"Name": "sometimes"}}, "unknown policy 'sometimes'"),
         ({"AutoRemove": True, "RestartPolicy": {"Name": "always"}}, "can't create 'AutoRemove' container"),

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 
+from sampan.cgroup.name import check_path
 from sampan.engine import log_options, spec_resources, spec_security
 from sampan.engine.config import ContainerConfig, Healthcheck, HostConfig, ProcessConfig, Resources
 from sampan.engine.health import ACTIONS
@@ -140,6 +141,11 @@ def _of_host(host: HostConfig) -> Iterator[SampanError]:
             yield InvalidArgument(f'bad format for add-host: "{entry}"', remedy="as in name:10.0.0.1")
         elif address != "host-gateway" and not _is_address(address.strip("[]")):
             yield InvalidArgument(f'invalid IP address in add-host: "{address}"', remedy="as in name:10.0.0.1")
+    if parent := host.resources.cgroup_parent.strip("/"):
+        try:
+            check_path(f"/{parent}")
+        except InvalidArgument as error:
+            yield error
     yield from _of_modes(host)
     yield from _of_platform(host)
 
