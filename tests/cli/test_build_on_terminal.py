@@ -60,11 +60,13 @@ def told(*messages: dict[str, Any], wait: Seen | None = None, then: tuple[dict[s
     """A build that tells these messages, and others when something is seen."""
 
     def handle(_: Request, client: socket.socket) -> None:
-        client.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(messages))
-        if wait is not None:
-            wait.is_there.wait(60)
-            client.sendall(chunk(then))
-        client.sendall(b"0\r\n\r\n")
+        first, end = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(messages), b"0\r\n\r\n"
+        if wait is None:
+            client.sendall(first + end)  # at once, so that nobody waits in between, however busy the machine
+            return
+        client.sendall(first)
+        wait.is_there.wait(60)
+        client.sendall(chunk(then) + end)
 
     return handle
 
@@ -125,6 +127,41 @@ def test_of_a_step_that_fails_soon_all_that_it_wrote_is_shown(builds: FakeDaemon
     code, written = on_terminal(sampan)
     assert code == 1
     assert plain(written)[:4] == ["✓ [1/2] FROM base Ts", "✗ [2/2] RUN make Ts", "    hello", "sampan: it failed"]
+
+
+def test_what_was_overwritten_by_a_step_that_fails_is_not_shown(builds: FakeDaemon, sampan: Command) -> None:
+    written = event("output", text="10%\r20%\r30%\na\x0cb\n\nend", error=False)
+    builds.on("POST", "/build", told(*FIRST[:3], written, *FAILED[-2:]))
+    assert plain(on_terminal(sampan)[1])[2:6] == ["    30%", "    ab", "    ", "    end"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("RUN " + "字" * 60, "RUN " + "字" * 30 + "…"),
+        ("RUN " + "e\u0301" * 55, "RUN " + "e\u0301" * 55),
+        ("RUN " + "e" * 80, "RUN " + "e" * 60 + "…"),
+        ("RUN a\x1b[2Jb", "RUN ab"),
+    ],
+    ids=["wide", "accents", "long", "that clears"],
+)
+def test_a_title_takes_one_line(builds: FakeDaemon, sampan: Command, text: str, shown: str) -> None:
+    step = event("step", number=2, total=2, text=text)
+    builds.on("POST", "/build", told(*FOUND[:2], step, *FOUND[3:]))
+    _, written = on_terminal(sampan)
+    assert plain(written)[1] == f"✓ [2/2] {shown} cached"
+    assert "\x1b[2J" not in written
+
+
+def test_where_there_is_no_terminal_none_is_drawn_even_if_it_was_asked_for(builds: FakeDaemon, sampan: Command) -> None:
+    builds.on("POST", "/build", told(*FAILED))
+    (sampan.folder / "Dockerfile").write_text("FROM base\nRUN make\n")
+    argv = sampan.argv("build", "--progress", "tty", str(sampan.folder))
+    done = subprocess.run(
+        argv, env={**sampan.environment(), "TERM": "xterm"}, capture_output=True, timeout=60, check=False, text=True
+    )
+    assert "\x1b" not in done.stderr
+    assert plain(done.stderr)[:2] == ["#1 [1/2] FROM base", "#1 done Ts"]
 
 
 @needs_rich

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _INDENT = "    "
 _USUAL_COLUMNS = 80
 _LEAST_TITLE = 1
+_WITHOUT_WIDTH = frozenset({"Mn", "Me", "Cf"})
 _STYLES = {"bold red": "1;31", "green": "32", "blue": "34", "yellow": "33"}
 
 
@@ -36,6 +37,20 @@ def end_of(step: Step) -> tuple[str, str, str]:
     if step.failed:
         return "✗", "bold red", spent
     return "✓", "blue" if step.cached else "green", spent
+
+
+def _shortened(title: str, most: int) -> str:
+    """A title that takes no more than so many columns: Chinese letters take two each, accents none."""
+    if title.isascii():
+        return title if len(title) <= most else title[: most - 1] + "…"
+    from unicodedata import category, east_asian_width
+
+    ends = []  # the column behind each letter
+    taken = 0
+    for letter in title:
+        taken += 0 if category(letter) in _WITHOUT_WIDTH else 2 if east_asian_width(letter) in "WF" else 1
+        ends.append(taken)
+    return title if taken <= most else title[: sum(end < most for end in ends)] + "…"
 
 
 class TerminalView:
@@ -93,8 +108,9 @@ class TerminalView:
         self._done += 1
         self._last = time.monotonic()
         self._out.write(self._line(step))
-        if step.failed:
-            self._out.writelines(f"{_INDENT}{harmless(line)}\n" for line in written.splitlines())
+        if step.failed and written:
+            lines = written.removesuffix("\n").split("\n")
+            self._out.writelines(f"{_INDENT}{harmless(line)}\n" for line in lines)
 
     def transfers(self, message: dict[str, Any]) -> None:
         """How far a download has come: what is fetched takes its time."""
@@ -104,10 +120,8 @@ class TerminalView:
 
     def _line(self, step: Step) -> str:
         mark, style, spent = end_of(step)
-        title = step.title.splitlines()[0]
         most = max(_LEAST_TITLE, self._columns() - len(spent) - 3)
-        if len(title) > most:
-            title = title[: most - 1] + "…"
+        title = _shortened(harmless(step.title.splitlines()[0]), most)
         if not self._colored:
             return f"{mark} {title} {spent}\n"
         return f"\x1b[{_STYLES[style]}m{mark}\x1b[0m {title} \x1b[2m{spent}\x1b[0m\n"

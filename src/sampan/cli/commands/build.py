@@ -215,7 +215,7 @@ def _build(arguments: Arguments, session: Session, context: Context, more: dict[
 
 def _is_drawn(how: str) -> bool:
     """Whether the build is shown on a terminal that can do more than lines."""
-    if how != "tty" and (how != "auto" or not sys.stderr.isatty()):
+    if how not in {"auto", "tty"} or not sys.stderr.isatty():
         return False
     return environment("TERM") not in _DUMB
 
