@@ -1,20 +1,32 @@
-"""--build-context: images and directories that stand for names in the Dockerfile.
+"""--build-context: images, directories and what addresses have, standing for names in the Dockerfile.
 
-A directory is sent to the daemon as an image without a name, which is removed after the build; what steps took from it
-stays in the cache by its content.
+All but an image of the daemon's becomes an image without a name there, which is removed after the build; what steps
+took from it stays in the cache by its content.
 """
 
 from __future__ import annotations
 
 import os
 
-from sampan.build.ignore import read_ignore_file
-from sampan.cli.building.packing import pack_directory
+from sampan.build.ignore import IgnoreRules, read_ignore_file
+from sampan.cli.building.packing import pack_directory, pack_files
 from sampan.cli.grammar import Failure, UsageError
+from sampan.cli.pulling import checked
 from sampan.client.failure import ApiError
-from sampan.client.session import Session, quote
+from sampan.client.json_text import dumps, loads
+from sampan.client.session import Session, documents, quote
 
-_IMAGE = "docker-image://"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+_IMAGE, _LAYOUT = "docker-image://", "oci-layout://"
+_GIT = ("git://", "git@", "ssh://", "github.com/")
+_WEB = ("http://", "https://")
+_TAR = {"Content-Type": "application/x-tar"}
+_LOADED = "Loaded image ID: "
+_NAME = "org.opencontainers.image.ref.name"
 
 
 class NamedContexts:
@@ -29,26 +41,31 @@ class NamedContexts:
             name, mark, place = text.partition("=")
             if not name or not place or not mark:
                 raise UsageError(f"--build-context {text!r} is no pair", remedy="write NAME=DIRECTORY", code=1)
-            if not place.startswith(_IMAGE) and not os.path.isdir(place):
+            if not place.startswith((_IMAGE, _LAYOUT, *_GIT, *_WEB)) and not os.path.isdir(place):
                 raise UsageError(
                     f"--build-context {text}: {place} is no directory",
-                    remedy=f"give a directory, or {_IMAGE}NAME",
+                    remedy=f"give a directory, an address, {_IMAGE}NAME or {_LAYOUT}DIRECTORY",
                     code=1,
                 )
             self._places[name] = place
 
     def images(self) -> dict[str, str]:
-        """The image for each name; directories are sent now."""
-        return {
-            name: place.removeprefix(_IMAGE) if place.startswith(_IMAGE) else self._send(place)
-            for name, place in self._places.items()
-        }
+        """The image for each name; what is not the daemon's is sent or fetched now."""
+        return {name: self._image(place) for name, place in self._places.items()}
+
+    def _image(self, place: str) -> str:
+        if place.startswith(_IMAGE):
+            return place.removeprefix(_IMAGE)
+        if place.startswith(_LAYOUT):
+            return self._load(place.removeprefix(_LAYOUT))
+        return self._fetch(place) if place.startswith((*_GIT, *_WEB)) else self._send(place)
 
     def give_back(self) -> None:
-        """Remove what was sent."""
+        """Remove what was sent and fetched, but for what has a name."""
         for image in self._made:
             try:
-                self._session.call("DELETE", f"/images/{quote(image)}", {"force": True})
+                if not self._session.call("GET", f"/images/{quote(image)}/json").get("RepoTags"):
+                    self._session.call("DELETE", f"/images/{quote(image)}", {"force": True})
             except ApiError:
                 continue  # something stands on it, or it is gone
 
@@ -67,3 +84,76 @@ class NamedContexts:
             last = str(message.get("status") or last)
         self._made.append(last)
         return last
+
+    def _load(self, place: str) -> str:
+        """One image of an OCI layout, DIRECTORY[:NAME] or DIRECTORY@DIGEST, without its names."""
+        directory, digest, name = _parts(place)
+        index = _document(directory, "index.json")
+        fitting = [
+            one
+            for one in index.get("manifests", [])
+            if digest in {"", one["digest"]} and name in {"", (one.get("annotations") or {}).get(_NAME)}
+        ]
+        if len(fitting) != 1:
+            found = f"{len(fitting)} images" if fitting else f"no image {name or digest}".rstrip()
+            remedy = "name one that it has: oci-layout://DIRECTORY:TAG or oci-layout://DIRECTORY@sha256:…"
+            raise Failure(f"{directory} has {found}", remedy=remedy)
+        manifest = _document(directory, f"blobs/{fitting[0]['digest'].replace(':', '/')}")
+        image_id: str = (manifest.get("config") or {}).get("digest", "")
+        if image_id and self._is_here(image_id):
+            return image_id
+        index["manifests"] = [{key: value for key, value in fitting[0].items() if key != "annotations"}]
+        files = {"index.json": dumps(index)}
+        body = pack_directory(os.path.realpath(directory), IgnoreRules(["manifest.json"]), files)
+        return self._told(self._session.request("POST", "/images/load", None, body, _TAR).chunks(), place)
+
+    def _is_here(self, image_id: str) -> bool:
+        try:
+            self._session.call("GET", f"/images/{quote(image_id)}/json")
+        except ApiError:
+            return False
+        return True
+
+    def _fetch(self, address: str) -> str:
+        """What the daemon fetches: a repository, an archive unpacked, or a file."""
+        flag = "" if _is_repository(address) else "--unpack=true "
+        words = dumps([address.replace("$", "\\$"), "/"]).decode()
+        body = pack_files({"Dockerfile": f"FROM scratch\nADD {flag}{words}\n".encode()})
+        return self._told(self._session.request("POST", "/build", {"rm": True}, body, _TAR).chunks(), address)
+
+    def _told(self, chunks: Iterator[bytes], place: str) -> str:
+        """The id of the image that the stream tells of, which is ours to remove."""
+        image_id = ""
+        try:
+            for message in checked(documents(chunks)):
+                image_id = str((message.get("aux") or {}).get("ID") or image_id)
+                image_id = str(message.get("stream", "")).partition(_LOADED)[2].strip() or image_id
+        except Failure as error:
+            raise Failure(f"{place} cannot be had: {error.sentence}", remedy=error.remedy) from None
+        if not image_id:
+            raise Failure(f"the daemon made no image of {place}")
+        self._made.append(image_id)
+        return image_id
+
+
+def _is_repository(address: str) -> bool:
+    return address.startswith(_GIT) or address.partition("#")[0].partition("?")[0].endswith(".git")
+
+
+def _parts(place: str) -> tuple[str, str, str]:
+    """Directory, digest and name; a directory may have colons in its own name."""
+    directory, mark, digest = place.partition("@sha256:")
+    if mark or os.path.isdir(directory):
+        return directory, f"sha256:{digest}" if mark else "", ""
+    before, colon, name = directory.rpartition(":")
+    return (before, "", name) if colon else (directory, "", "")
+
+
+def _document(directory: str, name: str) -> dict[str, Any]:
+    try:
+        with open(os.path.join(directory, name), "rb") as file:
+            document: dict[str, Any] = loads(file.read())
+            return document
+    except (OSError, ValueError):
+        remedy = "give a directory as `sampan build -o type=oci,tar=false` writes it"
+        raise Failure(f"{directory} is no OCI layout: {name} cannot be read", remedy=remedy) from None

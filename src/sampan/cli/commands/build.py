@@ -31,7 +31,13 @@ OPTIONS = (
     ("annotation", "", "list", "", "Kept for buildx's scripts; see --label"),
     ("attest", "", "list", "", "Kept for buildx's scripts; attestations are not made"),
     ("build-arg", "", "list", "", "Give an ARG its value; the name alone takes it from the environment"),
-    ("build-context", "", "list", "", "Let a name stand for a directory or docker-image://IMAGE, as NAME=DIRECTORY"),
+    (
+        "build-context",
+        "",
+        "list",
+        "",
+        "Let a name stand for a directory, a URL, docker-image://IMAGE or oci-layout://DIRECTORY, as NAME=DIRECTORY",
+    ),
     ("builder", "", "string", "", "Kept for buildx's scripts; the daemon is the builder"),
     (
         "cache-from",
