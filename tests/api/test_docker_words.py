@@ -61,6 +61,11 @@ def test_a_host_that_is_the_gateway_is_not_known_without_one(engine: EngineProce
     assert [line for line in engine.output("alone") if line.endswith(("up", "v6", "v4"))] == ["::7\tv6", "10.0.0.7\tv4"]
 
 
+def test_an_image_without_labels_has_null_and_its_containers_have_none(engine: EngineProcess) -> None:
+    assert engine.json("GET", "/images/host/json")["Config"]["Labels"] is None
+    assert engine.inspect(engine.create("bare", "true"))["Config"]["Labels"] == {}
+
+
 def test_in_the_network_of_the_machine_its_hosts_are_known(engine: EngineProcess) -> None:
     engine.run("open", "cat", "/etc/hosts", host={"NetworkMode": "host"})
     engine.run("more", "cat", "/etc/hosts", host={"NetworkMode": "host", "ExtraHosts": ["v4:10.0.0.7"]})

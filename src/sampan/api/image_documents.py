@@ -59,7 +59,10 @@ def inspect(images: EngineImages, image: Image, version: Version) -> dict[str, A
         "Created": (config.created or "") if image.made_s is None else timestamp(int(image.made_s * 10**9)),
         "DockerVersion": "",
         "Author": config.author,
-        "Config": msgspec.to_builtins(process_to(process_defaults(image.defaults))),
+        "Config": {
+            **msgspec.to_builtins(process_to(process_defaults(image.defaults))),
+            "Labels": image.defaults.labels,
+        },
         "Architecture": config.architecture,
         "Os": config.os,
         "Size": image.size,
