@@ -40,6 +40,12 @@ def test_what_docker_leaves_out_has_the_value_that_its_type_has() -> None:
     assert printed.render(document) == "[] <nil> |null"
 
 
+def test_a_map_that_is_null_is_empty() -> None:
+    document = {"Config": {"Labels": None}}
+    text = '{{index .Config.Labels "a"}}{{len .Config.Labels}}{{range $key, $value := .Config.Labels}}{{$key}}{{end}}'
+    assert Template(text).render(document) == "0"
+
+
 def test_a_row_gives_its_columns_and_as_json_all_of_them() -> None:
     columns: dict[str, Any] = {
         "Name": ("NAME", lambda row: row["n"]),

@@ -18,9 +18,14 @@ def _json(value: Any) -> str:
     return text_of(plain(value)).replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
+def _of_null(value: Any) -> Any:
+    """What Go sees where JSON says null: a map or a list that is empty."""
+    return {} if value is None else value
+
+
 def _index(value: Any, *keys: Any) -> Any:
     for key in keys:
-        value = plain(value)
+        value = _of_null(plain(value))
         if isinstance(value, dict):
             value = value.get(key, "" if all(isinstance(item, str) for item in value.values()) else None)
         elif isinstance(value, (list, tuple, str)):
@@ -39,7 +44,7 @@ def _slice(value: Any, *bounds: int) -> Any:
 
 
 def _len(value: Any) -> int:
-    value = plain(value)
+    value = _of_null(plain(value))
     if isinstance(value, str):
         return len(value.encode())
     if isinstance(value, (dict, list, tuple)):
