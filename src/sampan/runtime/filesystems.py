@@ -10,6 +10,7 @@ import os
 
 from sampan.errors import NotImplementedHere
 from sampan.linux.mount import (
+    AT_FDCWD,
     MountAttr,
     MountFlag,
     attributes_of,
@@ -17,6 +18,7 @@ from sampan.linux.mount import (
     fsmount,
     make_filesystem,
     mount_setattr,
+    move_mount,
     open_tree,
 )
 from sampan.runtime.launch_plan import IdMap, LaunchPlan, MountPlan
@@ -87,6 +89,26 @@ def renew(fd: int) -> int:
         return os.dup(fd)
 
 
+def clone_inside(top: int, place: int, name: str = "") -> int:
+    """A detached bind of what lies inside the detached mount `top`: of `place`, or of `name` there. Raises OSError.
+
+    Before Linux 6.15 `top` has to be attached somewhere for that; it is, for a moment, in a mount namespace of its own,
+    and of no use afterwards.
+    """
+    try:
+        return open_tree(place, name, clone=True)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    from sampan.linux.apart import in_private_mounts  # its threads are nothing that other starts need
+
+    def attach_and_clone() -> int:
+        move_mount(top, (AT_FDCWD, "/"))
+        return open_tree(place, name, clone=True)
+
+    return in_private_mounts(attach_and_clone)
+
+
 def copy_of_file(mount: MountPlan, plan: LaunchPlan | None = None) -> int:
     """A detached read-only mount of one file, which is in memory alone and never swapped: a ramfs of its own."""
     copy = mount.file_copy
@@ -102,7 +124,7 @@ def copy_of_file(mount: MountPlan, plan: LaunchPlan | None = None) -> int:
             os.fchmod(new, copy.mode)
         finally:
             os.close(new)
-        fd = open_tree(top, "file", clone=True)
+        fd = clone_inside(top, top, "file")
     finally:
         os.close(top)
     try:

@@ -14,6 +14,7 @@ from sampan.linux.mount import AT_FDCWD, MountAttr, MountFlag, mount_setattr, op
 from sampan.linux.namespace import open_namespace, setns
 from sampan.linux.openat import Resolve, open_in_root, openat2
 from sampan.linux.overlay import mount_overlay
+from sampan.runtime.filesystems import clone_inside
 from sampan.runtime.launch_plan import MountPlan
 
 _REC = int(MountFlag.REC)
@@ -68,7 +69,7 @@ def open_overlay(mount: MountPlan) -> int:
     try:
         place = openat2(fd, mount.subpath.lstrip("/"), os.O_PATH, 0, _IN_ROOT)
         try:
-            return open_tree(place, "", clone=True)
+            return clone_inside(fd, place)
         finally:
             os.close(place)
     finally:
