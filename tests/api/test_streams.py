@@ -115,6 +115,20 @@ def test_attach_replays_the_log_when_asked(engine: EngineProcess) -> None:
     assert demultiplex(client.read_all()) == {1: b"before\n"}
 
 
+def test_who_attaches_to_a_run_that_ends_while_its_log_is_replayed_waits_for_no_other(
+    engine: EngineProcess, tmp_path: Path
+) -> None:
+    script = "while ! test -e /told/go; do :; done"
+    for number in range(5):
+        go = tmp_path / "go"
+        name = engine.run(f"ending-{number}", "sh", "-c", script, host={"Binds": [f"{tmp_path}:/told"]})
+        client = Hijacked(engine, f"/containers/{name}/attach?logs=1&stream=1&stdout=1&stderr=1")
+        go.touch()
+        assert client.read_all() == b""
+        engine.wait(name)
+        go.unlink()
+
+
 def test_invalid_detach_keys_are_refused(engine: EngineProcess) -> None:
     engine.create("keys", "true")
     answer = engine.json("POST", "/containers/keys/attach?stream=1&detachKeys=ctrl-%C3%A9", expect=400)

@@ -20,6 +20,7 @@ from sampan.api.server import Hijacked, hijack, upgrade_head
 from sampan.api.services import Services
 from sampan.api.versions import MULTIPLEXED_CONTENT_TYPE, Version, has
 from sampan.engine import log_stream
+from sampan.engine.container import ContainerRecord
 from sampan.engine.detach import parse_detach_keys
 from sampan.engine.execs import Exec
 from sampan.engine.execs_plan import ExecConfig
@@ -49,8 +50,8 @@ async def attach(call: Call, services: Services) -> web.StreamResponse:
     client, early = await hijack(call.request, upgrade_head(call.request, _content_type(call.version, tty=tty)))
     with client:
         if wants_logs:
-            await _replay(call, services, client)
-        if wants_stream:
+            await _replay(call, services, client, goes_on=wants_stream)
+        if wants_stream and not _has_ended_since(record, services):
             wanted = Attach(
                 stdin=call.flag("stdin") and record.config.process.open_stdin,
                 stdout=call.flag("stdout"),
@@ -63,12 +64,18 @@ async def attach(call: Call, services: Services) -> web.StreamResponse:
     return Hijacked()
 
 
-async def _replay(call: Call, services: Services, client: socket.socket) -> None:
-    """Send what was logged so far to a client whose connection has left HTTP."""
+def _has_ended_since(record: ContainerRecord, services: Services) -> bool:
+    """Whether a container ran when it was looked up, and runs no more: who attaches now would wait for a next start."""
+    current = services.store.get(record.id)
+    return record.running is not None and (current is None or current.running is None)
+
+
+async def _replay(call: Call, services: Services, client: socket.socket, *, goes_on: bool) -> None:
+    """Send what was logged so far to a client whose connection has left HTTP, and which may get what comes, too."""
     record = services.store.find(call.parameters["name"])
     loop = asyncio.get_running_loop()
     await asyncio.sleep(REPLAY_PAUSE_S)
-    wanted = log_stream.Wanted(stdout=call.flag("stdout"), stderr=call.flag("stderr"))
+    wanted = log_stream.Wanted(stdout=call.flag("stdout"), stderr=call.flag("stderr"), as_it_is=goes_on)
     async for piece in log_stream.stream(record, services.layout, services.store, services.lifecycle.waits, wanted):
         await loop.sock_sendall(client, piece)
 
