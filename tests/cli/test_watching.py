@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.cli.conftest import PROGRAM
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Command, FakeDaemon, Request
@@ -67,6 +70,14 @@ def test_interrupting_logs_looks_like_an_interrupt(fake_daemon: FakeDaemon, samp
         assert process.wait(20) == -signal.SIGINT
         assert process.stderr is not None
         assert process.stderr.read() == b""
+
+
+def test_interrupting_what_is_said_of_a_failure_looks_like_an_interrupt(sampan: Command) -> None:
+    interrupted = "import sampan.cli.problem as told, signal; told.report = lambda *_: signal.raise_signal(2)"
+    program = PROGRAM.replace("from sampan.cli.__main__", f"{interrupted}; from sampan.cli.__main__")
+    argv = [sys.executable, "-I", "-S", "-c", program, "no-such-command"]
+    done = subprocess.run(argv, env=sampan.environment(), capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
 
 def test_events_are_printed_as_docker_prints_them(fake_daemon: FakeDaemon, sampan: Command) -> None:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process with its exit code, without tearing the interpreter down."""
     _open_standard_descriptors()
-    code = run(sys.argv[1:] if argv is None else argv)
+    try:
+        code = run(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:  # also while it is said what went wrong
+        _end_by_signal(2)
     try:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -71,8 +74,6 @@ def run(argv: Sequence[str]) -> int:
         return show_help(name or _given_name(argv))
     except BrokenPipeError:
         _end_by_signal(13)
-    except KeyboardInterrupt:
-        _end_by_signal(2)
     except Exception as error:
         if debug:
             raise
