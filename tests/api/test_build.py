@@ -118,6 +118,13 @@ def test_a_command_that_fails_ends_the_build_with_its_code_place_and_remedy(engi
     assert engine.json("GET", "/containers/json?all=1") == []
 
 
+def test_a_list_that_is_no_json_and_fails_is_told_of(engine: EngineProcess) -> None:
+    told = build(engine, {"Dockerfile": "FROM busybox\nRUN ['true', 'x']\n"}, forcerm="1")
+    assert told.error["remedy"].startswith("the list is no JSON")
+    told = build(engine, {"Dockerfile": "FROM busybox\nRUN [ -f /nowhere ]\n"}, forcerm="1")
+    assert "JSON" not in told.error["remedy"]
+
+
 def test_the_container_of_a_failed_step_stays_without_forcerm(engine: EngineProcess) -> None:
     build(engine, {"Dockerfile": "FROM busybox\nRUN touch /clue; false\n"})
     (kept,) = engine.json("GET", "/containers/json?all=1")

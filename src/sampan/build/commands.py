@@ -27,6 +27,7 @@ from sampan.image.layers import Layer
 
 _SCRIPT_DIRECTORY = "/dev/pipes"
 _HOSTNAME = "BUILDKIT_SANDBOX_HOSTNAME"  # the build argument that names the machine to the steps
+_LIST = ('["', "['")  # as lists begin, and no command
 _ONLY_HEREDOC = re.compile(r"""\s*\d*<<-?(?:"[^"]*"|'[^']*'|[^\s"'<>|&;]+)\s*""")
 
 
@@ -231,6 +232,8 @@ def build_arguments(state: StageState) -> list[str]:
 def _failed(words: Sequence[str], end: StepEnd, image_id: str) -> StepFailed:
     short = image_id.removeprefix("sha256:")[:12]
     remedy = f"look at what the command wrote above; `sampan run --rm -it {short} sh` is where it began"
+    if words[-1].startswith(_LIST):
+        remedy = "the list is no JSON, so the shell took it for a command: write double quotes, and commas between"
     if end.oom_killed:
         remedy = "it was killed for want of memory: allow more with --memory, or leave the limit out"
     return StepFailed(f"The command '{' '.join(words)}' returned a non-zero code: {end.code}", end.code, remedy=remedy)
