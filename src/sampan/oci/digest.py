@@ -57,7 +57,10 @@ def parse_digest(text: str) -> Digest:
     algorithm, encoded = found.groups()
     length = _HEX_DIGITS[_registered(algorithm)]
     if len(encoded) != length or not _HEX.issuperset(encoded):
-        raise InvalidArgument(f"invalid digest {text!r}: {algorithm} has {length} lower-case hex digits")
+        raise InvalidArgument(
+            f"invalid digest {text!r}: {algorithm} has {length} lower-case hex digits",
+            remedy=f"give all of it, as {algorithm}sum prints it",
+        )
     return Digest(algorithm, encoded)
 
 

@@ -41,8 +41,9 @@ def test_a_digester_answers_the_same_for_any_cut_of_the_content() -> None:
     ],
 )
 def test_what_is_not_a_registered_digest_is_refused(text: str) -> None:
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(InvalidArgument) as refusal:
         parse_digest(text)
+    assert refusal.value.remedy
 
 
 def test_an_unknown_algorithm_is_named() -> None:
