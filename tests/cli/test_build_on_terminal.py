@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +27,19 @@ if TYPE_CHECKING:
 IMAGE = "sha256:" + "ab" * 32
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"  # the cursor, while rich draws
 WITHOUT_RICH = f"import sys; sys.modules['rich'] = None; {PROGRAM.removeprefix('import sys; ')}"
+INTERRUPTED = f"""
+import signal, site
+site.main()
+from rich.console import Console
+show_cursor = Console.show_cursor
+def show(console, is_shown=True):
+    if is_shown and AT_THE_END:
+        signal.raise_signal(signal.SIGINT)
+    show_cursor(console, is_shown)
+    if not is_shown and not AT_THE_END:
+        signal.raise_signal(signal.SIGINT)
+Console.show_cursor = show
+{PROGRAM}"""
 needs_rich = pytest.mark.skipif(importlib.util.find_spec("rich") is None, reason="rich draws what goes on")
 
 
@@ -175,6 +189,19 @@ def test_a_build_that_takes_longer_is_drawn_with_what_was_written_before(builds:
     assert plain(drawn)[0] == "building Ts, 1 of 2 steps"
     assert "✓ [2/2] RUN make Ts" in "\n".join(plain(drawn))
     assert drawn.index(SHOWN) < drawn.index("built sha256:")
+
+
+@needs_rich
+@pytest.mark.parametrize("at_the_end", [False, True], ids=["beginning", "end"])
+def test_whoever_interrupts_the_drawing_gets_the_cursor_back(
+    builds: FakeDaemon, sampan: Command, *, at_the_end: bool
+) -> None:
+    seen = Seen(HIDDEN.encode())
+    builds.on("POST", "/build", told(*FIRST, wait=seen, then=REST))
+    code, written = on_terminal(sampan, seen, INTERRUPTED.replace("AT_THE_END", str(at_the_end)))
+    assert code == -signal.SIGINT
+    assert written.count(HIDDEN) == 1
+    assert written.index(HIDDEN) < written.rindex(SHOWN)
 
 
 @needs_rich

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from sampan.cli.patience import PATIENCE_S, patient_chunks
+from sampan.cli.patience import PATIENCE_S, patient_chunks, whole
 from sampan.cli.pulling import Lines
 
 TYPE_CHECKING = False
@@ -40,7 +40,8 @@ class PatientBars:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if isinstance(self._shown, Bars):
-            self._shown.__exit__(kind, error, at)
+            shown = self._shown
+            whole(lambda: shown.__exit__(kind, error, at))
         elif self._shown is None:
             self._show_kept(Lines(self._out), last=True)
 
@@ -64,7 +65,9 @@ class PatientBars:
     def _draw(self) -> None:
         self._out.flush()
         bars = open_bars(self._out)
-        self._shown = Lines(self._out) if bars is None else bars.__enter__()
+        self._shown = bars or Lines(self._out)
+        if bars is not None:
+            whole(bars.__enter__)
         self._show_kept(self._shown, last=False)
 
     def _show_kept(self, where: Bars | Lines, *, last: bool) -> None:

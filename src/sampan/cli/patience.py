@@ -4,9 +4,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable, Iterator
 
     from sampan.client.transport import Response
+else:  # the signal module costs 4 ms
+    import _signal
 
 PATIENCE_S = 0.15
 
@@ -29,3 +32,15 @@ def patient_chunks(response: Response, left_s: Callable[[], float], draw: Callab
             draw()
             break
     yield from chunks
+
+
+def whole(begin_or_end: Callable[[], object]) -> None:
+    """Begin or end to draw as a whole: who interrupts us meanwhile is heard when that is done.
+
+    Half of it would leave a terminal without its cursor.
+    """
+    before = _signal.pthread_sigmask(_signal.SIG_BLOCK, {_signal.SIGINT})
+    try:
+        begin_or_end()
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)

@@ -9,7 +9,7 @@ import posix
 import time
 
 from sampan.cli.building.plain import harmless
-from sampan.cli.patience import PATIENCE_S, patient_chunks
+from sampan.cli.patience import PATIENCE_S, patient_chunks, whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class TerminalView:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         leave = getattr(self._live, "__exit__", None)
         if leave is not None:
-            leave(kind, error, at)
+            whole(lambda: leave(kind, error, at))
 
     def chunks(self, response: Response) -> Iterator[bytes]:
         """What the daemon tells; when a step lets us wait, what goes on is drawn."""
@@ -137,15 +137,20 @@ class TerminalView:
         if self._live is not None:
             return
         self._out.flush()
-        self._live = self._open()
+        view = self._open()
         for step, written in self._running.items():
-            self._live.begins(step)
+            view.begins(step)
             if written:
-                self._live.says(step, written, is_error=False)
+                view.says(step, written, is_error=False)
 
     def _open(self) -> LiveView | PlainView:
         from sampan.cli.building.live import open_live
         from sampan.cli.building.plain import PlainView
 
         live = open_live(self._out, self._begun, self._done)
-        return PlainView(self._out) if live is None else live.__enter__()
+        if live is None:
+            self._live = PlainView(self._out)
+        else:
+            self._live = live
+            whole(live.__enter__)
+        return self._live
