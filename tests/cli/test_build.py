@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import posix
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from sampan.cli.building.asked import query_of
+from sampan.cli.building.context import Context
+from sampan.cli.commands.build import OPTIONS
+from sampan.cli.grammar import parse
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Command, FakeDaemon, Handler, Request
@@ -99,6 +106,14 @@ def test_options_become_the_query_and_headers(builds: FakeDaemon, sampan: Comman
         "e": b"from the environment",
         "f": b"\x00open",
     }
+
+
+def test_a_build_argument_from_here_is_read_as_the_locale_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso8859-1")
+    monkeypatch.setitem(posix.environ, b"CAF\xc9", b"\xe9")
+    arguments = parse(OPTIONS, ["--build-arg", "CAFÉ", "."])
+    context = Context(None, "", "", "Dockerfile", None, None)
+    assert query_of(arguments, context, "unix:///daemon.sock")["buildargs"] == '{"CAFÉ":"é"}'
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import posix
 from binascii import b2a_base64
 
-from sampan.cli.building.paths import encoded, exists, is_file
+from sampan.cli.building.paths import decoded, encoded, exists, is_file
 from sampan.cli.grammar import UsageError
 from sampan.cli.settings import proxy_variables, settings
-from sampan.client.endpoint import environment
 from sampan.client.json_text import dumps
 
 TYPE_CHECKING = False
@@ -152,8 +151,13 @@ def _build_args(texts: list[str], host: str) -> dict[str, str | None]:
         name, mark, value = text.partition("=")
         if not name:
             raise UsageError(f"--build-arg {text!r} has no name", remedy="write NAME=VALUE", code=1)
-        values[name] = value if mark else environment(name) if _is_set(name) else None
+        values[name] = value if mark else _variable(name)
     return values
+
+
+def _variable(name: str) -> str | None:
+    """What a variable here holds, as text like our arguments are; None when it is not set."""
+    return decoded(posix.environ[encoded(name)]) if _is_set(name) else None
 
 
 def _is_set(variable: str) -> bool:
@@ -201,7 +205,7 @@ def _secret(text: str) -> tuple[str, bytes]:
 def _agent(text: str) -> str:
     """--ssh default|ID[=SOCKET]: the socket of an agent that runs here."""
     name, _, path = text.partition("=")
-    path = path or environment("SSH_AUTH_SOCK")
+    path = path or _variable("SSH_AUTH_SOCK") or ""
     if not path:
         raise UsageError(
             f"--ssh {text}: no agent is known", remedy="start one with ssh-agent, or name a socket", code=1

@@ -12,6 +12,11 @@ def encoded(name: str) -> bytes:
     return name.encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 
 
+def decoded(name: bytes) -> str:
+    """A name as text, like os.fsdecode."""
+    return name.decode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+
+
 def joined(directory: str, name: str) -> str:
     """The path of a name in a directory."""
     return directory + name if directory.endswith("/") else f"{directory}/{name}"
