@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import json
 
 import pytest
 from tests.building import context_of
 from tests.engine_process import EngineProcess, UnixConnection
-from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("busybox")
 
@@ -35,7 +35,8 @@ def test_an_id_that_was_taken_while_the_context_arrived_is_refused(engine: Engin
         refused = late.getresponse()
         assert (refused.status, "twice" in refused.read().decode()) == (409, True)
         engine.json("POST", "/build/cancel?id=twice", expect=204)
-        until(lambda: engine.request("POST", "/build/cancel?id=twice")[0] == 404)
+        assert json.loads(going_on.read().splitlines()[-1])["error"] == "the build was canceled"
+        engine.json("POST", "/build/cancel?id=twice", expect=404)
     finally:
         late.close()
         first.close()

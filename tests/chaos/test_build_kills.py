@@ -108,10 +108,13 @@ def test_a_build_is_cancelled_by_its_id(engine: EngineProcess) -> None:
     connection = start_build(engine, PARALLEL, "buildid=mine")
     until(lambda: steps_running(engine) == 2, 30)
     engine.json("POST", "/build/cancel?id=mine", expect=204)
+    told = b""
     with connection:
         connection.settimeout(30)
-        while connection.recv(65536):
-            pass
+        while not told.endswith(b"0\r\n\r\n"):
+            told += (piece := connection.recv(65536))
+            assert piece, told
+    assert b"the build was canceled" in told
     assert_nothing_is_left(engine)
     engine.json("POST", "/build/cancel?id=mine", expect=404)
 

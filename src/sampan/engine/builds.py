@@ -259,7 +259,7 @@ class Builds:
             with self.images.disposal.aside():
                 while events := await _next_events(told, task):
                     yield events
-                image = await task
+                image = await _result(task)
             yield Built(image.id, order.references)
         finally:
             del self._running[order.build_id]
@@ -310,6 +310,17 @@ async def _next_events(told: asyncio.Queue[Event | None], build: asyncio.Task[Im
         if len(events) == 1 and told.empty():
             await asyncio.wait([build], timeout=TOGETHER_S)
     return tuple(events)
+
+
+async def _result(task: asyncio.Task[Image]) -> Image:
+    """What a build came to. Raises Conflict for one that somebody else has ended, by its id."""
+    try:
+        return await task
+    except asyncio.CancelledError:
+        waiting = asyncio.current_task()
+        if waiting is None or waiting.cancelling():  # it is we who go
+            raise
+        raise Conflict("the build was canceled", remedy="ask for it again") from None
 
 
 async def _ended(task: asyncio.Task[Image]) -> None:
