@@ -334,3 +334,17 @@ def test_copies_in_both_directions_at_once_do_not_block_each_other(engine: Engin
         thread.join()
     assert sorted(results) == [51] * 6 + [200] * 6
     engine.json("DELETE", "/containers/busy?force=1", expect=204)
+
+
+@pytest.mark.usefixtures("busybox")
+def test_the_whole_root_of_a_running_container_comes_without_what_the_kernel_makes_up(engine: EngineProcess) -> None:
+    host = {"Binds": ["whole-root:/vol"], "Tmpfs": {"/mem": ""}}
+    words = "echo v > /vol/f; echo m > /mem/f; echo r > /f; sleep 1000"
+    engine.create("whole", "sh", "-c", words, image="busybox", host=host)
+    engine.json("POST", "/containers/whole/start", expect=204)
+    until(lambda: call(engine, "GET", "/containers/whole/archive?path=/f")[0] == 200)
+    names = set(get(engine, "whole", "/").getnames())
+    assert {"vol/f", "mem/f", "f", "proc", "sys"} <= {name.strip("/") for name in names}
+    assert not [name for name in names if name.strip("/").startswith(("proc/", "sys/"))]
+    assert get(engine, "whole", "/proc").getnames() == ["proc"]
+    assert get(engine, "whole", "/proc/1/cmdline").getnames() == ["cmdline"]

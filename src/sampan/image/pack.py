@@ -24,6 +24,7 @@ from sampan.image.unpack import OPAQUE, WHITEOUT
 from sampan.image.unpack_terms import Recorder, Unpacked
 from sampan.linux.openat import Resolve, openat2
 from sampan.linux.overlay import is_opaque, is_whiteout
+from sampan.linux.statfs import Magic, filesystem_type
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -33,6 +34,7 @@ _PIECE = 1 << 20
 _LEAST_HOLES = 1 << 20  # what is saved before a file is written in the sparse form, which not every tar reads
 _NOT_CONTENT = ("trusted.overlay.", "user.overlay.", "security.selinux")
 _USUAL = (0o755, 0, 0)
+_KERNELS = frozenset({Magic.PROC, Magic.SYSFS, Magic.CGROUP, Magic.CGROUP2})  # what is in them is no content either
 _REPLACED = {errno.ENOENT, errno.ELOOP, errno.ENXIO}  # removed meanwhile, or a link or a fifo is in the file's place
 _REDIRECTS = ("trusted.overlay.redirect", "trusted.overlay.metacopy")
 _KINDS = {
@@ -102,6 +104,7 @@ class _Packing:
         self._recorder = recorder
         self._tally = tally or Unpacked()
         self._seen: dict[tuple[int, int], bytes] = {}
+        self._kernels: dict[int, bool] = {}  # by device
         self._ready: list[bytes] = []
         self._size = 0
 
@@ -154,6 +157,8 @@ class _Packing:
             self._put_entry(self._entry(path, status, directory))
         if self._options.upper and is_opaque(directory):
             self._mark(_join(path, OPAQUE), status)
+        if self._is_the_kernels(directory, status.st_dev):
+            return []
         below: list[bytes] = []
         for name in sorted(os.fsencode(name) for name in os.listdir(directory)):
             try:
@@ -169,6 +174,13 @@ class _Packing:
             if self._size >= _FLUSH:
                 yield self._flush()
         return below
+
+    def _is_the_kernels(self, directory: int, device: int) -> bool:
+        """Whether a file system makes up what is in it, as /proc does."""
+        known = self._kernels.get(device)
+        if known is None:
+            known = self._kernels[device] = filesystem_type(directory) in _KERNELS
+        return known
 
     def _put(self, data: bytes) -> None:
         """Put bytes that are in no file."""
