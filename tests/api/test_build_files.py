@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import http.server
 import io
 import tarfile
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 from tests.building import Told, build, layers_of, post_build
 from tests.engine_process import EngineProcess
+from tests.file_server import serving
 
 pytestmark = pytest.mark.usefixtures("busybox")
 
@@ -297,56 +296,38 @@ def test_an_archive_that_leads_out_is_refused(engine: EngineProcess) -> None:
     assert "goes up" in told.error["message"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Files:
-    """A loopback server's files, and how often each was asked for."""
+    """A loopback server's address and files."""
 
-    port: int = 0
-    content: dict[str, bytes] = field(default_factory=dict)
+    address: str
+    content: dict[str, bytes]
 
 
 @pytest.fixture
 def server() -> Iterator[Files]:
-    files = Files()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            found = files.content.get(self.path)
-            self.send_response(200 if found is not None else 404)
-            self.send_header("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT")
-            self.send_header("Content-Length", str(len(found or b"")))
-            self.end_headers()
-            self.wfile.write(found or b"")
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        files.port = listening.server_address[1]
-        thread = threading.Thread(target=listening.serve_forever)
-        thread.start()
-        yield files
-        listening.shutdown()
-        thread.join()
+    content: dict[str, bytes] = {}
+    with serving(content) as address:
+        yield Files(address, content)
 
 
 def test_add_downloads_a_file_with_the_servers_time_and_docker_s_mode(engine: EngineProcess, server: Files) -> None:
     server.content["/some/file.bin"] = b"downloaded"
-    found = copied(engine, f"ADD http://127.0.0.1:{server.port}/some/file.bin /x/")
+    found = copied(engine, f"ADD {server.address}/some/file.bin /x/")
     assert set(found) == {"x", "x/file.bin"}
     assert (found["x/file.bin"].mode, found["x/file.bin"].mtime) == (0o600, 784111777)
 
 
 def test_a_download_is_unpacked_only_when_it_is_asked_for(engine: EngineProcess, server: Files) -> None:
     server.content["/in.tar"] = archive(inside="x")
-    assert copied(engine, f"ADD http://127.0.0.1:{server.port}/in.tar /x")["x"].isreg()
-    assert "x/inside" in copied(engine, f"ADD --unpack http://127.0.0.1:{server.port}/in.tar /x")
+    assert copied(engine, f"ADD {server.address}/in.tar /x")["x"].isreg()
+    assert "x/inside" in copied(engine, f"ADD --unpack {server.address}/in.tar /x")
 
 
 def test_a_download_is_held_to_its_checksum(engine: EngineProcess, server: Files) -> None:
     server.content["/f"] = b"right"
     digest = hashlib.sha256(b"right").hexdigest()
-    url = f"http://127.0.0.1:{server.port}/f"
+    url = f"{server.address}/f"
     assert copied(engine, f"ADD --checksum=sha256:{digest} {url} /x")["x"].size == 5
     assert copied(engine, f"ARG SUM=sha256:{digest}", f"ADD --checksum=$SUM {url} /x")["x"].size == 5
     server.content["/f"] = b"wrong"
@@ -355,12 +336,12 @@ def test_a_download_is_held_to_its_checksum(engine: EngineProcess, server: Files
 
 
 def test_a_download_that_is_not_there_is_told(engine: EngineProcess, server: Files) -> None:
-    told = build(engine, {"Dockerfile": f"FROM scratch\nADD http://127.0.0.1:{server.port}/lost /x\n"})
+    told = build(engine, {"Dockerfile": f"FROM scratch\nADD {server.address}/lost /x\n"})
     assert "404" in told.error["message"]
 
 
 def test_a_download_that_has_changed_is_no_cache_hit(engine: EngineProcess, server: Files) -> None:
-    files = {"Dockerfile": f"FROM scratch\nADD http://127.0.0.1:{server.port}/v /v\n"}
+    files = {"Dockerfile": f"FROM scratch\nADD {server.address}/v /v\n"}
     server.content["/v"] = b"1"
     build(engine, files)
     assert build(engine, files).cached() == [True]

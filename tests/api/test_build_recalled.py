@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from base64 import b64encode
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.building import Told, build, context_of, post_build, run
 from tests.engine_process import EngineProcess
+from tests.file_server import serving
 
 pytestmark = pytest.mark.usefixtures("busybox")
 
@@ -118,23 +117,8 @@ def test_a_step_that_gave_something_else_since_counts_even_if_it_is_not_new(engi
 def served() -> Iterator[tuple[str, dict[str, bytes]]]:
     """The address of a file by HTTP, and its content."""
     files = {"/f": b"first"}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(files[self.path])))
-            self.end_headers()
-            self.wfile.write(files[self.path])
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/f", files
-        server.shutdown()
-        thread.join(10)
+    with serving(files) as address:
+        yield f"{address}/f", files
 
 
 @pytest.mark.parametrize("words", ["ADD {} /f", "ARG FROM={}\nADD $FROM /f"], ids=["written", "in a variable"])

@@ -9,15 +9,14 @@ import shutil
 import socket
 import subprocess
 import tarfile
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from tests.engine_process import EngineProcess
+from tests.file_server import serving
 from tests.ports import free_port
 from tests.waiting import until
 
@@ -34,24 +33,8 @@ needs_git = pytest.mark.skipif(
 def served() -> Iterator[tuple[str, dict[str, bytes]]]:
     """The address of an HTTP server, and what it serves by path."""
     files: dict[str, bytes] = {}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            content = files.get(self.path)
-            self.send_response(404 if content is None else 200)
-            self.send_header("Content-Length", str(len(content or b"")))
-            self.end_headers()
-            self.wfile.write(content or b"")
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", files
-        server.shutdown()
-        thread.join(10)
+    with serving(files) as address:
+        yield address, files
 
 
 def git(directory: Path, *words: str) -> str:

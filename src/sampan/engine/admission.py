@@ -6,7 +6,6 @@ runtime.plan and by the cgroup.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import time
@@ -19,6 +18,7 @@ from sampan.engine.health import ACTIONS
 from sampan.engine.spec import time_offsets
 from sampan.errors import InvalidArgument, SampanError
 from sampan.linux.signals import signal_number
+from sampan.network.addresses import is_address
 
 MINIMUM_MEMORY_BYTES = 6 * 1024 * 1024
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -139,7 +139,7 @@ def _of_host(host: HostConfig) -> Iterator[SampanError]:
         name, _, address = entry.partition(":")
         if not name or not address:
             yield InvalidArgument(f'bad format for add-host: "{entry}"', remedy="as in name:10.0.0.1")
-        elif address != "host-gateway" and not _is_address(address.strip("[]")):
+        elif address != "host-gateway" and not is_address(address.strip("[]")):
             yield InvalidArgument(f'invalid IP address in add-host: "{address}"', remedy="as in name:10.0.0.1")
     if parent := host.resources.cgroup_parent.strip("/"):
         try:
@@ -148,14 +148,6 @@ def _of_host(host: HostConfig) -> Iterator[SampanError]:
             yield error
     yield from _of_modes(host)
     yield from _of_platform(host)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _of_platform(host: HostConfig) -> Iterator[SampanError]:

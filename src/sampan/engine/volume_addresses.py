@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import ipaddress
 import socket
 
 from sampan.engine.container import ContainerRecord, MountPoint
 from sampan.errors import SystemFailure
+from sampan.network.addresses import is_address
 
 _ADDRESS = "addr="
 _NFS = {"nfs", "nfs4"}
@@ -39,7 +39,7 @@ def server_of(point: MountPoint) -> str:
     named = [word.removeprefix(_ADDRESS) for word in point.options.split(",") if word.startswith(_ADDRESS)]
     if not named and point.fstype in _CIFS and point.device.startswith("//"):
         named = [point.device[2:].partition("/")[0]]
-    return named[0] if named and not _is_address(named[0]) else ""
+    return named[0] if named and not is_address(named[0]) else ""
 
 
 def at_address(point: MountPoint, address: str) -> MountPoint:
@@ -51,14 +51,6 @@ def at_address(point: MountPoint, address: str) -> MountPoint:
             return dataclasses.replace(point, options=",".join(words))
     path = point.device[2:].partition("/")[2]
     return dataclasses.replace(point, device=f"//{address}/{path}")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _look_up(name: str, point: MountPoint) -> str:

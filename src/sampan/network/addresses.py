@@ -145,6 +145,15 @@ def _covers(whole: AnyNetwork, part: AnyNetwork) -> bool:
     return part.network_address in whole and part.broadcast_address in whole
 
 
+def is_address(text: str) -> bool:
+    """Whether it is an IPv4 or IPv6 address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_inside(text: str, subnet: AnyNetwork) -> bool:
     try:
         return ipaddress.ip_address(text) in subnet
