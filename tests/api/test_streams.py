@@ -129,6 +129,15 @@ def test_who_attaches_to_a_run_that_ends_while_its_log_is_replayed_waits_for_no_
         go.unlink()
 
 
+def test_who_attaches_with_the_log_before_the_first_start_misses_nothing_of_a_short_run(engine: EngineProcess) -> None:
+    for number in range(10):
+        name = f"short-{number}"
+        engine.create(name, "sh", "-c", "echo words")
+        client = Hijacked(engine, f"/containers/{name}/attach?logs=1&stream=1&stdout=1&stderr=1")
+        engine.json("POST", f"/containers/{name}/start", expect=204)
+        assert demultiplex(client.read_all()) == {1: b"words\n"}
+
+
 def test_invalid_detach_keys_are_refused(engine: EngineProcess) -> None:
     engine.create("keys", "true")
     answer = engine.json("POST", "/containers/keys/attach?stream=1&detachKeys=ctrl-%C3%A9", expect=400)

@@ -20,7 +20,7 @@ from sampan.api.server import Hijacked, hijack, upgrade_head
 from sampan.api.services import Services
 from sampan.api.versions import MULTIPLEXED_CONTENT_TYPE, Version, has
 from sampan.engine import log_stream
-from sampan.engine.container import ContainerRecord
+from sampan.engine.container import ContainerRecord, Created
 from sampan.engine.detach import parse_detach_keys
 from sampan.engine.execs import Exec
 from sampan.engine.execs_plan import ExecConfig
@@ -49,9 +49,11 @@ async def attach(call: Call, services: Services) -> web.StreamResponse:
     services.control.check_attach(record)
     client, early = await hijack(call.request, upgrade_head(call.request, _content_type(call.version, tty=tty)))
     with client:
-        if wants_logs:
-            await _replay(call, services, client, goes_on=wants_stream)
-        if wants_stream and not _has_ended_since(record, services):
+        has_log = wants_logs and not isinstance(record.state, Created)  # who comes before the first start waits for it
+        sent = await _replay(call, services, client) if has_log else 0
+        if wants_stream and has_log and _has_ended_since(record, services):
+            await _replay(call, services, client, past=sent)  # what it wrote meanwhile
+        elif wants_stream:
             wanted = Attach(
                 stdin=call.flag("stdin") and record.config.process.open_stdin,
                 stdout=call.flag("stdout"),
@@ -70,14 +72,18 @@ def _has_ended_since(record: ContainerRecord, services: Services) -> bool:
     return record.running is not None and (current is None or current.running is None)
 
 
-async def _replay(call: Call, services: Services, client: socket.socket, *, goes_on: bool) -> None:
-    """Send what was logged so far to a client whose connection has left HTTP, and which may get what comes, too."""
+async def _replay(call: Call, services: Services, client: socket.socket, *, past: int = 0) -> int:
+    """Send what was logged so far, past so many bytes, to a client whose connection has left HTTP; up to which byte."""
     record = services.store.find(call.parameters["name"])
     loop = asyncio.get_running_loop()
-    await asyncio.sleep(REPLAY_PAUSE_S)
-    wanted = log_stream.Wanted(stdout=call.flag("stdout"), stderr=call.flag("stderr"), as_it_is=goes_on)
+    if record.running is not None:
+        await asyncio.sleep(REPLAY_PAUSE_S)
+    wanted = log_stream.Wanted(stdout=call.flag("stdout"), stderr=call.flag("stderr"))
+    at = 0
     async for piece in log_stream.stream(record, services.layout, services.store, services.lifecycle.waits, wanted):
-        await loop.sock_sendall(client, piece)
+        await loop.sock_sendall(client, piece[max(0, past - at) :])
+        at += len(piece)
+    return max(at, past)
 
 
 async def attach_websocket(call: Call, services: Services) -> web.StreamResponse:

@@ -39,7 +39,6 @@ class Wanted:
     tail: int | None = None
     timestamps: bool = False
     details: bool = False
-    as_it_is: bool = False  # of a run that has just begun, too
 
 
 def tail_lines(text: str) -> int | None:
@@ -68,7 +67,7 @@ async def stream(
         raise InvalidArgument("you must choose at least one stream", remedy="choose stdout or stderr")
     path = readable_path(record, layout)
     follow = wanted.follow and record.running is not None
-    if not (follow or wanted.as_it_is):
+    if not follow:
         await let_end(record, store, waits)
     reader = LogReader(
         path,
