@@ -1,6 +1,6 @@
 """The progress of long works on a terminal: as bars once one takes longer than a moment, drawn by rich.
 
-Loaded only where there is a terminal; lines of text are `pulling`'s.
+Loaded only where there is a terminal; lines of text are `progress_lines`'.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from sampan.cli.patience import PATIENCE_S, patient_chunks, whole
-from sampan.cli.pulling import Lines
+from sampan.cli.progress_lines import Lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
-"""Pulling and pushing an image, and the progress of long works as lines of text."""
+"""Pulling and pushing an image, and who shows the progress of long works."""
 
 from __future__ import annotations
 
 from sampan.cli.grammar import Failure
+from sampan.cli.progress_lines import Lines
 from sampan.cli.settings import settings
 from sampan.client.references import split_reference
 from sampan.client.session import documents, quote
@@ -67,24 +68,3 @@ def checked(messages: Iterable[dict[str, Any]], *, code: int = 1) -> Iterator[di
             sentence = str(message.get("error") or detail.get("message"))
             raise Failure(sentence, remedy=detail.get("remedy") or "", code=code)
         yield message
-
-
-class Lines:
-    """Messages as lines on `out`, one for each new state of a part; nowhere when that is None."""
-
-    def __init__(self, out: TextIO | None) -> None:
-        self._out = out
-        self._states: dict[str, str] = {}
-
-    def show(self, message: dict[str, Any]) -> None:
-        """Show one of the daemon's messages."""
-        if self._out is None:
-            return
-        part, status = message.get("id", ""), message.get("status", "")
-        if "stream" in message:
-            self._out.write(message["stream"])
-        elif status and self._states.get(part) != status:
-            if part:
-                self._states[part] = status
-            self._out.write(f"{part}: {status}\n" if part else f"{status}\n")
-        self._out.flush()

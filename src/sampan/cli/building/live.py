@@ -9,8 +9,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from sampan.cli.building.on_terminal import end_of
-from sampan.cli.building.plain import harmless
+from sampan.cli.building.plain import end_of, harmless
 from sampan.cli.building.story import Step
 from sampan.cli.formats.written import size
 from sampan.cli.rich_console import open_console

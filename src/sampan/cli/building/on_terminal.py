@@ -8,7 +8,7 @@ from __future__ import annotations
 import posix
 import time
 
-from sampan.cli.building.plain import harmless
+from sampan.cli.building.plain import end_of, harmless
 from sampan.cli.patience import PATIENCE_S, patient_chunks, whole
 
 TYPE_CHECKING = False
@@ -27,16 +27,6 @@ _USUAL_COLUMNS = 80
 _LEAST_TITLE = 1
 _WITHOUT_WIDTH = frozenset({"Mn", "Me", "Cf"})
 _STYLES = {"bold red": "1;31", "green": "32", "blue": "34", "yellow": "33"}
-
-
-def end_of(step: Step) -> tuple[str, str, str]:
-    """How a step that is over is shown: a mark, its style, and what it took."""
-    spent = "cached" if step.cached else f"{step.took_s:.1f}s"
-    if step.canceled:
-        return "✗", "yellow", f"canceled after {spent}"
-    if step.failed:
-        return "✗", "bold red", spent
-    return "✓", "blue" if step.cached else "green", spent
 
 
 def _shortened(title: str, most: int) -> str:

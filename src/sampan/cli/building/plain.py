@@ -61,6 +61,16 @@ class PlainView:
         self._out.flush()
 
 
+def end_of(step: Step) -> tuple[str, str, str]:
+    """How a step that is over is shown: a mark, its style, and what it took."""
+    spent = "cached" if step.cached else f"{step.took_s:.1f}s"
+    if step.canceled:
+        return "✗", "yellow", f"canceled after {spent}"
+    if step.failed:
+        return "✗", "bold red", spent
+    return "✓", "blue" if step.cached else "green", spent
+
+
 def harmless(line: str) -> str:
     """What a container wrote, without what moves the cursor; a line that was overwritten shows its last state."""
     line = line.rstrip("\r").rpartition("\r")[2]
