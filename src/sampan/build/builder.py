@@ -16,7 +16,7 @@ from sampan.build.cache_images import cache_config, chain_of, is_cache, read_cac
 from sampan.build.cache_mounts import CacheMounts
 from sampan.build.configuring import environment_of
 from sampan.build.content import Digests
-from sampan.build.context import ignore_rules, read_dockerfile
+from sampan.build.context import IGNORE, ignore_rules, read_dockerfile
 from sampan.build.crew import Crew
 from sampan.build.graph import Graph, StagePlan, plan_stages
 from sampan.build.ignore import IgnoreRules
@@ -56,6 +56,18 @@ class Planned:
     epoch: int | str | None
     platforms: Mapping[str, str]
     ignore: IgnoreRules | None
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The files of the context that no step sees: those that the client names, or what .dockerignore says.
+
+        A client sends that file and the Dockerfile whatever the rules say, since they are needed here; all others it
+        has left out itself.
+        """
+        if self.request.left_out is not None:
+            return self.request.left_out
+        rules = self.ignore
+        return tuple(name for name in (IGNORE, self.request.dockerfile) if rules is not None and rules.excludes(name))
 
     @property
     def fetches(self) -> bool:
@@ -118,11 +130,11 @@ class Builder:
                 crew = Crew(workshop, voices, lambda plan: _instructions(planned, plan))
                 await crew.build(len(planned.dockerfile.arguments) + 1, total)
                 image = workshop.results[planned.graph.target.index]
-                if image is not None and planned.request.cache_to:
-                    ear.tell(CacheMade(self._make_cache(image, workshop, uses).id))
-                if image is not None and planned.request.squash:
-                    image = await self._squash(image, workshop, planned.graph.target.index)
                 if image is not None:
+                    if planned.request.cache_to:
+                        ear.tell(CacheMade(self._make_cache(image, workshop, uses).id))
+                    if planned.request.squash:
+                        image = await self._squash(image, workshop, planned.graph.target.index)
                     self.finish(image)
         finally:
             uses.release()

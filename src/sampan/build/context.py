@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from sampan.build.ignore import IgnoreRules, read_ignore_file
 from sampan.errors import InvalidArgument
@@ -71,26 +71,14 @@ def ignore_rules(directory: str, dockerfile: str, *, own: bool) -> IgnoreRules |
     return None
 
 
-def leave_out(directory: str, dockerfile: str, names: Sequence[str] | None) -> None:
-    """Take files out of the context that no step sees: those of these names, or what .dockerignore says.
-
-    A client sends that file and the Dockerfile whatever the rules say, since they are needed here; all others it has
-    left out itself.
-    """
+def leave_out(directory: str, names: Iterable[str]) -> None:
+    """Take files of these names out of the context, as far as they are in it."""
     root = _open_directory(directory)
     try:
-        for name in _ignored(root, dockerfile) if names is None else names:
+        for name in names:
             _unlink(root, name)
     finally:
         os.close(root)
-
-
-def _ignored(root: int, dockerfile: str) -> list[str]:
-    content = _read(root, IGNORE)
-    if content is None:
-        return []
-    rules = read_ignore_file(content)
-    return [name for name in (IGNORE, dockerfile) if rules.excludes(name)]
 
 
 def _unlink(root: int, name: str) -> None:

@@ -333,5 +333,5 @@ def _read(request: BuildRequest, context: str) -> Planned:
     from sampan.build.builder import plan_build
 
     planned = plan_build(request, context)
-    leave_out(context, request.dockerfile, request.left_out)
+    leave_out(context, planned.left_out)
     return planned
