@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _STEP = 1 << 18
 _HEAD = 512
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
-_REMOTE = ("http://", "https://", "git://", "git@", "github.com/", "ssh://")
+REPOSITORIES = ("git://", "git@", "ssh://", "github.com/")
+REMOTE = ("http://", "https://", *REPOSITORIES)
 _NAMES = ("Dockerfile", "dockerfile")
 IGNORE = ".dockerignore"
 
@@ -64,7 +65,7 @@ def find_context(where: str, dockerfile: str, is_dockers: Callable[[], bool]) ->
         if dockerfile == "-":
             raise UsageError("the context and the Dockerfile cannot both come from standard input", code=1)
         return _from_stdin(dockerfile)
-    if where.startswith(_REMOTE) or where.partition("#")[0].endswith(".git"):
+    if where.startswith(REMOTE) or where.partition("#")[0].endswith(".git"):
         if dockerfile == "-":
             raise UsageError(
                 "a Dockerfile from standard input needs a context on this machine", remedy="clone it first", code=1

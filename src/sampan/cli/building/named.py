@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from sampan.build.ignore import IgnoreRules, read_ignore_file
+from sampan.cli.building.context import REMOTE, REPOSITORIES
 from sampan.cli.building.packing import pack_directory, pack_files
 from sampan.cli.grammar import Failure, UsageError
 from sampan.cli.pulling import checked
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 _IMAGE, _LAYOUT = "docker-image://", "oci-layout://"
-_GIT = ("git://", "git@", "ssh://", "github.com/")
-_WEB = ("http://", "https://")
 _TAR = {"Content-Type": "application/x-tar"}
 _LOADED = "Loaded image ID: "
 _NAME = "org.opencontainers.image.ref.name"
@@ -41,7 +40,7 @@ class NamedContexts:
             name, mark, place = text.partition("=")
             if not name or not place or not mark:
                 raise UsageError(f"--build-context {text!r} is no pair", remedy="write NAME=DIRECTORY", code=1)
-            if not place.startswith((_IMAGE, _LAYOUT, *_GIT, *_WEB)) and not os.path.isdir(place):
+            if not place.startswith((_IMAGE, _LAYOUT, *REMOTE)) and not os.path.isdir(place):
                 raise UsageError(
                     f"--build-context {text}: {place} is no directory",
                     remedy=f"give a directory, an address, {_IMAGE}NAME or {_LAYOUT}DIRECTORY",
@@ -58,7 +57,7 @@ class NamedContexts:
             return place.removeprefix(_IMAGE)
         if place.startswith(_LAYOUT):
             return self._load(place.removeprefix(_LAYOUT))
-        return self._fetch(place) if place.startswith((*_GIT, *_WEB)) else self._send(place)
+        return self._fetch(place) if place.startswith(REMOTE) else self._send(place)
 
     def give_back(self) -> None:
         """Remove what was sent and fetched, but for what has a name."""
@@ -137,7 +136,7 @@ class NamedContexts:
 
 
 def _is_repository(address: str) -> bool:
-    return address.startswith(_GIT) or address.partition("#")[0].partition("?")[0].endswith(".git")
+    return address.startswith(REPOSITORIES) or address.partition("#")[0].partition("?")[0].endswith(".git")
 
 
 def _parts(place: str) -> tuple[str, str, str]:
