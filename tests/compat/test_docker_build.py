@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.building import need_busybox
 from tests.docker_command import DockerCli
+from tests.engine_process import EngineProcess
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +74,27 @@ def test_options_of_the_command_arrive(docker: DockerCli, context: Path) -> None
     assert "\n55\n" in shown
     assert "10.1.2.3\tfar" in shown
     assert docker("inspect", "-f", "{{.Config.Labels.x}}", "optional") == "y\n"
+
+
+def test_squash_makes_one_layer_where_the_daemon_calls_itself_experimental(
+    context: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    (context / "Dockerfile").write_text("FROM busybox\nRUN echo a > /a\nRUN rm /a && echo b > /b\n")
+    with EngineProcess(tmp_path_factory.mktemp("experimental"), "--experimental") as engine:
+        docker = DockerCli(engine, context)
+        docker.environment["DOCKER_BUILDKIT"] = "0"
+        assert docker("version", "-f", "{{.Server.Experimental}}") == "true\n"
+        assert docker("info", "-f", "{{.ExperimentalBuild}}") == "true\n"
+        docker("build", "-t", "plain", str(context))
+        docker("build", "--squash", "-t", "squashed", str(context))
+        assert docker("run", "--rm", "--network", "none", "squashed", "ls", "/a", "/b", code=1) == "/b\n"
+        layers = [docker("inspect", "-f", "{{len .RootFS.Layers}}", name) for name in ("busybox", "plain", "squashed")]
+        assert layers == ["1\n", "3\n", "2\n"]
+
+
+def test_squash_is_refused_by_the_command_where_the_daemon_does_not(docker: DockerCli, context: Path) -> None:
+    docker("build", "--squash", str(context), code=1)
+    assert "only supported on a Docker daemon with experimental features enabled" in docker.errors
 
 
 def test_compose_builds_its_services(docker: DockerCli, context: Path) -> None:

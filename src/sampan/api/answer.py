@@ -6,6 +6,7 @@ each, which is half of what a small request costs. What streams is `call.stream`
 
 from __future__ import annotations
 
+from functools import cache
 from http import HTTPStatus
 
 from aiohttp import web
@@ -16,8 +17,13 @@ from aiohttp.http_writer import HttpVersion, HttpVersion10, HttpVersion11
 from sampan.api.headers import HEADERS
 
 JSON = "application/json"
-_FIXED = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
 _WITHOUT_LENGTH = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+
+
+@cache
+def _fixed() -> str:
+    """What every head has, as text."""
+    return "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
 
 
 class Answer(web.StreamResponse):
@@ -48,7 +54,7 @@ class Answer(web.StreamResponse):
     def whole(self, method: str, version: HttpVersion, *, keep_alive: bool) -> bytes:
         """Head and body, as they answer a request of this method and version of HTTP."""
         kind = f"Content-Type: {self._type}\r\n" if self._type else ""
-        lines = [f"HTTP/{version[0]}.{version[1]} {self.status} {self.reason}\r\n{kind}{_FIXED}"]
+        lines = [f"HTTP/{version[0]}.{version[1]} {self.status} {self.reason}\r\n{kind}{_fixed()}"]
         lines += [f"{name}: {value}\r\n" for name, value in self._more.items()]
         if self.status not in _WITHOUT_LENGTH:
             lines.append(f"Content-Length: {len(self.content)}\r\n")

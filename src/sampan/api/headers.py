@@ -15,3 +15,13 @@ PING_HEADERS = {
     "Cache-Control": "no-cache, no-store, must-revalidate",
     "Pragma": "no-cache",
 }
+
+
+def is_experimental() -> bool:
+    """Whether the daemon calls itself experimental, as dockerd does with `--experimental`."""
+    return HEADERS["Docker-Experimental"] == "true"
+
+
+def be_experimental() -> None:
+    """Say so, before the first answer. Docker's CLI asks for it before `build --squash`."""
+    HEADERS["Docker-Experimental"] = "true"

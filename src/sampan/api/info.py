@@ -14,6 +14,7 @@ from yarl import URL
 from sampan.api import versions
 from sampan.api.call import Call, reply, timestamp
 from sampan.api.container_documents import DRIVER, status_word
+from sampan.api.headers import is_experimental
 from sampan.api.host_config import DEFAULT_RUNTIME
 from sampan.api.services import Services
 from sampan.cgroup import Mode, hierarchies
@@ -38,7 +39,6 @@ _ABSENT: dict[str, Any] = {
     "SystemStatus": None,
     "GenericResources": None,
     "Labels": [],
-    "ExperimentalBuild": False,
     "Swarm": {
         "NodeID": "",
         "NodeAddr": "",
@@ -89,6 +89,7 @@ def _engine(services: Services) -> dict[str, Any]:
         "DefaultRuntime": DEFAULT_RUNTIME,
         "InitBinary": "sampan",
         "LiveRestoreEnabled": True,
+        "ExperimentalBuild": is_experimental(),
         "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"],
         "Debug": services.debug,
         "NFd": len(os.listdir("/proc/self/fd")),

@@ -14,7 +14,7 @@ from aiohttp import web
 from sampan.api import absent, builds, container_documents, image_documents, versions, volumes
 from sampan.api.answer import Answer
 from sampan.api.call import Call, encode, parse_time, reply
-from sampan.api.headers import PING_HEADERS
+from sampan.api.headers import HEADERS, PING_HEADERS, is_experimental
 from sampan.api.services import Services
 from sampan.engine.container import ContainerRecord
 from sampan.engine.events import Event
@@ -60,7 +60,7 @@ async def version(call: Call, services: Services) -> web.StreamResponse:
         "ApiVersion": versions.text(versions.MAXIMUM),
         "Arch": _ARCHITECTURES.get(platform.machine(), platform.machine()),
         "BuildTime": "",
-        "Experimental": "false",
+        "Experimental": HEADERS["Docker-Experimental"],
         "GitCommit": "",
         "GoVersion": "",
         "KernelVersion": kernel,
@@ -83,6 +83,7 @@ async def version(call: Call, services: Services) -> web.StreamResponse:
             "Arch": details["Arch"],
             "KernelVersion": kernel,
             "BuildTime": "",
+            **({"Experimental": True} if is_experimental() else {}),
         }
     )
 

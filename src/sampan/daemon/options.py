@@ -34,6 +34,7 @@ Options:
       --default-gateway string      Router of the default bridge, when it is not the bridge itself
       --default-gateway-v6 string   The same for IPv6
       --exec-root string            Where what runs is kept (default "/run/sampan")
+      --experimental                Call itself experimental, as docker's CLI asks for before `build --squash`
       --fixed-cidr string           Addresses of the default bridge are taken from this part of it
       --fixed-cidr-v6 string        Subnet of the default bridge's IPv6
   -G, --group string                Group of the socket (default "docker" or "sampan", whichever there is)
@@ -74,6 +75,7 @@ class Options:
     group: str = ""
     config_file: str = DEFAULT_CONFIG
     debug: bool = False
+    experimental: bool = False
     bridge: str = ""
     bip: str = ""
     default_address_pools: tuple[str, ...] = ()
@@ -152,7 +154,7 @@ _FIELDS = {
     "registry-ca-file": "registry_ca_files",
     "registry-mirror": "registry_mirrors",
 }
-_BOOLEANS = frozenset({"debug", "icc", "init", "ip-forward", "ip-masq", "ipv6", "tls", "tlsverify", "allow-plain-tcp"})
+_BOOLEANS = frozenset("allow-plain-tcp debug experimental icc init ip-forward ip-masq ipv6 tls tlsverify".split())
 _KINDS: dict[type, str] = {
     bool: "true or false",
     int: "a whole number",

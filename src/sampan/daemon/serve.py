@@ -14,6 +14,7 @@ import sqlite3
 import sys
 
 from sampan.api.dispatch import make_at_once, make_handler, wait_for_those_left_behind
+from sampan.api.headers import be_experimental
 from sampan.api.listeners import Listeners
 from sampan.api.server import make_server
 from sampan.daemon.options import HELP, Options, parse
@@ -134,6 +135,8 @@ def _lock(root: str) -> None:
 
 async def serve(options: Options) -> None:
     """Serve until SIGTERM or SIGINT."""
+    if options.experimental:
+        be_experimental()
     engine = wire(options)
     engine.launcher.warm()
     engine.views.begin()
