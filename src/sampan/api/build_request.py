@@ -16,19 +16,22 @@ from sampan.image.platforms import parse_platform
 from sampan.wire import build as wire
 
 SECRETS_HEADER = "X-Sampan-Secrets"  # beyond Docker, whose own builder has none: base64 of JSON, id -> base64
-_BUILDKIT = "2"
+_CLASSIC, _BUILDKIT = "1", "2"
 _HUB = frozenset({"https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io"})
 
 
 def build_request(call: Call) -> BuildRequest:
     """What is asked. Raises InvalidArgument for values that are none, NotImplementedHere for BuildKit's protocol."""
-    if call.text("version") == _BUILDKIT:
+    version = call.text("version")
+    if version not in {"", _CLASSIC, _BUILDKIT}:
+        raise InvalidArgument(f'invalid version "{version}"', remedy="leave it out, or send 1")
+    if version == _BUILDKIT:
         raise NotImplementedHere(
             "BuildKit's protocol (version=2) is not served", remedy="set DOCKER_BUILDKIT=0, or use `sampan build`"
         )
     isolation = call.text("isolation")
-    if isolation not in {"", "default"}:
-        raise InvalidArgument(f"Unsupported isolation: {isolation!r}", remedy="leave it out: linux knows only default")
+    if isolation.lower() not in {"", "default"}:
+        raise InvalidArgument(f'unsupported isolation: "{isolation}"', remedy="leave it out: linux knows only default")
     if call.text("platform"):
         parse_platform(call.text("platform"))
     query = call.request.query
@@ -40,7 +43,7 @@ def build_request(call: Call) -> BuildRequest:
         target=call.text("target"),
         tags=tuple(tag for tag in query.getall("t", []) if tag),
         build_args=_build_args(call),
-        labels=_json(call, "labels", dict[str, str], {}),
+        labels=_labels(call),
         platform=call.text("platform"),
         no_cache=call.flag("nocache"),
         no_cache_stages=tuple(name.lower() for name in query.getall("nocachefilter", []) if name),
@@ -62,6 +65,12 @@ def _build_args(call: Call) -> dict[str, str]:
     """Those with a value: a client sends null for a name whose variable it does not have."""
     given = _json(call, "buildargs", dict[str, str | None], {})
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _labels(call: Call) -> dict[str, str]:
+    """Those given; one that is null is empty, as in Docker."""
+    given = _json(call, "labels", dict[str, str | None], {})
+    return {name: value or "" for name, value in given.items()}
 
 
 def _cache_to(text: str) -> str:

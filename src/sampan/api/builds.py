@@ -14,8 +14,9 @@ from aiohttp import web
 from sampan.api.archive import TAR
 from sampan.api.build_events import event_lines
 from sampan.api.build_request import build_request
-from sampan.api.call import Call, encode, nothing, parse_time, reply, timestamp
+from sampan.api.call import Call, nothing, parse_time, reply, timestamp
 from sampan.api.headers import HEADERS
+from sampan.api.json_lines import line, send_each
 from sampan.api.services import Services
 from sampan.api.transfers import pull_line
 from sampan.api.uploads import arriving
@@ -48,10 +49,11 @@ async def build(call: Call, services: Services) -> web.StreamResponse:
                 if isinstance(told, Built):
                     await _write(response, call, _ending(told, quiet=quiet, events=request.events))
                     continue
-                lines = [line for step in told for line in _lines(step)]
-                if quiet and lines:
-                    withheld.add(b"".join(map(encode, lines)))
-                elif lines:
+                lines = [one for step in told for one in _lines(step)]
+                if quiet:
+                    for one in lines:
+                        withheld.add(line(one))
+                else:
                     await _write(response, call, lines)
     except SampanError as error:
         if not response.prepared and not withheld:
@@ -63,21 +65,14 @@ async def build(call: Call, services: Services) -> web.StreamResponse:
 
 
 async def _write(response: web.StreamResponse, call: Call, lines: list[dict[str, Any]]) -> None:
-    await _send(response, call, b"".join(map(encode, lines)))
-
-
-async def _send(response: web.StreamResponse, call: Call, content: bytes) -> None:
-    if not response.prepared:
-        await response.prepare(call.request)
-    await response.write(content)
+    await send_each(call.request, response, [line(one) for one in lines])
 
 
 async def _tell_withheld(response: web.StreamResponse, call: Call, withheld: Withheld) -> None:
     """Say what a quiet build that failed has not said."""
     if withheld.left_out_bytes:
         await _write(response, call, [_stream(f"[{withheld.left_out_bytes} bytes of this build left out]\n")])
-    for piece in withheld.pieces():
-        await _send(response, call, piece)
+    await send_each(call.request, response, withheld.pieces())
 
 
 def failure_line(error: SampanError) -> dict[str, Any]:

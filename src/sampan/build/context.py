@@ -21,7 +21,7 @@ from sampan.linux.openat import open_in_root
 IGNORE = ".dockerignore"
 _MOST_BYTES = 16 << 20
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
-_LOST = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO}
+_LOST = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENAMETOOLONG, errno.EINVAL}
 
 
 def receive(read: Reading, directory: str) -> Unpacked:
@@ -89,8 +89,9 @@ def _unlink(root: int, name: str) -> None:
             os.unlink(last, dir_fd=parent)
         finally:
             os.close(parent)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        return
+    except OSError as error:
+        if error.errno not in _LOST:
+            raise
 
 
 def _read(root: int, name: str) -> bytes | None:

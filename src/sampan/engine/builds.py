@@ -30,7 +30,7 @@ from sampan.engine.events import Events
 from sampan.engine.images import EngineImages, misfit_of
 from sampan.engine.layout import Layout
 from sampan.engine.transfers import Transfers
-from sampan.errors import Conflict, NotFound, SampanError
+from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
 from sampan.image.auth import ANONYMOUS, Credentials
 from sampan.image.records import Image
 from sampan.image.tree import place_apart
@@ -146,7 +146,7 @@ class Builds:
         Events that have happened by the time they are asked for come together.
         Raises InvalidArgument for what is wrong with names, archive or Dockerfile before anything is told.
         """
-        references = tuple(parse_reference(tag).with_default_tag() for tag in request.tags)
+        references = _names(request.tags)
         build_id = build_id or secrets.token_hex(16)
         self._refuse_running(build_id)
         arriving = Arriving((), None) if request.remote else await hold(archive)
@@ -292,6 +292,14 @@ class Builds:
         rubbish = self.images.layers.throw_away(place)
         if rubbish:
             self.images.disposal.dispose(rubbish)
+
+
+def _names(tags: tuple[str, ...]) -> tuple[Reference, ...]:
+    """The names for the image, each once. Raises InvalidArgument for what is none, or names content."""
+    found = tuple(dict.fromkeys(parse_reference(tag).with_default_tag() for tag in tags))
+    if any(one.digest for one in found):
+        raise InvalidArgument("build tag cannot contain a digest", remedy="the digest is known when the image is built")
+    return found
 
 
 async def _next_events(told: asyncio.Queue[Event | None], build: asyncio.Task[Image]) -> tuple[Event, ...]:

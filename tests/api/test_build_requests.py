@@ -1,0 +1,80 @@
+"""POST /build as bytes: how its stream is cut, and queries that say what cannot be."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+
+import pytest
+from tests.building import build, context_of
+from tests.engine_process import EngineProcess
+from tests.raw_http import connect, receive_head, request
+
+pytestmark = pytest.mark.usefixtures("busybox")
+
+
+def chunks_of_build(engine: EngineProcess, query: str, dockerfile: str) -> list[bytes]:
+    """The pieces of the chunked answer to a build, as they were cut."""
+    with connect(engine) as connection:
+        archive = context_of({"Dockerfile": dockerfile})
+        connection.sendall(request("POST", f"/v1.45/build?{query}", archive, Connection="close"))
+        status, headers, content = receive_head(connection)
+        while piece := connection.recv(1 << 20):
+            content += piece
+    assert (status, headers["transfer-encoding"]) == (200, "chunked")
+    return list(_chunks(io.BytesIO(content)))
+
+
+def _chunks(content: io.BytesIO) -> Iterator[bytes]:
+    while size := int(content.readline(), 16):
+        yield content.read(size)
+        assert content.read(2) == b"\r\n"
+
+
+@pytest.mark.parametrize("query", ["nocache=1", "", "q=1&nocache=1", "progress=events"])
+def test_each_chunk_of_the_stream_is_one_message(engine: EngineProcess, query: str) -> None:
+    fails = "RUN echo one; echo two >&2; false\n" if "q=1" in query else "RUN echo one; echo two >&2\n"
+    chunks = chunks_of_build(
+        engine, f"forcerm=1&t=chunks&{query}", f"FROM busybox\nENV A=1\nENV B=2\n{fails}LABEL c=d\n"
+    )
+    assert len(chunks) > 5
+    for chunk in chunks:
+        assert isinstance(json.loads(chunk), dict)
+        assert chunk.endswith(b"}\r\n")
+
+
+def test_a_name_with_a_digest_is_refused(engine: EngineProcess) -> None:
+    told = build(engine, {"Dockerfile": "FROM busybox\n"}, t=f"named@sha256:{'a' * 64}")
+    assert (told.status, told.error["message"]) == (400, "build tag cannot contain a digest")
+    assert told.error["remedy"]
+
+
+def test_a_name_that_is_given_twice_is_told_once(engine: EngineProcess) -> None:
+    told = build(engine, {"Dockerfile": "FROM busybox\nLABEL a=twice\n"}, t=["twice", "once:x", "twice:latest"])
+    assert told.text.endswith("Successfully tagged twice:latest\nSuccessfully tagged once:x\n")
+    assert told.text.count("Successfully tagged") == 2
+
+
+def test_a_label_that_is_null_is_empty(engine: EngineProcess) -> None:
+    told = build(engine, {"Dockerfile": "FROM busybox\n"}, labels={"nothing": None, "some": "thing"})
+    labels = engine.json("GET", f"/images/{told.image_id}/json")["Config"]["Labels"]
+    assert labels == {"nothing": "", "some": "thing"}
+
+
+@pytest.mark.parametrize("name", ["\0", "Docker\0file", "x" * 300, "a/" * 2100 + "a"])
+def test_a_dockerfile_whose_name_no_file_can_have_is_not_found(engine: EngineProcess, name: str) -> None:
+    told = build(engine, {"Dockerfile": "FROM busybox\n"}, dockerfile=name)
+    assert (told.status, told.error["message"]) == (400, f"Cannot locate specified Dockerfile: {name}")
+
+
+def test_a_version_of_the_builder_that_there_is_not_is_refused(engine: EngineProcess) -> None:
+    assert build(engine, {"Dockerfile": "FROM busybox\n"}, version="1").status == 200
+    told = build(engine, {"Dockerfile": "FROM busybox\n"}, version="3")
+    assert (told.status, told.error["message"]) == (400, 'invalid version "3"')
+
+
+def test_isolation_is_read_without_its_case(engine: EngineProcess) -> None:
+    assert build(engine, {"Dockerfile": "FROM busybox\n"}, isolation="Default").status == 200
+    told = build(engine, {"Dockerfile": "FROM busybox\n"}, isolation="hyperv")
+    assert (told.status, told.error["message"]) == (400, 'unsupported isolation: "hyperv"')
