@@ -1,13 +1,15 @@
 """A directory as a tar archive in pieces: sorted, owned by root, without what ignore rules keep out.
 
-Names of one file stay one file. A file that changes while it is read is cut or filled to the size that was announced.
-Headers that are no more than ustar's fields are written here: `image.tar_write`, which has the rest and would write the
-same ones, takes as long to import as a small context to pack.
+Names of one file stay one file. A file that changes while it is read is cut or filled to the size that was announced;
+one that vanishes meanwhile is left out. Capabilities of files and attributes of users go with them. Headers that are no
+more than ustar's fields are written here: `image.tar_write`, which has the rest and would write the same ones, takes as
+long to import as a small context to pack.
 """
 
 from __future__ import annotations
 
 import _stat as stat
+import errno
 import posix
 
 from sampan.cli.building.paths import encoded, joined
@@ -26,7 +28,9 @@ _END = bytes(2 * _BLOCK)
 _SECOND = 1_000_000_000
 _LONGEST_NAME = 100
 _MOST = 0o77777777777
-_FILE, _LINK, _SYMLINK, _DIRECTORY, _FIFO = b"0", b"1", b"2", b"5", b"6"
+_FILE, _LINK, _SYMLINK, _CHARACTER, _BLOCK_DEVICE, _DIRECTORY, _FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
+_GONE = (errno.ENOENT, errno.ENOTDIR)
+_KEPT_ATTRIBUTES = ("user.", "security.capability")
 
 
 def pack_files(files: Mapping[str, bytes]) -> Iterator[bytes]:
@@ -70,23 +74,52 @@ def _gathered(first: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
     yield b"".join(kept)
 
 
-def header(flag: bytes, name: bytes, mode: int, *, size: int = 0, mtime_s: int = 0, link: bytes = b"") -> bytes:
+def header(
+    flag: bytes,
+    name: bytes,
+    mode: int,
+    *,
+    size: int = 0,
+    mtime_s: int = 0,
+    link: bytes = b"",
+    device: int = 0,
+    attributes: Mapping[str, bytes] | None = None,
+) -> bytes:
     """The header of an entry of root's, whose kind is a flag of ustar's."""
     if flag == _DIRECTORY:
         name += b"/"
     is_plain = name.isascii() and link.isascii() and 0 <= mtime_s <= _MOST and size <= _MOST
-    if not is_plain or len(name) > _LONGEST_NAME or len(link) > _LONGEST_NAME:
-        return _full_header(flag, name, mode, size, mtime_s, link)
+    if not is_plain or len(name) > _LONGEST_NAME or len(link) > _LONGEST_NAME or device or attributes:
+        return _full_header(flag, name, mode, size, mtime_s, link, device, attributes or {})
     numbers = b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (mode, 0, 0, size, mtime_s)
     before, after = name.ljust(100, b"\0") + numbers, flag + link.ljust(100, b"\0") + b"ustar\00000"
     return before + b"%06o\0 " % (sum(before) + 8 * 0x20 + sum(after)) + after.ljust(_BLOCK - 156, b"\0")
 
 
-def _full_header(flag: bytes, name: bytes, mode: int, size: int, mtime_s: int, link: bytes) -> bytes:
+def _full_header(
+    flag: bytes,
+    name: bytes,
+    mode: int,
+    size: int,
+    mtime_s: int,
+    link: bytes,
+    device: int,
+    attributes: Mapping[str, bytes],
+) -> bytes:
     from sampan.cli.quickly import load
 
     entries, writing = load("sampan.image.tar_entry"), load("sampan.image.tar_write")
-    entry = entries.Entry(name, entries.KINDS[flag], mode, size=size, mtime_ns=mtime_s * _SECOND, link=link)
+    entry = entries.Entry(
+        name,
+        entries.KINDS[flag],
+        mode,
+        size=size,
+        mtime_ns=mtime_s * _SECOND,
+        link=link,
+        major=posix.major(device),
+        minor=posix.minor(device),
+        xattrs=dict(attributes),
+    )
     written: bytes = writing.encode_entry(entry)
     return written
 
@@ -113,13 +146,18 @@ class _Packing:
             with posix.scandir(joined(self.root, directory)) as found:
                 names = sorted(entry.name for entry in found)
         except OSError as error:
+            if directory and error.errno in _GONE:
+                return
             raise _unreadable(directory or self.root, error) from error
         for name in names:
             path = f"{directory}/{name}" if directory else name
             if path in self.replaced:
                 continue
             excluded = self.rules is not None and self.rules.excludes(path)
-            status = posix.lstat(joined(self.root, path))
+            try:
+                status = posix.lstat(joined(self.root, path))
+            except FileNotFoundError:
+                continue
             if not excluded:
                 yield from self._one(path, status)
             if stat.S_ISDIR(status.st_mode) and not (excluded and self.rules and self.rules.skips(path)):
@@ -129,29 +167,41 @@ class _Packing:
         name, mode, mtime_s = encoded(path), stat.S_IMODE(status.st_mode), int(status.st_mtime)
         match stat.S_IFMT(status.st_mode):
             case stat.S_IFDIR:
-                yield header(_DIRECTORY, name, mode, mtime_s=mtime_s)
+                attributes = _attributes(joined(self.root, path))
+                yield header(_DIRECTORY, name, mode, mtime_s=mtime_s, attributes=attributes)
             case stat.S_IFLNK:
-                link = encoded(posix.readlink(joined(self.root, path)))
+                try:
+                    link = encoded(posix.readlink(joined(self.root, path)))
+                except OSError:  # it is gone, or no link any more
+                    return
                 yield header(_SYMLINK, name, mode, mtime_s=mtime_s, link=link)
             case stat.S_IFREG:
-                first = self.seen.setdefault((status.st_dev, status.st_ino), name) if status.st_nlink > 1 else name
-                if first != name:
+                first = self.seen.get((status.st_dev, status.st_ino)) if status.st_nlink > 1 else None
+                if first is not None:
                     yield header(_LINK, name, mode, mtime_s=mtime_s, link=first)
                 else:
                     yield from self._file(name, path, status)
             case stat.S_IFIFO:
                 yield header(_FIFO, name, mode, mtime_s=mtime_s)
+            case stat.S_IFCHR:
+                yield header(_CHARACTER, name, mode, mtime_s=mtime_s, device=status.st_rdev)
+            case stat.S_IFBLK:
+                yield header(_BLOCK_DEVICE, name, mode, mtime_s=mtime_s, device=status.st_rdev)
             case _:
-                return  # sockets and devices are no files to build from
+                return  # a socket is no file to build from
 
     def _file(self, name: bytes, path: str, status: posix.stat_result) -> Iterator[bytes]:
         try:
             fd = posix.open(joined(self.root, path), _READ)
         except OSError as error:
+            if error.errno in _GONE:
+                return
             raise _unreadable(path, error) from error
         try:
-            left = status.st_size
-            yield header(_FILE, name, stat.S_IMODE(status.st_mode), size=left, mtime_s=int(status.st_mtime))
+            left, mode, mtime_s = status.st_size, stat.S_IMODE(status.st_mode), int(status.st_mtime)
+            yield header(_FILE, name, mode, size=left, mtime_s=mtime_s, attributes=_attributes(fd))
+            if status.st_nlink > 1:
+                self.seen[status.st_dev, status.st_ino] = name
             while left:
                 data = posix.read(fd, min(left, _PIECE)) or bytes(min(left, _PIECE))
                 left -= len(data)
@@ -159,6 +209,15 @@ class _Packing:
         finally:
             posix.close(fd)
         yield _padding(status.st_size)
+
+
+def _attributes(target: str | int) -> dict[str, bytes] | None:
+    """The extended attributes of a file or directory that belong into an image; None for none."""
+    try:
+        names = posix.listxattr(target)
+        return {name: posix.getxattr(target, name) for name in names if name.startswith(_KEPT_ATTRIBUTES)} or None
+    except OSError:  # the file system has none, or they are gone
+        return None
 
 
 def _unreadable(path: str, error: OSError) -> Failure:
