@@ -96,13 +96,17 @@ def _size(container: Document) -> str:
 
 
 def ports_text(ports: list[Document]) -> str:
-    """Ports as one text, consecutive ones as ranges: "0.0.0.0:8080-8081->80-81/tcp, 90/udp"."""
+    """Ports as one text, in docker's order: "90-92/tcp, 0.0.0.0:53-54->53-54/udp, 0.0.0.0:8080->80/tcp".
+
+    Consecutive ones are ranges where the host's have the same numbers; what has others comes last.
+    """
     if not ports:
         return ""
     ordered = sorted(
         ports, key=lambda port: (port["PrivatePort"], port.get("IP", ""), port.get("PublicPort", 0), port["Type"])
     )
-    ranges: list[tuple[str, str, int, int, int]] = []  # address, protocol, first private, first public, how many
+    ranges: dict[tuple[str, str], tuple[int, int]] = {}  # of an address and a protocol: first port, how many
+    texts: list[str] = []
     singles: list[str] = []
     for port in ordered:
         address, protocol = port.get("IP") or "", port["Type"]
@@ -110,14 +114,13 @@ def ports_text(ports: list[Document]) -> str:
         if address and public != private:
             singles.append(f"{bracketed(address)}:{public}->{private}/{protocol}")
             continue
-        for at, (other, kind, first, first_public, count) in enumerate(ranges):
-            if (other, kind, first + count) == (address, protocol, private):
-                ranges[at] = (other, kind, first, first_public, count + 1)
-                break
-        else:
-            ranges.append((address, protocol, private, public, 1))
-    texts = [_range_text(*found) for found in sorted(ranges, key=lambda found: (found[2], found[1], found[0]))]
-    return ", ".join(singles + texts)
+        first, count = ranges.get((address, protocol), (private, 0))
+        if first + count != private:
+            texts.append(_range_text(address, protocol, first, count))
+            first, count = private, 0
+        ranges[address, protocol] = first, count + 1
+    texts += [_range_text(*key, *found) for key, found in ranges.items()]
+    return ", ".join(texts + singles)
 
 
 def bracketed(address: str) -> str:
@@ -125,9 +128,6 @@ def bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _range_text(address: str, protocol: str, private: int, public: int, count: int) -> str:
-    inside = f"{private}-{private + count - 1}" if count > 1 else f"{private}"
-    if not address:
-        return f"{inside}/{protocol}"
-    outside = f"{public}-{public + count - 1}" if count > 1 else f"{public}"
-    return f"{bracketed(address)}:{outside}->{inside}/{protocol}"
+def _range_text(address: str, protocol: str, first: int, count: int) -> str:
+    inside = f"{first}-{first + count - 1}" if count > 1 else f"{first}"
+    return f"{bracketed(address)}:{inside}->{inside}/{protocol}" if address else f"{inside}/{protocol}"

@@ -27,9 +27,18 @@ class Row:
         self.document = document
 
     def template_field(self, name: str, arguments: Sequence[Any] = ()) -> object:
-        """The column `name`; KeyError when there is none."""
+        """The column `name`; KeyError when there is none, TemplateError when it takes more or fewer arguments."""
         shown = self._columns[name][1](self.document)
+        if len(arguments) != callable(shown):
+            from sampan.cli.formats.template_values import TemplateError
+
+            how = f"takes one value, as in '{{{{.{name} \"…\"}}}}'" if callable(shown) else "takes no values"
+            raise TemplateError(f".{name} {how}")
         return shown(*arguments) if callable(shown) else shown
+
+    def template_names(self) -> list[str]:
+        """The names of all columns."""
+        return sorted(self._columns)
 
     def template_document(self) -> dict[str, object]:
         """All columns, as {{json .}} writes them."""
@@ -44,12 +53,13 @@ class _Headings:
         self._columns = columns
 
     def template_field(self, name: str, arguments: Sequence[Any] = ()) -> object:
-        if name in self._columns:
-            heading = self._columns[name][0]
-            if heading:
-                return heading
-            return str(arguments[0]).rpartition(".")[2] if arguments else name.upper()
-        raise KeyError(name)
+        from sampan.cli.formats.template_functions import Heading
+
+        heading = self._columns[name][0]
+        return Heading(heading or (str(arguments[0]).rpartition(".")[2] if arguments else name.upper()))
+
+    def template_names(self) -> list[str]:
+        return sorted(self._columns)
 
     def template_document(self) -> dict[str, object]:
         return {name: heading for name, (heading, _) in self._columns.items()}

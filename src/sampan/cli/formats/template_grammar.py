@@ -5,8 +5,8 @@ Parsing is by recursive descent over the pieces that `template_words` cuts; no t
 
 from __future__ import annotations
 
-from sampan.cli.formats.template_functions import FUNCTIONS
-from sampan.cli.formats.template_values import TemplateError, field, plain, printed, truth
+from sampan.cli.formats.template_functions import FUNCTIONS, call
+from sampan.cli.formats.template_values import TemplateError, field, plain, printed, shown, truth
 from sampan.cli.formats.template_words import Word, pieces, words
 
 TYPE_CHECKING = False
@@ -48,6 +48,7 @@ class Grammar:
         self._pieces = list(pieces(source))
         self._at = 0
         self._defined: dict[str, Writer] = {}
+        self._ranges = 0  # how many are around what is read
 
     def template(self) -> Writer:
         """The whole text."""
@@ -79,6 +80,8 @@ class Grammar:
         if first.kind != "keyword":
             return _pipeline_writer(Line(action))
         if first.text in {"break", "continue"}:
+            if not self._ranges:
+                raise TemplateError(f"{{{{{first.text}}}}} stands outside of range")
             return _stopper(whole=first.text == "break")
         if first.text in {"define", "block", "template"}:
             return self._named(action)
@@ -107,7 +110,9 @@ class Grammar:
     def _branch(self, keyword: str, line: Line) -> Writer:
         names, value = line.declaration()
         line.finish()
+        self._ranges += keyword == "range"
         then, ended = self._body()
+        self._ranges -= keyword == "range"
         otherwise: Writer | None = None
         if ended and ended[0].text == "else":
             if len(ended) > 1:
@@ -280,15 +285,18 @@ def _method(last: tuple[Value, str] | None, value: Value, operands: Sequence[Val
 
 def _call(name: str, operands: Sequence[Value]) -> Applied:
     if name in {"and", "or"}:
-        return _logical(operands, wanted=name == "or")
-    function = FUNCTIONS.get(name)
-    if function is None:
-        raise TemplateError(f"there is no function {name!r}")
-    return lambda scope, piped: function(*(operand(scope) for operand in operands), *piped)
+        return _logical(name, operands)
+    if name not in FUNCTIONS:
+        raise TemplateError(f"there is no function {name!r}", f"the functions are and, or, {', '.join(FUNCTIONS)}")
+    return lambda scope, piped: call(name, [*(operand(scope) for operand in operands), *piped])
 
 
-def _logical(operands: Sequence[Value], *, wanted: bool) -> Applied:
+def _logical(name: str, operands: Sequence[Value]) -> Applied:
+    wanted = name == "or"
+
     def applied(scope: Scope, piped: tuple[Any, ...]) -> Any:
+        if not operands and not piped:
+            raise TemplateError(f"{name} takes at least 1 value, not 0")
         value: Any = None
         for operand in operands:
             value = operand(scope)
@@ -384,4 +392,4 @@ def _items(value: Any) -> list[tuple[Any, Any]]:
         return list(enumerate(value))
     if isinstance(value, int) and not isinstance(value, bool):
         return [(number, number) for number in range(value)]
-    raise TemplateError(f"range cannot go over {printed(value)!r}")
+    raise TemplateError(f"range cannot go over {shown(value)}")

@@ -1,4 +1,4 @@
-"""Go's Sprintf for the values that templates have: %v %s %q %d %x %X %o %b %c %U %t %f %e %g with flags and widths."""
+"""Go's Sprintf for values of templates: %v %s %q %d %x %X %o %b %c %U %t %f %e %g %T with flags and widths."""
 
 from __future__ import annotations
 
@@ -68,6 +68,10 @@ def _verb(verb: str, flags: str, width: int | None, precision: int | None, left:
 
 
 def _converted(verb: str, value: Any, flags: str, precision: int | None) -> str:
+    if verb == "T":
+        return _type(value)
+    if value is None and verb != "v":
+        return f"%!{verb}(<nil>)"
     if verb == "v" or (verb == "s" and not isinstance(value, (int, float))):
         text = printed(value)
         return text if precision is None or verb == "v" else text[:precision]

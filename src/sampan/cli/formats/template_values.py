@@ -7,15 +7,50 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+FIELDS = "the fields here are"
+SHOWN_LENGTH = 60  # letters of a value in a message
+NoneType = type(None)
+
 
 class TemplateError(Exception):
     """A template that cannot be read, or does not fit the document."""
 
     remedy = "write a field as in '{{.ID}}'; --format json prints all that there are"
 
+    def __init__(self, sentence: str, remedy: str = "") -> None:
+        super().__init__(sentence)
+        if remedy:
+            self.remedy = remedy
+
+
+class NoValue:
+    """What a key has that a map of Go's lacks (reflect's invalid value): false, null, and so are its own fields."""
+
+    __slots__ = ()
+
+    def template_field(self, name: str, arguments: Sequence[Any] = ()) -> object:  # noqa: ARG002 - a row's shape
+        """Nothing again."""
+        return self
+
+    def template_document(self) -> None:
+        """As {{json}} writes it."""
+
+
+NO_VALUE = NoValue()
+
+
+class Map(dict[str, "Any"]):
+    """A map of Go's: its keys are the users' words, so one that it lacks is no mistake in the template.
+
+    `null` says that JSON has null for it, or nothing; it is empty then.
+    """
+
+    null = False
+
 
 # What Docker's typed documents hold where the daemon leaves a field out or writes null: scripts ask for these by name.
 ABSENT: dict[str, object] = {
+    "Annotations": {},
     "ArgsEscaped": False,
     "Binds": [],
     "CapAdd": [],
@@ -58,6 +93,24 @@ ABSENT: dict[str, object] = {
 }
 
 
+# Fields of Docker's documents that are maps of Go's, not structs.
+MAPS = frozenset(
+    {
+        "Annotations",
+        "Containers",
+        "Data",
+        "DriverOpts",
+        "Labels",
+        "Networks",
+        "Options",
+        "StorageOpt",
+        "Sysctls",
+        "Tmpfs",
+        "Volumes",
+    }
+)
+
+
 def field(value: Any, name: str, arguments: Sequence[Any] = ()) -> Any:
     """`value.name`, as a key of a document or a column of a row."""
     getter = getattr(value, "template_field", None)
@@ -65,19 +118,30 @@ def field(value: Any, name: str, arguments: Sequence[Any] = ()) -> Any:
         try:
             return getter(name, arguments)
         except KeyError:
-            raise TemplateError(f"there is no field {name!r} here") from None
+            raise TemplateError(
+                f"there is no field {name!r} here", f"{FIELDS} {', '.join(value.template_names())}"
+            ) from None
     if arguments:
         raise TemplateError(f"{name!r} is a value and takes no arguments")
     if isinstance(value, dict):
         found = value.get(name)
         if found is None and name in ABSENT:
-            return ABSENT[name]
-        if name not in value:
-            raise TemplateError(f"there is no field {name!r} here")
+            found = ABSENT[name]
+        elif name not in value:
+            if isinstance(value, Map):
+                return NO_VALUE
+            names = f"{FIELDS} {', '.join(map(str, sorted(value)))}" if value else ""
+            raise TemplateError(f"there is no field {name!r} here", names)
+        if (name in MAPS or (name == "Config" and "Type" in value)) and isinstance(
+            found, (dict, NoneType)
+        ):  # or a log's
+            users = Map(found or {})
+            users.null = value.get(name) is None
+            return users
         return found
     if value is None:
         raise TemplateError(f"there is no field {name!r} in what is empty")
-    raise TemplateError(f"there is no field {name!r} in {printed(value)!r}")
+    raise TemplateError(f"there is no field {name!r} in {shown(value)}")
 
 
 def plain(value: Any) -> Any:
@@ -93,6 +157,8 @@ def truth(value: Any) -> bool:
 
 def printed(value: Any) -> str:
     """The value as %v prints it."""
+    if value is NO_VALUE:
+        return "<no value>"
     value = plain(value)
     if isinstance(value, str):
         return value
@@ -109,6 +175,12 @@ def printed(value: Any) -> str:
     return str(value)
 
 
+def shown(value: Any) -> str:
+    """The value as a message shows it: quoted, and not the whole of a long one."""
+    text = printed(value)
+    return repr(text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 1] + "…")
+
+
 def go_float(value: float) -> str:
     """%v of a float64: the shortest digits, an exponent from 21 places on."""
     if value == int(value) and abs(value) < 1e21:
@@ -119,5 +191,5 @@ def go_float(value: float) -> str:
 def compare(first: Any, second: Any) -> int:
     """-1, 0 or 1 for two numbers or two strings."""
     if isinstance(first, str) != isinstance(second, str) or isinstance(first, (dict, list)) or first is None:
-        raise TemplateError(f"{printed(first)!r} and {printed(second)!r} cannot be compared")
+        raise TemplateError(f"{shown(first)} and {shown(second)} cannot be compared")
     return int(first > second) - int(first < second)

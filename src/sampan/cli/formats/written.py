@@ -56,6 +56,18 @@ def timestamp(unix_s: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(unix_s))
 
 
+def go_time(text: str) -> str:
+    """A time of RFC 3339 as Go prints one: "2026-11-24 08:04:33.5 +0000 UTC"; other texts as they are."""
+    date, _, clock = text.partition("T")
+    if clock.endswith("Z"):
+        return f"{date} {clock[:-1]} +0000 UTC"
+    sign = max(clock.rfind("+"), clock.rfind("-"))
+    if sign < 0:
+        return text
+    zone = clock[sign:].replace(":", "")
+    return f"{date} {clock[:sign]} {zone} {zone}"
+
+
 def short_id(id: str) -> str:
     """The first twelve digits, without the algorithm before them."""
     return id.partition(":")[2][:12] if ":" in id else id[:12]
