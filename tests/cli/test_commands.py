@@ -164,6 +164,13 @@ def test_secrets_are_listed_with_how_long_ago_they_were_made(
     assert line.split()[3:5] == ["years", "ago"]
 
 
+def test_the_time_of_a_network_is_listed_as_docker_lists_it(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    found = {"Id": "a" * 64, "Name": "app", "Driver": "bridge", "Scope": "local", "Created": "2026-11-30T01:07:05.38Z"}
+    fake_daemon.on("GET", "/networks", fake_daemon.reply(200, [found]))
+
+    assert sampan("network", "ls", "--format", "{{.CreatedAt}}").stdout == b"2026-11-30 01:07:05.38 +0000 UTC\n"
+
+
 def test_import_sends_the_archive_in_pieces(fake_daemon: FakeDaemon, sampan: Command, tmp_path: Path) -> None:
     archive = tmp_path / "root.tar"
     archive.write_bytes(b"tar" * 500_000)

@@ -64,6 +64,14 @@ def test_a_template_for_a_column_that_is_not_there_is_an_error() -> None:
     assert not isinstance(caught.value, (KeyError, Failure))
 
 
+def test_functions_leave_the_heading_of_a_column_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    for function in ("json .ID", "lower .ID", "truncate .ID 2", 'split .ID ","', 'join (split .ID ",") "+"'):
+        show(ROWS, COLUMNS, ("ID",), f"table {{{{{function}}}}}")
+
+        heading = capsys.readouterr().out.splitlines()[0]
+        assert heading == COLUMNS["ID"][0], function
+
+
 def test_ports_are_joined_to_ranges() -> None:
     both = [{"PrivatePort": 80, "PublicPort": 8080, "Type": "tcp", "IP": address} for address in ("0.0.0.0", "::")]
     exposed = [{"PrivatePort": port, "Type": "tcp"} for port in (90, 91, 92, 99)]
@@ -73,6 +81,10 @@ def test_ports_are_joined_to_ranges() -> None:
     assert ports_text(exposed) == "90-92/tcp, 99/tcp"
     assert ports_text(same) == "0.0.0.0:53-54->53-54/udp"
     assert ports_text([]) == ""
+    apart = [{"PrivatePort": port, "Type": kind} for port, kind in ((1, "tcp"), (2, "tcp"), (3, "udp"), (5, "tcp"))]
+    assert ports_text([*both, *apart, *same]) == (
+        "1-2/tcp, 5/tcp, 3/udp, 0.0.0.0:53-54->53-54/udp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp"
+    ), "docker's order: what has another number on the host comes last"
 
 
 def test_a_container_is_shortened_unless_told_not_to_be() -> None:

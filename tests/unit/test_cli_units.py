@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from sampan.cli.formats.written import ago, binary_size, duration, ellipsis, quoted, short_id, size
+from sampan.cli.formats.written import ago, binary_size, duration, ellipsis, go_time, quoted, short_id, size
 from sampan.cli.grammar import UsageError
 from sampan.cli.moments import read_moment
 from sampan.cli.units import read_decimal, read_duration, read_number
@@ -186,3 +186,9 @@ def test_a_date_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_is_no_moment_is_refused() -> None:
     with pytest.raises(UsageError, match="--since 'yesterday' is no point in time"):
         read_moment("yesterday", "since")
+
+
+def test_a_time_of_a_document_is_printed_as_go_prints_it() -> None:
+    assert go_time("2026-11-30T01:07:05.380932974Z") == "2026-11-30 01:07:05.380932974 +0000 UTC"
+    assert go_time("2026-11-30T01:07:05-02:30") == "2026-11-30 01:07:05 -0230 -0230"
+    assert go_time("") == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sampan.cli.filters import filters_query
 from sampan.cli.formats.containers import labels_text
 from sampan.cli.formats.listing import show
+from sampan.cli.formats.written import go_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def run(arguments: Arguments, session: Session) -> int:
 def network_columns(*, full: bool = False) -> dict[str, Column]:
     """All columns; `full` shortens no ids."""
     return {
-        "CreatedAt": ("CREATED AT", lambda network: network.get("Created", "")),
+        "CreatedAt": ("CREATED AT", lambda network: go_time(network.get("Created", ""))),
         "Driver": ("DRIVER", lambda network: network["Driver"]),
         "ID": ("NETWORK ID", lambda network: network["Id"] if full else network["Id"][:12]),
         "IPv6": ("IPV6", lambda network: "true" if network.get("EnableIPv6") else "false"),
