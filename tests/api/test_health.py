@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.engine_process import EngineProcess
+from tests.raw_http import ask
 from tests.waiting import until
 
 QUICK = {"Interval": 100_000_000, "Timeout": 1_000_000_000, "Retries": 2}
@@ -56,6 +57,12 @@ def test_an_unhealthy_container_is_restarted_when_that_was_asked(engine: EngineP
         StopSignal="SIGKILL",
     )
     until(lambda: len(engine.output("healed")) >= 2)
+
+
+def test_a_check_that_is_one_string_is_refused_as_no_list(engine: EngineProcess) -> None:
+    body = {"Image": "host", "Cmd": ["true"], "Healthcheck": {"Test": "CMD true"}}
+    refused = ask(engine, "POST", "/containers/create", body)
+    assert (refused.status, refused.message.startswith("invalid JSON: ")) == (400, True)
 
 
 def test_none_switches_the_check_off(engine: EngineProcess) -> None:

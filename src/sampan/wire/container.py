@@ -22,7 +22,7 @@ class Document(Struct, frozen=True, kw_only=True, rename="pascal"):
 class Health(Document, frozen=True, kw_only=True):
     """Docker's HealthConfig; durations in nanoseconds."""
 
-    test: Words = None
+    test: tuple[str, ...] | None = None
     interval: int | UnsetType | None = UNSET
     timeout: int | UnsetType | None = UNSET
     start_period: int | UnsetType | None = UNSET
