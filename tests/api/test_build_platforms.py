@@ -69,6 +69,7 @@ def test_the_fitting_image_of_a_registry_takes_the_place_of_one_that_does_not_fi
         assert architecture(engine, image) != name
         told = build(engine, {"Dockerfile": f"FROM --platform=linux/{name} {image}\nLABEL a=b\n"})
         assert architecture(engine, told.image_id) == name
+        assert {"status": f"Status: Downloaded newer image for {image}:latest"} in told.lines
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from sampan.api.withheld import Withheld
 from sampan.build import progress
 from sampan.engine.build_prunes import PruneCaches
 from sampan.engine.builds import Built
-from sampan.engine.transfers import PullBegins
+from sampan.engine.transfers import PullBegins, PullEnds
 from sampan.errors import InvalidArgument, SampanError
 from sampan.image.pull import Pulled
 from sampan.image.pull_layer import LayerProgress
@@ -105,10 +105,10 @@ def _lines(step: progress.Event) -> list[dict[str, Any]]:
         case progress.Fetching(_, done, total):
             return [{"status": "Downloading", "progressDetail": {"current": done, "total": total}}]
         case progress.Pulling(transfer):
-            return pull_line(transfer) if isinstance(transfer, PullBegins | LayerProgress | Pulled) else []
+            return pull_line(transfer) if isinstance(transfer, PullBegins | LayerProgress | Pulled | PullEnds) else []
         case progress.CacheMade(image_id):
             return [{"aux": {"CacheID": image_id}}]
-        case progress.StepFails():
+        case progress.StageBegins() | progress.StepFails():
             return []
         case _:
             return [_stream(f"{_told(step)}\n")]
