@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from sampan.api import failures
 from sampan.api.archive import TAR
 from sampan.api.build_events import event_lines
 from sampan.api.build_request import build_request
@@ -55,8 +56,9 @@ async def build(call: Call, services: Services) -> web.StreamResponse:
                         withheld.add(line(one))
                 else:
                     await _write(response, call, lines)
-    except SampanError as error:
-        if not response.prepared and not withheld:
+    except Exception as error:
+        has_left = call.request.transport is None or call.request.transport.is_closing()
+        if has_left or (not response.prepared and not withheld):
             raise
         await _tell_withheld(response, call, withheld)
         await _write(response, call, [failure_line(error)])
@@ -75,18 +77,19 @@ async def _tell_withheld(response: web.StreamResponse, call: Call, withheld: Wit
     await send_each(call.request, response, withheld.pieces())
 
 
-def failure_line(error: SampanError) -> dict[str, Any]:
+def failure_line(error: Exception) -> dict[str, Any]:
     """The last line of a build that failed; `place` and `remedy` are beyond Docker's."""
-    detail: dict[str, Any] = {"message": str(error)}
+    sentence, remedy = failures.told(error)
+    detail: dict[str, Any] = {"message": sentence}
     from sampan.build.commands import StepFailed  # a build has run, so it is there
 
     if isinstance(error, StepFailed):
         detail = {"code": error.code, **detail}
-    if error.place:
+    if isinstance(error, SampanError) and error.place:
         detail["place"] = error.place
-    if error.remedy:
-        detail["remedy"] = error.remedy
-    return {"errorDetail": detail, "error": str(error)}
+    if remedy:
+        detail["remedy"] = remedy
+    return {"errorDetail": detail, "error": sentence}
 
 
 def _lines(step: progress.Event) -> list[dict[str, Any]]:

@@ -20,28 +20,27 @@ log = logging.getLogger("sampan.api")
 
 
 def answer(error: BaseException) -> Answer:
-    """The answer for an error. One that is nobody's sentence is a fault of ours: logged whole, told in short."""
-    if isinstance(error, sqlite3.OperationalError) and "disk is full" in str(error):
-        return _document("cannot record it: No space left on device", _MAKE_ROOM, 500)
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return _document(f"cannot write {error.filename or 'to the disk'}: {error.strerror}", _MAKE_ROOM, 500)
-    if not isinstance(error, SampanError):
-        log.error("a request failed in a way that was not foreseen", exc_info=error)
-        return _document(
-            f"internal error: {type(error).__name__}: {error}",
-            f"this is a fault of sampan's own; {log_place()} has the whole of it",
-            500,
-        )
-    if error.kind is Kind.NOT_MODIFIED:
+    """The answer for an error."""
+    if isinstance(error, SampanError) and error.kind is Kind.NOT_MODIFIED:
         return nothing(304)
-    return _document(str(error), error.remedy, error.kind.http_status)
-
-
-def _document(sentence: str, remedy: str, status: int) -> Answer:
-    document: dict[str, Any] = {"message": printable(sentence)}
+    sentence, remedy = told(error)
+    document: dict[str, Any] = {"message": sentence}
     if remedy:
-        document["remedy"] = printable(remedy)
-    return reply(document, status)
+        document["remedy"] = remedy
+    return reply(document, error.kind.http_status if isinstance(error, SampanError) else 500)
+
+
+def told(error: BaseException) -> tuple[str, str]:
+    """What is said of an error, and its remedy. One that is nobody's sentence is a fault of ours: logged whole."""
+    if isinstance(error, SampanError):
+        return printable(str(error)), printable(error.remedy)
+    if isinstance(error, sqlite3.OperationalError) and "disk is full" in str(error):
+        return "cannot record it: No space left on device", _MAKE_ROOM
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return printable(f"cannot write {error.filename or 'to the disk'}: {error.strerror}"), _MAKE_ROOM
+    log.error("a request failed in a way that was not foreseen", exc_info=error)
+    sentence = printable(f"internal error: {type(error).__name__}: {error}")
+    return sentence, printable(f"this is a fault of sampan's own; {log_place()} has the whole of it")
 
 
 def printable(text: str) -> str:

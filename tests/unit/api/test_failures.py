@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Self, cast
 
 import pytest
@@ -18,10 +19,12 @@ from aiohttp import web
 from tests.engine_process import UnixConnection
 
 from sampan.api import routes
+from sampan.api.builds import build
 from sampan.api.call import Call
 from sampan.api.dispatch import make_handler
 from sampan.api.server import hijack, make_server, upgrade_head
 from sampan.api.services import Services
+from sampan.build.progress import Event, Note
 from sampan.errors import Conflict
 
 Raise = Callable[[Call], Awaitable[web.StreamResponse]]
@@ -143,6 +146,33 @@ def test_a_full_disk_is_no_fault_of_ours_and_has_a_remedy(
     assert (status, document["message"]) == (500, said)
     assert "make room" in document["remedy"]
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("query", ["", "?q=1"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EMFILE, "Too many open files", "/a/\udcff/path"),
+        ConnectionResetError("a monitor that died"),
+        ZeroDivisionError("one by none"),
+    ],
+)
+def test_a_build_that_fails_in_a_way_that_nobody_foresaw_says_so_in_its_last_line(
+    serve: Any, caplog: pytest.LogCaptureFixture, error: Exception, query: str
+) -> None:
+    async def steps(*_: object) -> AsyncIterator[tuple[Event, ...]]:
+        yield (Note("begun"),)
+        raise error
+
+    services = cast("Services", SimpleNamespace(builds=SimpleNamespace(build=steps)))
+    with caplog.at_level(logging.ERROR), serve(lambda call: build(call, services)) as served:
+        status, _, body = served.request(f"/build{query}")
+    first, last = (json.loads(line) for line in body.splitlines())
+    assert (status, first) == (200, {"stream": "begun\n"})
+    assert last["error"].startswith(f"internal error: {type(error).__name__}")
+    assert last["errorDetail"]["message"] == last["error"]
+    assert "log" in last["errorDetail"]["remedy"]
+    assert any(record.exc_info and record.exc_info[1] is error for record in caplog.records)
 
 
 def test_an_error_that_names_a_path_of_any_bytes_is_told(serve: Any) -> None:
