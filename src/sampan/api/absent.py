@@ -21,8 +21,6 @@ POST /plugins/{name:path}/upgrade
 POST /plugins/create
 POST /plugins/{name:path}/push
 POST /plugins/{name:path}/set
-POST /session
-POST /grpc
 """
 SWARM_PATHS = """
 GET /nodes
@@ -57,11 +55,6 @@ async def not_built(call: Call, services: Services) -> web.StreamResponse:
     """501."""
     del services
     asked = f"{call.request.method} {call.request.path}"
-    if call.request.path.endswith(("/session", "/grpc")):
-        raise NotImplementedHere(
-            f"sampan does not speak BuildKit's own protocol ({asked})",
-            remedy="build with `sampan build`, or set DOCKER_BUILDKIT=0 for docker and compose",
-        )
     raise NotImplementedHere(
         f"sampan has no plugins but those for volumes ({asked})", remedy="a volume plugin is found by its socket"
     )

@@ -111,7 +111,7 @@ def _lines(step: progress.Event) -> list[dict[str, Any]]:
             return pull_line(transfer) if isinstance(transfer, PullBegins | LayerProgress | Pulled | PullEnds) else []
         case progress.CacheMade(image_id):
             return [{"aux": {"CacheID": image_id}}]
-        case progress.StepFails():
+        case progress.StageBegins() | progress.StepFails():
             return []
         case _:
             return [_stream(f"{_told(step)}\n")]

@@ -15,6 +15,7 @@ from aiohttp import web
 from sampan.api import (
     absent,
     archive,
+    buildkit,
     builds,
     containers,
     diets,
@@ -132,6 +133,8 @@ TABLE: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/plugins", absent.no_plugins),
     ("GET", "/plugins/{name:path}/json", absent.no_plugin),
     ("POST", "/swarm/init", absent.swarm_init),
+    ("POST", "/grpc", buildkit.grpc),
+    ("POST", "/session", buildkit.session),
     *_rows(absent.PATHS, absent.not_built),
     *_rows(absent.SWARM_PATHS, absent.no_swarm),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sampan.api.inspections import Inspections
+from sampan.buildkit.door import BuildKit
 from sampan.engine.archives import Archives
 from sampan.engine.build_caches import BuildCaches
 from sampan.engine.builds import Builds
@@ -53,6 +54,7 @@ class Services:
     commits: Commits
     builds: Builds
     build_caches: BuildCaches
+    buildkit: BuildKit
     transfers: Transfers
     updates: Updates
     secrets: EngineSecrets

@@ -11,11 +11,12 @@ from typing import Any
 
 from aiohttp import web
 
-from sampan.api import absent, builds, container_documents, image_documents, versions, volumes
+from sampan.api import builds, container_documents, image_documents, versions, volumes
 from sampan.api.answer import Answer
 from sampan.api.call import Call, encode, parse_time, reply
 from sampan.api.headers import HEADERS, PING_HEADERS, is_experimental
 from sampan.api.services import Services
+from sampan.buildkit.door import is_there
 from sampan.engine.container import ContainerRecord
 from sampan.engine.events import Event
 from sampan.engine.sizes import container_size
@@ -26,7 +27,7 @@ from sampan.version import VERSION
 EVENT_FILTERS = frozenset(
     "config container daemon event image label network node plugin scope secret service type volume".split()
 )
-BUILDER_VERSION = "1" if absent.is_absent("POST", "/grpc") else "2"  # 2 says that BuildKit is spoken
+BUILDER_VERSION = "2" if is_there() else "1"  # 2 says that BuildKit is spoken
 _PING_HEADERS = {**PING_HEADERS, "Builder-Version": BUILDER_VERSION}
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 

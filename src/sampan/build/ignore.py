@@ -45,6 +45,11 @@ class IgnoreRules:
         """The patterns that keep something out, cleaned."""
         return frozenset(rule.text for rule in self._rules if not rule.keeps)
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All patterns in order, cleaned, as another matcher of such rules is told them."""
+        return tuple(f"!{rule.text}" if rule.keeps else rule.text for rule in self._rules)
+
     def excludes(self, path: str) -> bool:
         """Whether the path, relative to the context and with slashes, stays out."""
         return self._decide(self._matches(path.strip("/")))

@@ -11,6 +11,18 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class StageBegins:
+    """A stage's turn has come: its name, or its number when it has none, and how many of its steps change files.
+
+    `is_alone` says that it is the only stage that is built.
+    """
+
+    name: str
+    file_steps: int
+    is_alone: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StepBegins:
     """An instruction's turn has come."""
 
@@ -127,7 +139,8 @@ class OfStage:
 
 
 type Event = (
-    StepBegins
+    StageBegins
+    | StepBegins
     | UsesCache
     | Running
     | Output

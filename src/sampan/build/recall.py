@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from sampan.build.progress import Event, Note, OfStage, StageEnds, StepBegins, StepEnds, UsesCache, Warned
+from sampan.build.progress import Event, Note, OfStage, StageBegins, StageEnds, StepBegins, StepEnds, UsesCache, Warned
 
 if TYPE_CHECKING:
     from sampan.build.request import BuildRequest
 
 MOST_BUILDS = 32
-_FOUND = (StepBegins, UsesCache, StepEnds, StageEnds, Note, Warned)
+_FOUND = (StageBegins, StepBegins, UsesCache, StepEnds, StageEnds, Note, Warned)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from sampan.build.graph import StagePlan
 from sampan.build.instructions import Instruction, Position
 from sampan.build.moving import reads_context
 from sampan.build.parser import parse_trigger
-from sampan.build.progress import Note, Removed, Running, StepBegins, StepEnds, Tell, Triggers
+from sampan.build.progress import Note, Removed, Running, StageBegins, StepBegins, StepEnds, Tell, Triggers
 from sampan.build.snapshots import refuse_machine
 from sampan.build.stage_state import StageState, begin, nop
 from sampan.build.threads import away
@@ -54,6 +54,7 @@ class StageBuild:
 
     async def build(self) -> Image | None:
         """The stage's image; None when it is nothing at all. Raises the SampanError of the step that failed."""
+        self.tell(self._begins())
         self.tell(StepBegins(self.first, self.total, self.plan.stage.position.text))
         self.state = await self._begin()
         self.workshop.scopes[self.plan.index] = self.state.scope
@@ -69,6 +70,12 @@ class StageBuild:
             self.tell(StepBegins(number, self.total, instruction.position.text))
             await self._carry_out(instruction)
         return self.state.image
+
+    def _begins(self) -> StageBegins:
+        stage = self.plan.stage
+        steps = 1 + sum(isinstance(one, said.Run | said.Copy | said.Add | said.Workdir) for one in self.instructions)
+        is_alone = len(self.workshop.graph.stages) == 1
+        return StageBegins(stage.name or f"stage-{self.plan.index}", steps, is_alone)
 
     async def _begin(self) -> StageState:
         plan, workshop = self.plan, self.workshop

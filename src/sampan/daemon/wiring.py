@@ -9,6 +9,7 @@ from sampan.api.inspections import Inspections
 from sampan.api.services import Services
 from sampan.build.cache import BuildCache
 from sampan.build.cache_mounts import CacheMounts
+from sampan.buildkit.door import BuildKit
 from sampan.daemon.options import Options
 from sampan.engine.ahead import Expectation
 from sampan.engine.announcer import Announcer
@@ -133,6 +134,8 @@ def wire(options: Options) -> Engine:
     steps = StepContainers(containers, lifecycle, control, images, launcher)
     cache = BuildCache(connection, images.images.records, images.layers)
     caches = CacheMounts(connection, f"{layout.data_root}/caches", images.disposal.dispose)
+    builds = Builds(layout, images, cache, caches, steps, transfers, events)
+    imports = Imports(images, events)
     return Engine(
         services=Services(
             layout=layout,
@@ -147,11 +150,12 @@ def wire(options: Options) -> Engine:
             live_mounts=LiveMounts(store, volumes, secrets, images, announcer, locks),
             live_devices=LiveDevices(store, announcer, locks, options.cgroup_parent),
             images=images,
-            imports=Imports(images, events),
+            imports=imports,
             pruning=Pruning(store, layout, containers, announcer),
             archives=Archives(images, events),
             commits=Commits(store, images, announcer, locks, options.cgroup_parent),
-            builds=Builds(layout, images, cache, caches, steps, transfers, events),
+            builds=builds,
+            buildkit=BuildKit(builds, images, imports, layout.exec_root),
             build_caches=BuildCaches(caches),
             transfers=transfers,
             updates=Updates(store, announcer, locks, options.cgroup_parent),

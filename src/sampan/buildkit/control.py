@@ -1,0 +1,140 @@
+"""What a client calls of a BuildKit daemon (moby.buildkit.v1.Control): workers, builds, how they go, what they keep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpclib.const import Cardinality, Handler, Status
+from grpclib.exceptions import GRPCError
+
+from sampan.build.cache_mounts import CacheMounts
+from sampan.buildkit import frontend
+from sampan.buildkit.errors import told
+from sampan.buildkit.exports import export
+from sampan.buildkit.proto import control_pb2 as pb
+from sampan.buildkit.proto.pb_pb2 import Platform
+from sampan.buildkit.solves import Solves
+from sampan.buildkit.solving import Engine, Solve
+from sampan.engine.build_prunes import PruneCaches
+from sampan.errors import NotImplementedHere
+from sampan.image.platforms import parse_platform
+from sampan.version import VERSION
+
+_SERVICE = "/moby.buildkit.v1.Control"
+_DOCKERFILE_VERSION = "1.20"  # of the language that the parser reads
+_WORKER = "sampan"
+
+
+class Control:
+    """The service, for every client alike."""
+
+    def __init__(self, engine: Engine, solves: Solves) -> None:
+        self.engine = engine
+        self.solves = solves
+
+    def __mapping__(self) -> dict[str, Handler]:
+        """The handlers by their paths."""
+        unary, stream = Cardinality.UNARY_UNARY, Cardinality.UNARY_STREAM
+        return {
+            f"{_SERVICE}/ListWorkers": Handler(self.list_workers, unary, pb.ListWorkersRequest, pb.ListWorkersResponse),
+            f"{_SERVICE}/Info": Handler(self.info, unary, pb.InfoRequest, pb.InfoResponse),
+            f"{_SERVICE}/Solve": Handler(self.solve, unary, pb.SolveRequest, pb.SolveResponse),
+            f"{_SERVICE}/Status": Handler(self.status, stream, pb.StatusRequest, pb.StatusResponse),
+            f"{_SERVICE}/DiskUsage": Handler(self.disk_usage, unary, pb.DiskUsageRequest, pb.DiskUsageResponse),
+            f"{_SERVICE}/Prune": Handler(self.prune, stream, pb.PruneRequest, pb.UsageRecord),
+        }
+
+    @told
+    async def list_workers(self, stream: Any) -> None:
+        """The one worker that there is, which is this engine."""
+        await stream.recv_message()
+        await stream.send_message(pb.ListWorkersResponse(record=[worker()]))
+
+    @told
+    async def info(self, stream: Any) -> None:
+        """Which version this is."""
+        await stream.recv_message()
+        await stream.send_message(pb.InfoResponse(buildkitVersion=_version()))
+
+    @told
+    async def solve(self, stream: Any) -> None:
+        """A build, until it is over: carried out when it names a front end, else by its client's calls of LLBBridge."""
+        asked = await stream.recv_message()
+        if getattr(asked.Definition, "def"):
+            raise NotImplementedHere(
+                "low-level builds (LLB) are not carried out here", remedy="build from a Dockerfile"
+            )
+        async with self.solves.going_on(asked) as solve:
+            if asked.Frontend:
+                _need_dockerfile(asked.Frontend)
+                await solve.build(asked.FrontendAttrs)
+            else:
+                await _returned(solve)
+            answer = await export(solve) if solve.image_id else {}
+        await stream.send_message(pb.SolveResponse(ExporterResponse=answer))
+
+    @told
+    async def status(self, stream: Any) -> None:
+        """How a build goes, until it is over; one that is not known yet is waited for."""
+        asked = await stream.recv_message()
+        solve = await self.solves.get(asked.Ref)
+        await stream.send_initial_metadata()
+        async for response in solve.statuses.read():
+            await stream.send_message(response)
+
+    @told
+    async def disk_usage(self, stream: Any) -> None:
+        """What is kept for later builds: the directories of cache mounts."""
+        await stream.recv_message()
+        caches = self.engine.builds.caches
+        await stream.send_message(pb.DiskUsageResponse(record=[_record(caches, one) for one in caches.all()]))
+
+    @told
+    async def prune(self, stream: Any) -> None:
+        """Remove what is kept for later builds, and tell what that was."""
+        asked = await stream.recv_message()
+        pruned = await self.engine.builds.prune(PruneCaches(keep_bytes=max(0, asked.reservedSpace)))
+        for number, one in enumerate(pruned.ids):
+            await stream.send_message(pb.UsageRecord(ID=one, Size=0 if number else pruned.freed_bytes))
+
+
+async def _returned(solve: Solve) -> None:
+    """Wait until the client has said what came of it. Raises GRPCError with what went wrong."""
+    answer = await solve.returned
+    if solve.failure is not None:
+        raise solve.failure
+    if answer.HasField("error"):
+        raise GRPCError(Status(answer.error.code), answer.error.message)
+
+
+def _need_dockerfile(name: str) -> None:
+    if name != frontend.NAME:
+        raise NotImplementedHere(f"there is no front end {name}", remedy=f"say {frontend.NAME}: a Dockerfile")
+
+
+def worker() -> pb.WorkerRecord:
+    """The engine as a worker."""
+    system, architecture, variant = parse_platform("")
+    platform = Platform(OS=system, Architecture=architecture, Variant=variant)
+    return pb.WorkerRecord(ID=_WORKER, Labels={}, platforms=[platform], version=_version())
+
+
+def _version() -> pb.BuildkitVersion:
+    return pb.BuildkitVersion(
+        package="sampan", version=f"v{VERSION}", revision="", dockerfileVersion=_DOCKERFILE_VERSION
+    )
+
+
+def _record(caches: CacheMounts, one: Any) -> pb.UsageRecord:
+    return pb.UsageRecord(
+        ID=one.directory,
+        Mutable=True,
+        InUse=one.in_use,
+        Size=caches.size_bytes(one.directory),
+        CreatedAt=Timestamp(seconds=int(one.created_s)),
+        LastUsedAt=Timestamp(seconds=int(one.used_s)),
+        UsageCount=one.uses,
+        Description=f"mount {one.name}",
+        RecordType="exec.cachemount",
+    )

@@ -1,0 +1,86 @@
+"""Errors on their way through gRPC: ours become a status, with the place in the Dockerfile as clients show it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import functools
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc.status_pb2 import Status as StatusMessage
+from grpclib.const import Status
+from grpclib.encoding.base import StatusDetailsCodecBase
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+
+from sampan.errors import Kind, SampanError
+
+log = logging.getLogger("sampan.buildkit")
+
+# BuildKit's clients show the bare sentence of what is UNKNOWN, others with the status before it
+_STATUS = {Kind.NOT_IMPLEMENTED: Status.UNIMPLEMENTED}
+_SOURCE = "github.com/moby/buildkit/errdefs.Source+json"
+
+
+class Details(StatusDetailsCodecBase):
+    """Details of a status as containerd's typeurl has them: each a name, and JSON."""
+
+    def encode(self, status: Status, message: str | None, details: Any) -> bytes:
+        """A google.rpc.Status."""
+        made = StatusMessage(code=status.value, message=message or "")
+        for name, document in (details or {}).items():
+            made.details.append(AnyMessage(type_url=name, value=json.dumps(document).encode()))
+        content: bytes = made.SerializeToString()
+        return content
+
+    def decode(self, status: Status, message: str | None, data: bytes) -> None:
+        """What a client says beside its sentence is nothing to us."""
+
+
+def as_status(error: SampanError, source: bytes = b"") -> GRPCError:
+    """The status for an error; `source` is the Dockerfile whose lines its place speaks of."""
+    sentence = f"{error.sentence} ({error.remedy})" if error.remedy else error.sentence
+    return GRPCError(_STATUS.get(error.kind, Status.UNKNOWN), sentence, _details(error, source))
+
+
+def _details(error: SampanError, source: bytes) -> dict[str, Any]:
+    place = error.place or error.sentence.partition(": ")[0]
+    name, _, line = place.rpartition(":")
+    if not source or not line.isdigit():
+        return {}
+    position = {"line": int(line)}
+    info = {"filename": name, "data": base64.b64encode(source).decode(), "language": "Dockerfile"}
+    return {_SOURCE: {"info": info, "ranges": [{"start": position, "end": position}]}}
+
+
+def told[Self](handler: Callable[[Self, Any], Awaitable[None]]) -> Callable[[Self, Any], Awaitable[None]]:
+    """A handler whose errors reach the client as statuses; what nobody foresaw is logged whole."""
+
+    @functools.wraps(handler)
+    async def telling(self: Self, stream: Any) -> None:
+        try:
+            await handler(self, stream)
+        except SampanError as error:
+            raise as_status(error) from error
+        except (GRPCError, StreamTerminatedError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            raise unforeseen(error) from error
+
+    return telling
+
+
+def unforeseen(error: Exception) -> GRPCError:
+    """The status for what is a fault of ours, and logged whole."""
+    log.error("a call failed in a way that was not foreseen", exc_info=error)
+    return GRPCError(Status.UNKNOWN, f"internal error: {type(error).__name__}: {error}")
+
+
+def reason(error: GRPCError | StreamTerminatedError) -> str:
+    """What a client said when it was asked for something and could not."""
+    if isinstance(error, GRPCError):
+        return error.message or error.status.name.lower()
+    return "the client has left"

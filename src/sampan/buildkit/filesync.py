@@ -1,0 +1,247 @@
+"""Files of a client, by fsutil's protocol (FileSync/DiffCopy): what it lists becomes a tar archive, piece by piece.
+
+The client sends a STAT for each entry in the order of their paths, and an empty one behind the last. The n-th is called
+n: a REQ asks for the content of a file, DATA brings it, an empty DATA ends it; FIN from both sides ends the transfer.
+Files are asked for ahead, so many that what waits in memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import IntFlag
+from typing import Any
+from urllib.parse import quote_plus
+
+from grpclib.client import StreamStreamMethod
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+
+from sampan.buildkit.errors import reason
+from sampan.buildkit.proto.session_pb2 import Packet, Stat
+from sampan.buildkit.sessions import Session
+from sampan.errors import InvalidArgument, NotImplementedHere
+from sampan.image.tar_entry import Entry, Kind
+from sampan.image.tar_write import encode_entry, padding
+
+METHOD = "/moby.filesync.v1.FileSync/DiffCopy"
+END_OF_ARCHIVE = bytes(1024)
+_AHEAD_BYTES = 4 << 20
+_AHEAD_FILES = 64
+
+
+class FileKind(IntFlag):
+    """What a file is, in the bits of Go's os.FileMode; a regular file has none of them."""
+
+    DIRECTORY = 1 << 31
+    SYMLINK = 1 << 27
+    DEVICE = 1 << 26
+    FIFO = 1 << 25
+    SOCKET = 1 << 24
+    CHARACTER = 1 << 21  # of devices
+    IRREGULAR = 1 << 19
+    ANY = DIRECTORY | SYMLINK | DEVICE | FIFO | SOCKET | IRREGULAR
+
+
+LENT = {1 << 23: stat.S_ISUID, 1 << 22: stat.S_ISGID, 1 << 20: stat.S_ISVTX}  # Go's bits, and the kernel's
+
+Heard = Callable[[int], None]  # is told how many bytes have come
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked of a client: the name of one of its directories, and which of the files below it.
+
+    `follow` are paths, with what links in them lead to; none means all. `excludes` are lines of an ignore file.
+    """
+
+    directory: str
+    follow: Sequence[str] = ()
+    excludes: Sequence[str] = ()
+
+    @property
+    def metadata(self) -> list[tuple[str, str]]:
+        """As headers of the call; what is not ASCII is escaped, and said to be."""
+        found: list[tuple[str, str]] = []
+        for key, values in (
+            ("dir-name", (self.directory,)),
+            ("followpaths", self.follow),
+            ("exclude-patterns", self.excludes),
+        ):
+            if all(value.isascii() and value.isprintable() for value in values):
+                found += [(key, value) for value in values]
+            else:
+                found += [(key, quote_plus(value.encode("utf-8", "surrogateescape"))) for value in values]
+                found.append((f"{key}-encoded", "1"))
+        return found
+
+
+async def archive_of(session: Session, wanted: Wanted, heard: Heard) -> AsyncGenerator[bytes]:
+    """The entries of an archive, without its end. Raises InvalidArgument with what the client says."""
+    if not session.serves(METHOD):
+        raise NotImplementedHere("the client sends no files", remedy="give a context that the daemon can fetch")
+    call = StreamStreamMethod(session.caller, METHOD, Packet, Packet)
+    try:
+        async with call.open(metadata=wanted.metadata) as stream:
+            transfer = _Transfer(stream, heard)
+            await transfer.take_list()
+            async for piece in transfer.entries():
+                yield piece
+            await transfer.finish()
+    except (GRPCError, StreamTerminatedError) as error:
+        raise InvalidArgument(f"{wanted.directory} cannot be read: {reason(error)}") from error
+
+
+async def file_of(session: Session, directory: str, names: Sequence[str], heard: Heard) -> dict[str, bytes]:
+    """The contents of those of the named files that are there."""
+    contents: dict[str, bytes] = {}
+    call = StreamStreamMethod(session.caller, METHOD, Packet, Packet)
+    try:
+        async with call.open(metadata=Wanted(directory, names).metadata) as stream:
+            transfer = _Transfer(stream, heard)
+            await transfer.take_list()
+            transfer.only(names)
+            async for entry, content in transfer.files():
+                contents[entry.path] = contents.get(entry.path, b"") + content
+            await transfer.finish()
+    except (GRPCError, StreamTerminatedError) as error:
+        raise InvalidArgument(f"{directory} cannot be read: {reason(error)}") from error
+    return contents
+
+
+@dataclass(slots=True)
+class _Transfer:
+    """One call: `take_list` first, then what is wanted, then `finish`."""
+
+    stream: Any
+    heard: Heard
+    _listed: list[Stat] = field(default_factory=list)
+    _asked: deque[int] = field(default_factory=deque)  # files whose content is awaited, in order
+    _kept: dict[int, list[bytes]] = field(default_factory=dict)  # what has come of those that are not the first
+    _ended: set[int] = field(default_factory=set)
+    _received: int = 0
+
+    async def take_list(self) -> None:
+        """Take the list of entries."""
+        await self.stream.send_request()
+        while True:
+            packet = await self._receive()
+            if packet.type != Packet.PACKET_STAT:
+                raise InvalidArgument("the client sends files that nobody asked for")
+            if not packet.HasField("stat"):
+                return
+            self._listed.append(packet.stat)
+
+    def only(self, names: Iterable[str]) -> None:
+        """Of the list only these files count, by the name that a link leads to too."""
+        wanted = set(names)
+        targets = {one.path: one.linkname for one in self._listed if one.mode & FileKind.SYMLINK}
+        for index, one in enumerate(self._listed):
+            if one.path not in wanted and one.path not in targets.values():
+                self._listed[index] = Stat(path=one.path, mode=FileKind.IRREGULAR)
+
+    async def files(self) -> AsyncGenerator[tuple[Stat, bytes]]:
+        """The regular files, each in one or several pieces, the last one empty."""
+        waiting = deque(index for index, one in enumerate(self._listed) if _has_content(one))
+        while waiting or self._asked:
+            await self._ask(waiting)
+            index = self._asked[0]
+            async for piece in self._content(index):
+                yield self._listed[index], piece
+            self._asked.popleft()
+            yield self._listed[index], b""
+
+    async def entries(self) -> AsyncGenerator[bytes]:
+        """The archive: all that is no file first, but for links to files, which follow these."""
+        links = []
+        for one in self._listed:
+            if _is_hard_link(one):
+                links.append(one)
+            elif not _has_content(one) and (entry := _entry(one)) is not None:
+                yield encode_entry(entry)
+        begun, left = False, 0
+        async for one, piece in self.files():
+            if not begun:
+                begun, left = True, one.size
+                yield encode_entry(_file(one))
+            if piece:
+                yield piece[:left]
+                left -= min(left, len(piece))
+                continue
+            yield bytes(left) + padding(one.size)  # one that became shorter meanwhile is filled up
+            begun = False
+        for one in links:
+            yield encode_entry(Entry(_bytes(one.path), Kind.LINK, link=_bytes(one.linkname)))
+
+    async def finish(self) -> None:
+        """Say that nothing more is wanted, and wait until the client has heard it."""
+        await self.stream.send_message(Packet(type=Packet.PACKET_FIN), end=True)
+        while True:
+            packet = await self.stream.recv_message()
+            if packet is None or packet.type == Packet.PACKET_FIN:
+                break
+
+    async def _ask(self, waiting: deque[int]) -> None:
+        ahead = sum(self._listed[index].size for index in self._asked)
+        while waiting and (not self._asked or (ahead < _AHEAD_BYTES and len(self._asked) < _AHEAD_FILES)):
+            index = waiting.popleft()
+            ahead += self._listed[index].size
+            self._asked.append(index)
+            await self.stream.send_message(Packet(type=Packet.PACKET_REQ, ID=index))
+
+    async def _content(self, index: int) -> AsyncGenerator[bytes]:
+        for piece in self._kept.pop(index, ()):
+            yield piece
+        while index not in self._ended:
+            packet = await self._receive()
+            if packet.type != Packet.PACKET_DATA or packet.ID not in self._asked:
+                raise InvalidArgument("the client sends what nobody asked for")
+            if not packet.data:
+                self._ended.add(packet.ID)
+            elif index == packet.ID:
+                yield packet.data
+            else:
+                self._kept.setdefault(packet.ID, []).append(packet.data)
+
+    async def _receive(self) -> Packet:
+        packet: Packet | None = await self.stream.recv_message()
+        if packet is None:
+            raise InvalidArgument("the client ends in the middle of its files")
+        if packet.type == Packet.PACKET_ERR:
+            raise InvalidArgument(f"the client cannot send its files: {packet.data.decode('utf-8', 'replace')}")
+        self._received += packet.ByteSize()
+        self.heard(self._received)
+        return packet
+
+
+def _has_content(one: Stat) -> bool:
+    return not one.mode & FileKind.ANY and not one.linkname
+
+
+def _is_hard_link(one: Stat) -> bool:
+    return not one.mode & FileKind.ANY and bool(one.linkname)
+
+
+def _mode(one: Stat) -> int:
+    return int(one.mode & 0o777) | sum(bit for lent, bit in LENT.items() if one.mode & lent)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _file(one: Stat) -> Entry:
+    return Entry(_bytes(one.path), Kind.FILE, _mode(one), size=one.size, payload=one.size, mtime_ns=one.modTime)
+
+
+def _entry(one: Stat) -> Entry | None:
+    """A directory, a symbolic link or a named pipe; sockets and devices are no files to build from."""
+    name, mode, mtime_ns = _bytes(one.path), _mode(one), one.modTime
+    if one.mode & FileKind.DIRECTORY:
+        return Entry(name, Kind.DIRECTORY, mode, mtime_ns=mtime_ns)
+    if one.mode & FileKind.SYMLINK:
+        return Entry(name, Kind.SYMLINK, 0o777, link=_bytes(one.linkname), mtime_ns=mtime_ns)
+    if one.mode & FileKind.FIFO:
+        return Entry(name, Kind.FIFO, mode, mtime_ns=mtime_ns)
+    return None

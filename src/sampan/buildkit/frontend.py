@@ -1,0 +1,209 @@
+"""What a client asks of `dockerfile.v0`: its options, read once into a BuildRequest (BuildKit's frontend/dockerui)."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from sampan.build.instructions import Dockerfile, MountType
+from sampan.build.mounts import read_mount
+from sampan.build.request import BuildRequest
+from sampan.build.steps import StepLimits, Ulimit
+from sampan.errors import InvalidArgument, NotImplementedHere
+from sampan.image.platforms import parse_platform
+from sampan.oci.reference import parse_reference
+
+NAME = "dockerfile.v0"
+_PULL = {"": False, "default": False, "local": False, "pull": True}
+_NETWORKS = {"": "", "sandbox": "", "host": "host", "none": "none"}
+_IMAGE = "docker-image:"
+_SESSION_ID = "local-sessionid:"
+_SYNTAX = "BUILDKIT_SYNTAX"
+_SSH_DEFAULT = "default"
+
+
+class _CacheImport(msgspec.Struct, rename="pascal"):
+    type: str = ""
+    attrs: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the files of a build come from: names of directories of the client's, some in `sessions` of their own.
+
+    `remote` is an address that is fetched in place of the directory `context`.
+    """
+
+    filename: str
+    context: str
+    dockerfile: str
+    is_dockerfile_local: bool
+    remote: str = ""
+    subdirectory: str = ""
+    sessions: Mapping[str, str] = field(default_factory=dict)
+
+
+def places_of(options: Mapping[str, str]) -> Places:
+    """Where the options say that files are."""
+    context = options.get("contextkey", "context")
+    return Places(
+        filename=options.get("filename") or "Dockerfile",
+        context=context,
+        dockerfile=options.get("dockerfilekey", "dockerfile"),
+        is_dockerfile_local="dockerfilekey" in options,
+        remote=options.get(context, ""),
+        subdirectory=options.get("contextsubdir", ""),
+        sessions=_starting(options, _SESSION_ID),
+    )
+
+
+def request_of(options: Mapping[str, str], imports: Iterable[Mapping[str, str]]) -> BuildRequest:
+    """The request of these options and caches, without its files. Raises InvalidArgument, NotImplementedHere."""
+    if options.get("requestid"):
+        raise NotImplementedHere(
+            f"the subrequest {options['requestid']} is not served",
+            remedy="`sampan build --check` shows what checks find",
+        )
+    platform = options.get("platform", "")
+    if "," in platform:
+        raise NotImplementedHere("a build is for one platform", remedy="build for each platform by itself")
+    if platform:
+        parse_platform(platform)
+    no_cache = options.get("no-cache")
+    arguments = _starting(options, "build-arg:")
+    return BuildRequest(
+        target=options.get("target", ""),
+        platform=platform,
+        build_args={name: value for name, value in arguments.items() if name != _SYNTAX},
+        labels=_starting(options, "label:"),
+        no_cache=no_cache == "",
+        no_cache_stages=tuple(name.lower() for name in (no_cache or "").split(",") if name),
+        pull=_choice(options, "image-resolve-mode", _PULL),
+        cache_from=tuple(_cache_from(options, imports)),
+        force_remove=True,  # nobody expects containers of builds
+        limits=_limits(options),
+        events=True,
+    )
+
+
+def named_contexts(options: Mapping[str, str]) -> dict[str, str]:
+    """Named contexts, as what stands for them is written: `docker-image://…`, `local:NAME`, an address."""
+    found = _starting(options, "context:")
+    return {_context_name(name): value for name, value in found.items()}
+
+
+def image_of(context: str) -> str:
+    """The image that a named context is; "" for what is no image."""
+    return context.removeprefix(_IMAGE).removeprefix("//") if context.startswith(_IMAGE) else ""
+
+
+def _context_name(name: str) -> str:
+    """The name alone: a client may add the platform that it is meant for."""
+    return name.partition("::")[0].lower().removesuffix(":latest")
+
+
+def _limits(options: Mapping[str, str]) -> StepLimits:
+    return StepLimits(
+        memory_bytes=_number(options, "memory"),
+        memory_swap_bytes=_number(options, "memswap"),
+        cpu_shares=_number(options, "cpushares"),
+        cpu_period_us=_number(options, "cpuperiod"),
+        cpu_quota_us=_number(options, "cpuquota"),
+        cpuset_cpus=options.get("cpusetcpus", ""),
+        cpuset_mems=options.get("cpusetmems", ""),
+        cgroup_parent=options.get("cgroup-parent", ""),
+        shm_size_bytes=_number(options, "shm-size"),
+        ulimits=tuple(map(_ulimit, _fields(options.get("ulimit", "")))),
+        extra_hosts=tuple(one.replace("=", ":", 1) for one in _fields(options.get("add-hosts", ""))),
+        network=_choice(options, "force-network-mode", _NETWORKS),
+    )
+
+
+def _cache_from(options: Mapping[str, str], imports: Iterable[Mapping[str, str]]) -> Iterable[str]:
+    """The names of images whose steps count: the caches of a registry, as far as they are images that are here."""
+    text = options.get("cache-imports", "")
+    try:
+        said = msgspec.json.decode(text, type=list[_CacheImport]) if text else []
+    except msgspec.MsgspecError as error:
+        raise InvalidArgument(f"cache-imports cannot be read: {error}") from error
+    yield from (one.attrs["ref"] for one in said if one.attrs.get("ref"))
+    yield from (one["ref"] for one in imports if one.get("ref"))
+    yield from filter(None, options.get("cache-from", "").split(","))
+
+
+def _starting(options: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {key.removeprefix(prefix): value for key, value in options.items() if key.startswith(prefix)}
+
+
+def _choice[T](options: Mapping[str, str], name: str, choices: Mapping[str, T]) -> T:
+    value = options.get(name, "")
+    if value not in choices:
+        raise InvalidArgument(f"invalid {name}: {value!r}", remedy=f"say {' or '.join(filter(None, choices))}")
+    return choices[value]
+
+
+def _number(options: Mapping[str, str], name: str) -> int:
+    text = options.get(name) or "0"
+    if not text.removeprefix("-").isdecimal():
+        raise InvalidArgument(f"invalid {name}: {text!r}", remedy="give a number")
+    return int(text)
+
+
+def _fields(text: str) -> list[str]:
+    return next(csv.reader([text])) if text else []
+
+
+def _ulimit(text: str) -> Ulimit:
+    name, _, values = text.partition("=")
+    soft, _, hard = values.partition(":")
+    try:
+        return Ulimit(name, int(soft), int(hard or soft))
+    except ValueError:
+        raise InvalidArgument(f"invalid ulimit: {text!r}", remedy="as in nofile=1024:2048") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the client is asked for before the first step: ids of secrets and of agents, and registries to log in at."""
+
+    secrets: frozenset[str]
+    agents: frozenset[str]
+    registries: frozenset[str]
+
+
+def needs_of(dockerfile: Dockerfile, build_args: Mapping[str, str]) -> Needs:
+    """What a Dockerfile may use of the client's."""
+    arguments = {one.name: one.value or "" for arg in dockerfile.arguments for one in arg.arguments} | dict(build_args)
+
+    def expand(text: str) -> str:
+        for name, value in arguments.items():
+            text = text.replace(f"${{{name}}}", value).replace(f"${name}", value)
+        return text
+
+    secrets: set[str] = set()
+    agents: set[str] = set()
+    images = [stage.base for stage in dockerfile.stages]
+    for stage in dockerfile.stages:
+        for instruction in stage.instructions:
+            for word in getattr(instruction, "mounts", ()):
+                images.append(word.origin)
+                with contextlib.suppress(InvalidArgument):  # which the step says, with its line
+                    mount = read_mount(word, expand, instruction.position)
+                    if mount.type is MountType.SECRET:
+                        secrets.add(mount.id or (mount.source or mount.target).rpartition("/")[2])
+                    elif mount.type is MountType.SSH:
+                        agents.add(mount.id or _SSH_DEFAULT)
+            images.append(getattr(instruction, "origin", ""))
+    return Needs(frozenset(secrets), frozenset(agents), frozenset(filter(None, map(_registry, map(expand, images)))))
+
+
+def _registry(name: str) -> str:
+    """The registry that a base may come from; "" for what names no image."""
+    try:
+        return parse_reference(name).domain if name and "$" not in name else ""
+    except InvalidArgument:
+        return ""

@@ -1,0 +1,1 @@
+"""BuildKit's messages; the modules beside the .proto files are written by tools/protos."""

@@ -1,0 +1,177 @@
+"""Files to a client (FileSend/DiffCopy): the tree of an image into a directory of the client's, or any archive.
+
+For a directory the protocol is fsutil's with the roles changed: here is the list, the client asks for what it wants.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from grpclib.client import StreamStreamMethod
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+
+from sampan.buildkit.errors import reason
+from sampan.buildkit.filesync import LENT, FileKind
+from sampan.buildkit.proto.control_pb2 import BytesMessage
+from sampan.buildkit.proto.session_pb2 import Packet, Stat
+from sampan.buildkit.sessions import Session
+from sampan.errors import InvalidArgument, NotImplementedHere
+from sampan.linux.openat import open_in_root
+
+METHOD = "/moby.filesync.v1.FileSend/DiffCopy"
+_EXPORTER_ID = "buildkit-attachable-exporter-id"
+_PIECE = 1 << 17
+_KINDS = {
+    stat.S_IFDIR: FileKind.DIRECTORY,
+    stat.S_IFLNK: FileKind.SYMLINK,
+    stat.S_IFIFO: FileKind.FIFO,
+    stat.S_IFBLK: FileKind.DEVICE,
+    stat.S_IFCHR: FileKind.DEVICE | FileKind.CHARACTER,
+    stat.S_IFREG: 0,
+}
+
+Heard = Callable[[int], None]  # is told how many bytes have gone
+
+
+async def send_archive(session: Session, exporter: int, pieces: Iterator[bytes], heard: Heard) -> None:
+    """Send an archive to what the client has for this exporter. Raises InvalidArgument with what the client says."""
+    sent = 0
+    call = StreamStreamMethod(session.caller, _method(session), BytesMessage, BytesMessage)
+    try:
+        async with call.open(metadata=[(_EXPORTER_ID, str(exporter))]) as stream:
+            while piece := await asyncio.to_thread(next, pieces, b""):
+                await stream.send_message(BytesMessage(data=piece))
+                sent += len(piece)
+                heard(sent)
+            await stream.end()
+            while await stream.recv_message() is not None:
+                continue
+    except (GRPCError, StreamTerminatedError) as error:
+        raise InvalidArgument(f"the client does not take the archive: {reason(error)}") from error
+
+
+async def send_tree(session: Session, exporter: int, root_fd: int, heard: Heard) -> None:
+    """Send the tree below a directory. Raises InvalidArgument for a name that is no text, and what the client says."""
+    call = StreamStreamMethod(session.caller, _method(session), Packet, Packet)
+    try:
+        async with call.open(metadata=[(_EXPORTER_ID, str(exporter))]) as stream:
+            await _Sending(stream, root_fd, heard).run()
+    except (GRPCError, StreamTerminatedError) as error:
+        raise InvalidArgument(f"the client does not take the files: {reason(error)}") from error
+
+
+def _method(session: Session) -> str:
+    if not session.serves(METHOD):
+        raise NotImplementedHere("the client takes no files", remedy="leave the image here")
+    return METHOD
+
+
+class _Sending:
+    def __init__(self, stream: Any, root_fd: int, heard: Heard) -> None:
+        self.stream = stream
+        self.root_fd = root_fd
+        self.heard = heard
+        self.paths: dict[int, str] = {}  # of files, by their numbers in the list
+        self.sent = 0
+        self.one_at_a_time = asyncio.Lock()  # messages, of which each may be several frames
+
+    async def run(self) -> None:
+        await self.stream.send_request()
+        answering = asyncio.ensure_future(self._answer())
+        try:
+            entries = _walk(self.root_fd)
+            number = 0
+            while one := await asyncio.to_thread(next, entries, None):
+                if not one.mode & FileKind.ANY and not one.linkname:
+                    self.paths[number] = one.path
+                number += 1
+                await self._send(Packet(type=Packet.PACKET_STAT, stat=one))
+            await self._send(Packet(type=Packet.PACKET_STAT))
+            await answering
+        finally:
+            answering.cancel()
+
+    async def _answer(self) -> None:
+        while True:
+            packet = await self.stream.recv_message()
+            if packet is None:
+                raise InvalidArgument("the client ends in the middle of the files")
+            if packet.type == Packet.PACKET_ERR:
+                raise InvalidArgument(f"the client cannot write the files: {packet.data.decode('utf-8', 'replace')}")
+            if packet.type == Packet.PACKET_FIN:
+                async with self.one_at_a_time:
+                    await self.stream.send_message(Packet(type=Packet.PACKET_FIN), end=True)
+                return
+            if packet.type == Packet.PACKET_REQ:
+                await self._content(packet.ID)
+
+    async def _content(self, number: int) -> None:
+        path = self.paths.pop(number, "")
+        if not path:
+            raise InvalidArgument("the client asks for a file that is not in the list")
+        fd = open_in_root(self.root_fd, path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            while data := await asyncio.to_thread(os.read, fd, _PIECE):
+                await self._send(Packet(type=Packet.PACKET_DATA, ID=number, data=data))
+                self.sent += len(data)
+                self.heard(self.sent)
+        finally:
+            os.close(fd)
+        await self._send(Packet(type=Packet.PACKET_DATA, ID=number))
+
+    async def _send(self, packet: Packet) -> None:
+        async with self.one_at_a_time:
+            await self.stream.send_message(packet)
+
+
+def _walk(root_fd: int) -> Iterator[Stat]:
+    """All below a directory, each directory before what is in it, names in the order of their bytes."""
+    names: dict[tuple[int, int], str] = {}  # the first name of files with several
+
+    def below(fd: int, before: str) -> Iterator[Stat]:
+        for name in sorted(os.listdir(fd), key=os.fsencode):
+            path = before + name
+            status = os.lstat(name, dir_fd=fd)
+            kind = stat.S_IFMT(status.st_mode)
+            if kind == stat.S_IFSOCK:
+                continue  # as in archives
+            link = os.readlink(name, dir_fd=fd) if kind == stat.S_IFLNK else ""
+            if kind == stat.S_IFREG and status.st_nlink > 1:
+                first = names.setdefault((status.st_dev, status.st_ino), path)
+                link = first if first != path else ""
+            yield _stat(path, status, link)
+            if kind == stat.S_IFDIR:
+                inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+                try:
+                    yield from below(inner, f"{path}/")
+                finally:
+                    os.close(inner)
+
+    top = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root_fd)
+    try:
+        yield from below(top, "")
+    finally:
+        os.close(top)
+
+
+def _stat(path: str, status: os.stat_result, link: str) -> Stat:
+    mode = stat.S_IMODE(status.st_mode) & 0o777 | _KINDS[stat.S_IFMT(status.st_mode)]
+    mode |= sum(lent for lent, bit in LENT.items() if status.st_mode & bit)
+    try:
+        return Stat(
+            path=path,
+            mode=mode,
+            uid=status.st_uid,
+            gid=status.st_gid,
+            size=status.st_size if stat.S_ISREG(status.st_mode) else 0,
+            modTime=status.st_mtime_ns,
+            linkname=link,
+            devmajor=os.major(status.st_rdev),
+            devminor=os.minor(status.st_rdev),
+        )
+    except (UnicodeEncodeError, ValueError):
+        raise InvalidArgument(f"{path!r} has a name that is no text", remedy="say type=tar") from None

@@ -1,0 +1,214 @@
+"""One build as a BuildKit client asks for it: files come through its session, the engine builds, the client is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import posixpath
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field, replace
+
+from grpclib.exceptions import GRPCError
+
+from sampan.build.ignore import read_ignore_file
+from sampan.build.parser import parse
+from sampan.build.request import BuildRequest
+from sampan.buildkit import frontend
+from sampan.buildkit.callbacks import agents_of, credentials_of, secrets_of
+from sampan.buildkit.contexts import LocalContexts
+from sampan.buildkit.errors import as_status, unforeseen
+from sampan.buildkit.exports import IMAGE_KINDS
+from sampan.buildkit.filesync import END_OF_ARCHIVE, Wanted, archive_of, file_of
+from sampan.buildkit.frontend import Places
+from sampan.buildkit.proto.control_pb2 import SolveRequest
+from sampan.buildkit.proto.gateway_pb2 import ReturnRequest
+from sampan.buildkit.sessions import Session, Sessions
+from sampan.buildkit.statuses import Statuses
+from sampan.buildkit.uploads import UPLOADS, uploaded
+from sampan.engine.builds import Builds, Built
+from sampan.engine.image_imports import Imports
+from sampan.engine.images import EngineImages
+from sampan.errors import InvalidArgument, NotFound, NotImplementedHere, SampanError
+from sampan.image.tar_entry import Entry, Kind
+from sampan.image.tar_write import encode_entry, padding
+
+IGNORE = ".dockerignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What builds are made with."""
+
+    builds: Builds
+    images: EngineImages
+    imports: Imports
+    run_directory: str
+    sessions: Sessions = field(default_factory=Sessions)
+
+
+@dataclass(slots=True)
+class Solve:
+    """What a client's call of Control.Solve is about, until it returns."""
+
+    engine: Engine
+    asked: SolveRequest
+    statuses: Statuses
+    returned: asyncio.Future[ReturnRequest] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    image_id: str = ""
+    failure: GRPCError | None = None
+
+    @property
+    def exporters(self) -> tuple[str, ...]:
+        """The kinds of exporters that are asked for."""
+        return tuple(one.Type for one in self.asked.Exporters) or tuple(filter(None, (self.asked.ExporterDeprecated,)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that the image gets: those of the exporters that leave it with the engine."""
+        names = [one.Attrs.get("name", "") for one in self.asked.Exporters if one.Type in IMAGE_KINDS]
+        if self.asked.ExporterDeprecated in IMAGE_KINDS and not self.asked.Exporters:
+            names.append(self.asked.ExporterAttrsDeprecated.get("name", ""))
+        return tuple(dict.fromkeys(name for one in names for name in one.split(",") if name))
+
+    async def build(self, options: Mapping[str, str]) -> None:
+        """Build what the options of `dockerfile.v0` ask for: `image_id`. Raises GRPCError, which is `failure` too."""
+        files = _Files(self.engine, self.asked.Session, frontend.places_of(options), self.statuses)
+        try:
+            self.image_id = await self._build(files, options)
+        except SampanError as error:
+            error.sentence, error.place = files.called(error.sentence), files.called(error.place)
+            self.failure = as_status(error, files.dockerfile)
+            self.statuses.close(error.sentence)
+            raise self.failure from error
+        except Exception as error:
+            self.failure = unforeseen(error)
+            raise self.failure from error
+
+    async def _build(self, files: _Files, options: Mapping[str, str]) -> str:
+        imports = [dict(one.Attrs) for one in self.asked.Cache.Imports]
+        request = replace(frontend.request_of(options, imports), tags=self.names)
+        async with contextlib.AsyncExitStack() as stack:
+            session = await self.engine.sessions.get(self.asked.Session)
+            contexts = LocalContexts(session, self.engine.imports, self.engine.images, self.statuses)
+            stack.push_async_callback(contexts.give_back)
+            images = await contexts.images(frontend.named_contexts(options))
+            request = replace(await files.placed(request), contexts=images)
+            if files.dockerfile:
+                needs = frontend.needs_of(parse(files.dockerfile, name=files.places.filename), request.build_args)
+                agents = await stack.enter_async_context(agents_of(session, needs.agents, self.engine.run_directory))
+                request = replace(
+                    request,
+                    secrets=await secrets_of(session, needs.secrets),
+                    credentials=await credentials_of(session, needs.registries),
+                    agents=agents,
+                )
+            return await self._carry_out(request, files)
+
+    async def _carry_out(self, request: BuildRequest, files: _Files) -> str:
+        image_id = ""
+        steps = self.engine.builds.build(request, files.archive())
+        async with contextlib.aclosing(steps) as closing:
+            async for told in closing:
+                if isinstance(told, Built):
+                    image_id = told.image_id
+                else:
+                    self.statuses.hear(told)
+        return image_id
+
+
+@dataclass(slots=True)
+class _Files:
+    """The files of one build: its Dockerfile, which ignore file counts, and its context as an archive."""
+
+    engine: Engine
+    session_id: str
+    places: Places
+    statuses: Statuses
+    dockerfile: bytes = b""
+    ignore: bytes = b""
+    _name: str = ""  # of the Dockerfile in the archive
+
+    async def placed(self, request: BuildRequest) -> BuildRequest:
+        """The request with where its files come from; the Dockerfile is read. Raises InvalidArgument."""
+        places = self.places
+        is_remote = bool(places.remote) and not places.remote.startswith(UPLOADS)
+        if is_remote and not places.is_dockerfile_local:
+            return replace(request, remote=_remote(places), dockerfile=places.filename)
+        if is_remote:
+            raise NotImplementedHere(
+                "a Dockerfile of the client's does not go with a context that is fetched",
+                remedy="put the Dockerfile into the context, or clone it and give the directory",
+            )
+        if places.remote.startswith(UPLOADS):
+            return replace(request, dockerfile=places.filename)
+        await self._read()
+        self._name = f".dockerfile.{hashlib.sha256(self.dockerfile).hexdigest()[:20]}"
+        return replace(request, dockerfile=self._name, left_out=(self._name, self._name + IGNORE))
+
+    def called(self, text: str) -> str:
+        """The text with the Dockerfile called as the client calls it."""
+        return text.replace(self._name, self.places.filename) if self._name else text
+
+    async def archive(self) -> AsyncGenerator[bytes]:
+        """The context as an archive, with the Dockerfile and its ignore file in it."""
+        if self.places.remote.startswith(UPLOADS):
+            session = await self._session(self.places.context)
+            async for piece in uploaded(session, self.places.remote):
+                yield piece
+            return
+        if not self._name:
+            return
+        digest = self.statuses.begin("[internal] load build context")
+
+        def heard(count: int) -> None:
+            self.statuses.advance(digest, "transferring context", count)
+
+        yield _plain(self._name, self.dockerfile) + _plain(self._name + IGNORE, self.ignore)
+        wanted = Wanted(self.places.context, excludes=read_ignore_file(self.ignore).lines)
+        async for piece in archive_of(await self._session(self.places.context), wanted, heard):
+            yield piece
+        yield END_OF_ARCHIVE
+        self.statuses.end(digest)
+
+    async def _read(self) -> None:
+        """The Dockerfile, and the ignore file that counts: its own, or the context's."""
+        name, own = self.places.filename, self.places.filename + IGNORE
+        digest = self.statuses.begin(f"[internal] load build definition from {name}")
+        lower = posixpath.join(posixpath.dirname(name), posixpath.basename(name).lower())
+        session = await self._session(self.places.dockerfile)
+        found = await file_of(session, self.places.dockerfile, [name, own, lower], lambda _: None)
+        content = found.get(name, found.get(lower))
+        if content is None:
+            raise NotFound(
+                f"failed to read dockerfile: open {name}: no such file or directory", remedy="name the file with -f"
+            )
+        self.dockerfile = self.statuses.source = content
+        self.statuses.filename = name
+        self.statuses.advance(digest, "transferring dockerfile", len(content), done=True)
+        self.statuses.end(digest)
+        if own not in found:
+            digest = self.statuses.begin("[internal] load .dockerignore")
+            context = await self._session(self.places.context)
+            found[own] = (await file_of(context, self.places.context, [IGNORE], lambda _: None)).get(IGNORE, b"")
+            self.statuses.advance(digest, "transferring context", len(found[own]), done=True)
+            self.statuses.end(digest)
+        self.ignore = found[own]
+
+    async def _session(self, directory: str) -> Session:
+        """The session that has a directory."""
+        return await self.engine.sessions.get(self.places.sessions.get(directory, self.session_id))
+
+
+def _remote(places: Places) -> str:
+    """An address with the directory below it that is the context."""
+    if not places.subdirectory:
+        return places.remote
+    if "#" in places.remote or not places.remote.partition("?")[0].endswith(".git"):
+        raise InvalidArgument("a part of this context cannot be named", remedy="say it in the address: #REF:DIRECTORY")
+    return f"{places.remote}#:{places.subdirectory}"
+
+
+def _plain(name: str, content: bytes) -> bytes:
+    entry = Entry(name.encode(), Kind.FILE, 0o644, size=len(content), payload=len(content))
+    return encode_entry(entry) + content + padding(len(content))

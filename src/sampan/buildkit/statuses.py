@@ -1,0 +1,167 @@
+"""How a build goes, as BuildKit's clients are told: vertexes that begin and end, what they write, and transfers.
+
+A vertex is named by a digest. Ours is made of the build's own id and of what the vertex is, since nothing but this one
+stream of statuses refers to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass, field
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from sampan.build import progress
+from sampan.buildkit.proto.control_pb2 import StatusResponse, Vertex, VertexLog, VertexStatus, VertexWarning
+from sampan.buildkit.proto.pb_pb2 import Position, Range, SourceInfo
+from sampan.engine.transfers import PullBegins
+from sampan.image.pull_layer import LayerProgress
+
+MOST_UNREAD = 512  # statuses; whoever reads too slowly misses what was written, but no beginning and no end
+_STDOUT, _STDERR = 1, 2
+_WARNS = 1
+_UNNAMED = "stage-"
+CANCELED = "context canceled"
+_CHANGE_FILES = frozenset({"FROM", "RUN", "COPY", "ADD", "WORKDIR"})
+
+
+@dataclass(slots=True)
+class Statuses:
+    """The statuses of one build, for one reader."""
+
+    ref: str
+    source: bytes = b""  # the Dockerfile, for warnings
+    filename: str = ""
+    _stages: dict[int, progress.StageBegins] = field(default_factory=dict)
+    _open: dict[str, Vertex] = field(default_factory=dict)
+    _steps: dict[int, str] = field(default_factory=dict)  # the step that goes on, or the last one, by stage
+    _counts: Counter[int] = field(default_factory=Counter)  # the steps that have begun, by stage
+    _cached: set[int] = field(default_factory=set)  # stages whose step was found
+    _failed: str = ""
+    _unread: asyncio.Queue[StatusResponse | None] = field(default_factory=asyncio.Queue)
+    _is_over: bool = False
+
+    def begin(self, name: str, key: str = "") -> str:
+        """A vertex of this name goes on now; its digest."""
+        digest = "sha256:" + hashlib.sha256(f"{self.ref} {key or name}".encode()).hexdigest()
+        vertex = Vertex(digest=digest, name=name, started=now())
+        self._open[digest] = vertex
+        self._tell(StatusResponse(vertexes=[vertex]))
+        return digest
+
+    def end(self, digest: str, *, cached: bool = False, error: str = "") -> None:
+        """A vertex that goes on is done."""
+        vertex = self._open.pop(digest, None)
+        if vertex is not None:
+            vertex.completed.CopyFrom(now())
+            vertex.cached = cached
+            vertex.error = error
+            self._tell(StatusResponse(vertexes=[vertex]))
+
+    def advance(self, digest: str, name: str, current: int, total: int = 0, *, done: bool = False) -> None:
+        """How far something is that belongs to a vertex; bytes, or 0."""
+        moment = now()
+        status = VertexStatus(ID=name, vertex=digest, name=name, current=current, total=total, timestamp=moment)
+        status.started.CopyFrom(moment)
+        if done:
+            status.completed.CopyFrom(moment)
+        self._tell(StatusResponse(statuses=[status]))
+
+    def write(self, digest: str, content: bytes, *, is_error: bool = False) -> None:
+        """What a vertex wrote."""
+        if self._unread.qsize() < MOST_UNREAD:
+            stream = _STDERR if is_error else _STDOUT
+            self._tell(StatusResponse(logs=[VertexLog(vertex=digest, timestamp=now(), stream=stream, msg=content)]))
+
+    def hear(self, events: Iterable[progress.Event]) -> None:
+        """What a build told."""
+        for event in events:
+            if isinstance(event, progress.OfStage) and isinstance(event.event, progress.StageBegins):
+                self._stages[event.number] = event.event
+            elif isinstance(event, progress.OfStage):
+                self._of_stage(event.number, event.event)
+
+    def close(self, error: str = "") -> None:
+        """The build is over: what failed has this error, and whatever else goes on is cancelled."""
+        failed = self._failed or next(reversed(self._open), "")  # what was begun last, where no step failed
+        for digest in list(self._open):
+            self.end(digest, error=(error if digest == failed else CANCELED) if error else "")
+        if not self._is_over:
+            self._is_over = True
+            self._tell(None)
+
+    async def read(self) -> AsyncGenerator[StatusResponse]:
+        """All of it until the build is over."""
+        while not self._is_over or not self._unread.empty():
+            told = await self._unread.get()
+            if told is None:
+                return
+            while not self._unread.empty() and (more := self._unread.get_nowait()) is not None:
+                told.MergeFrom(more)
+            yield told
+            if self._is_over and self._unread.empty():
+                return
+
+    def _tell(self, response: StatusResponse | None) -> None:
+        self._unread.put_nowait(response)
+
+    def _of_stage(self, number: int, event: progress.Event) -> None:
+        digest = self._steps.get(number, "")
+        match event:
+            case progress.StepBegins(_, _, text):
+                self._step_begins(number, text)
+            case progress.UsesCache():
+                self._cached.add(number)
+            case progress.StepEnds():
+                self.end(digest, cached=number in self._cached)
+                self._cached.discard(number)
+            case progress.StepFails():
+                self._failed = digest
+            case progress.Output(content, is_error):
+                self.write(digest, content, is_error=is_error)
+            case progress.Note(text):
+                self.write(digest, f"{text}\n".encode(), is_error=True)
+            case progress.Fetching(url, done, total):
+                self.advance(digest, url, done, total, done=0 < total <= done)
+            case progress.Pulling(transfer):
+                self._pulling(digest, transfer)
+            case progress.Warned():
+                self._tell(StatusResponse(warnings=[self._warning(event)]))
+
+    def _step_begins(self, number: int, text: str) -> None:
+        """A step that changes files is a vertex, as with BuildKit; one that only sets something is none."""
+        stage = self._stages.get(number)
+        if stage is None or text.split(maxsplit=1)[0].upper() not in _CHANGE_FILES:
+            return
+        self._counts[number] += 1
+        count = self._counts[number]
+        label = "" if stage.is_alone and stage.name.startswith(_UNNAMED) else f"{stage.name} "
+        self._steps[number] = self.begin(f"[{label}{count}/{stage.file_steps}] {text}", f"{number} {count}")
+
+    def _pulling(self, digest: str, transfer: object) -> None:
+        match transfer:
+            case PullBegins(reference):
+                self.advance(digest, f"resolve {reference.familiar}", 0)
+            case LayerProgress(layer, status, current, total):
+                self.advance(digest, f"{status} {layer}", current, total, done=0 < total <= current)
+
+    def _warning(self, warned: progress.Warned) -> VertexWarning:
+        first, last = Position(line=warned.line), Position(line=max(warned.line, warned.end_line))
+        return VertexWarning(
+            vertex=next(iter(self._steps.values()), ""),
+            level=_WARNS,
+            short=f"{warned.rule}: {warned.message} (line {warned.line})".encode(),
+            detail=[warned.description.encode()],
+            info=SourceInfo(filename=self.filename, data=self.source, language="Dockerfile"),
+            ranges=[Range(start=first, end=last)],
+        )
+
+
+def now() -> Timestamp:
+    """The present moment."""
+    seconds, nanos = divmod(time.time_ns(), 1_000_000_000)
+    return Timestamp(seconds=seconds, nanos=nanos)
