@@ -85,6 +85,8 @@ def run(argv: Sequence[str]) -> int:
 def find_command(words: Sequence[str]) -> tuple[ModuleType, list[str], list[str]]:
     """The module of the command that `words` begin with, the command's name, and the words after it."""
     if not words or words[0] == "help":
+        if words[1:]:
+            find_command(words[1:])  # which says so when there is no such command
         raise HelpWanted
     first = words[0]
     if first in TOP_LEVEL and first not in GROUPS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from sampan.client.failure import ApiError
+from sampan.client.failure import ApiError, ClientError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def each(
     code = 0
     answers = session.call_all(method, [path.replace("{}", quote(name)) for name in names], query)
     for name, answer in zip(names, answers, strict=True):
-        if isinstance(answer, ApiError):
+        if isinstance(answer, ClientError):
             complain(answer)
             code = code if pardoned is not None and isinstance(answer, pardoned) else 1
         else:

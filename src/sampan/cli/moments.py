@@ -27,7 +27,9 @@ def read_moment(text: str, option: str) -> str:
         return _seconds(_date(text))
     except ValueError:
         raise UsageError(
-            f"--{option} {text!r} is no point in time", remedy="write 10m, 2026-11-24T08:00:00Z, or seconds since 1970"
+            f"--{option} {text!r} is no point in time",
+            remedy="write 10m, 2026-11-24T08:00:00Z, or seconds since 1970",
+            code=1,
         ) from None
 
 

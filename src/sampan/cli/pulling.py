@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.cli.grammar import Failure
+from sampan.cli.grammar import Failure, UsageError
 from sampan.cli.progress_lines import Lines
 from sampan.cli.settings import settings
 from sampan.client.references import split_reference
@@ -21,12 +21,16 @@ def pull_image(
     session: Session, image: str, platform: str = "", *, out: TextIO | None, every_tag: bool = False, code: int = 1
 ) -> None:
     """Pull it, writing progress to `out`; Failure with `code` when the daemon says on the way that it cannot."""
+    name, tag = split_reference(image)
+    if not name or ("@" in image and ":" not in tag):
+        raise UsageError(
+            f"{image!r} names no image", remedy="write NAME[:TAG], or NAME@sha256: and the 64 digits", code=code
+        )
     headers: dict[str, str] = {}
     if settings():
         from sampan.cli.credentials import header_for
 
         headers = header_for(image)
-    name, tag = split_reference(image)
     query = {"fromImage": name, "tag": None if every_tag else tag or "latest", "platform": platform or None}
     response = session.request("POST", "/images/create", query, None, headers)
     show_progress(response, out, code=code)

@@ -10,7 +10,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_ALL = "`sampan --help` lists the commands"
 _DOCKER = "docker's own does it with this engine: DOCKER_HOST=unix:///run/sampan/sampan.sock docker {}"
 _ONE_MACHINE = "there is no swarm here, one machine is looked after"
 _DOCKERS = {
@@ -31,5 +30,6 @@ def unknown_command(words: tuple[str, ...], names: Iterable[str]) -> UsageError:
     remedy = _DOCKERS.get(words[0]) if len(words) == 1 else None
     if remedy is None:
         close = get_close_matches(words[-1], list(names), n=1)
-        remedy = f"did you mean `{close[0]}`? `sampan --help` lists all" if close else _ALL
+        listing = f"`{' '.join(('sampan', *words[:-1]))} --help` lists"
+        remedy = f"did you mean `{close[0]}`? {listing} all" if close else f"{listing} the commands"
     return UsageError(f"there is no command {' '.join(words)!r}", remedy=remedy, code=1)

@@ -24,6 +24,15 @@ class DaemonUnreachable(ClientError):
     """No daemon answers at the endpoint, or it may not be talked to."""
 
 
+class NamelessError(ClientError):
+    """A request for a container, an image and so on whose name is the empty string: no daemon is asked."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"the name of the {kind} is empty", remedy="write it, or look whether a variable in its place is set"
+        )
+
+
 class ProtocolError(ClientError):
     """The other end does not speak HTTP as it should, or ended in the middle of an answer."""
 

@@ -6,7 +6,7 @@ What the calls mean is not known here: `containers`, `images` and so on say that
 from __future__ import annotations
 
 from sampan.client.endpoint import environment
-from sampan.client.failure import DaemonUnreachable, api_error
+from sampan.client.failure import DaemonUnreachable, NamelessError, api_error
 from sampan.client.json_text import dumps, loads, scan
 from sampan.client.transport import Connection, ConnectionLost, Response
 
@@ -49,6 +49,14 @@ def query_text(query: Query | None) -> str:
         elif value is not None and value is not False:
             pairs.append(f"{key}={quote(str(value))}")
     return "?" + "&".join(pairs) if pairs else ""
+
+
+def _nameless(path: str) -> str:
+    """The kind of thing, as in "container", that the path has an empty name for; "" when it has none."""
+    parts = path.split("/", 5)
+    if len(parts) > 2 and not parts[2]:
+        return parts[1].removesuffix("s")
+    return "snapshot" if parts[1] == "volumes" and len(parts) > 4 and not parts[4] else ""
 
 
 class Hijacked:
@@ -153,16 +161,20 @@ class Session:
     def call_all(self, method: str, paths: Sequence[str], query: Query | None = None) -> Iterator[Any]:
         """Ask all of `paths` at once, each on a connection of its own, and give the answers in order.
 
-        An answer is what `call` would give, or the ApiError that it would raise.
+        An answer is what `call` would give, or the ApiError or NamelessError that it would raise.
         """
         under_way: list[Connection] = []
         asked = 0
         for path in paths:
             while asked < len(paths) and len(under_way) < MOST_AT_ONCE:
-                connection = self._take_connection()
-                connection.send(method, self._target(paths[asked], query), self.headers, None)
-                under_way.append(connection)
+                if not _nameless(paths[asked]):
+                    connection = self._take_connection()
+                    connection.send(method, self._target(paths[asked], query), self.headers, None)
+                    under_way.append(connection)
                 asked += 1
+            if kind := _nameless(path):
+                yield NamelessError(kind)
+                continue
             response = self._receive(under_way.pop(0), method)
             data = response.read()
             if response.status < 400:
@@ -189,6 +201,8 @@ class Session:
     def _exchange(
         self, method: str, path: str, query: Query | None, body: Body, extra: Mapping[str, str] | None
     ) -> Response:
+        if kind := _nameless(path):
+            raise NamelessError(kind)
         data: bytes | Iterable[bytes] | None
         headers = dict(self.headers)
         if isinstance(body, (dict, list)):

@@ -39,6 +39,11 @@ OPTIONS = (
 
 def run(arguments: Arguments, session: Session) -> int:
     """Copy in one direction."""
+    for word, what in zip(arguments.words, ("source", "target"), strict=True):
+        if not word:
+            raise UsageError(f"the {what} is empty", remedy="write a path, or look whether a variable is set", code=1)
+        if word.endswith(":") and split_place(word)[0]:
+            raise UsageError(f"{word} names no path", remedy=f"write {word}/ for all that is in it", code=1)
     source, target = (split_place(word) for word in arguments.words)
     if arguments.text("chown") and not target[0]:
         raise UsageError("--chown is for copies into a container", remedy="leave it out", code=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from sampan.cli.grammar import UsageError
-from sampan.client.failure import ApiError, NotFoundError
+from sampan.client.failure import ApiError, ClientError, NamelessError, NotFoundError
 from sampan.client.json_text import indented
 from sampan.client.session import quote
 
@@ -47,12 +47,12 @@ def run(arguments: Arguments, session: Session) -> int:
 def inspect(arguments: Arguments, session: Session, kinds: Sequence[str]) -> int:
     """Look for each word among `kinds`, in order, and print."""
     found: list[Any] = []
-    failures: list[ApiError] = []
+    failures: list[ClientError] = []
     option = "verbose" if kinds == ["network"] else "size"
     size = arguments.given(option) and arguments.flag(option)
     for word in arguments.words:
         answer = _find(session, word, kinds, size=size)
-        (failures if isinstance(answer, ApiError) else found).append(answer)
+        (failures if isinstance(answer, ClientError) else found).append(answer)
     template = arguments.text("format")
     if template:
         _print_by_template(template, found)
@@ -67,6 +67,8 @@ def inspect(arguments: Arguments, session: Session, kinds: Sequence[str]) -> int
 
 
 def _find(session: Session, word: str, kinds: Sequence[str], *, size: bool) -> Any:
+    if not word:
+        return NamelessError(kinds[0] if len(kinds) == 1 else "object")
     for kind in kinds:
         query = QUERIES.get(kind) if size else None
         try:

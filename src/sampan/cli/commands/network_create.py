@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SUMMARY = "Make a network"
 USAGE = ("[OPTIONS] NETWORK",)
 WORDS = (1, 1)
+AUX_FORM = "write name=address, as in router=10.1.0.2"
 OPTIONS = (
     ("attachable", "", "bool", "", "Let containers join by hand"),
     ("aux-address", "", "map", "", "An address that is not given out (name=address)"),
@@ -80,6 +81,8 @@ def subnets(arguments: Arguments) -> list[dict[str, Any]]:
     for text in _parts(arguments, "gateway"):
         _place(found, _address(text, "gateway"), text, "gateway")["Gateway"] = text
     for name, text in key_values(arguments.items("aux-address")).items():
+        if not name or not text:
+            raise UsageError(f"--aux-address {name or '=' + text!r} is no name and address", remedy=AUX_FORM, code=1)
         place = _place(found, _address(text, "aux-address"), text, "aux-address")
         place.setdefault("AuxiliaryAddresses", {})[name] = text
     return list(found.values())
@@ -100,7 +103,8 @@ def _address(text: str, option: str) -> ipaddress.IPv4Address | ipaddress.IPv6Ad
     try:
         return ipaddress.ip_address(text)
     except ValueError:
-        raise UsageError(f"--{option} {text!r} is no address", code=1) from None
+        form = AUX_FORM if option == "aux-address" else "write it as in 10.1.0.1"
+        raise UsageError(f"--{option} {text!r} is no address", remedy=form, code=1) from None
 
 
 def _place(found: dict[Any, dict[str, Any]], address: Any, text: str, option: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from sampan.cli.credentials import HUB, registry_of
+from sampan.cli.grammar import UsageError
 from sampan.cli.pulling import pull_image
 from sampan.client.references import join_reference, split_reference
 
@@ -28,6 +29,8 @@ def run(arguments: Arguments, session: Session) -> int:
     """Pull it, and print its whole name."""
     image = arguments.words[0]
     every = arguments.flag("all-tags")
+    if every and split_reference(image)[1]:
+        raise UsageError("--all-tags and a tag exclude each other", remedy="leave one of them out", code=1)
     pull_image(
         session,
         image,

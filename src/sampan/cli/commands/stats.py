@@ -18,7 +18,7 @@ from sampan.cli.usage import (
     usage_document,
     usage_of,
 )
-from sampan.client.failure import ApiError, NotFoundError
+from sampan.client.failure import ClientError, NotFoundError
 from sampan.client.session import MOST_AT_ONCE, quote
 
 TYPE_CHECKING = False
@@ -134,7 +134,7 @@ class Meter:
         paths = [f"/containers/{quote(word)}/stats" for word, _ in identifiers]
         usages = []
         for (word, name), answer in zip(identifiers, self._session.call_all("GET", paths, query), strict=True):
-            if isinstance(answer, ApiError):
+            if isinstance(answer, ClientError):
                 if not name or not isinstance(answer, NotFoundError):
                     complain(answer)
                     self.failed = True

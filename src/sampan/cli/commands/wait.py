@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from sampan.cli.each import complain
-from sampan.client.failure import ApiError
+from sampan.client.failure import ClientError
 from sampan.client.session import quote
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ def run(arguments: Arguments, session: Session) -> int:
     """Print each code as soon as it and those before it are known."""
     code = 0
     for answer in session.call_all("POST", [f"/containers/{quote(name)}/wait" for name in arguments.words]):
-        if isinstance(answer, ApiError):
+        if isinstance(answer, ClientError):
             complain(answer)
             code = 1
         else:

@@ -1,0 +1,102 @@
+"""Words that can mean nothing are refused by the command line itself: empty names and paths, help for what is not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Command, FakeDaemon
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("attach %", "container"),
+        ("exec % true", "container"),
+        ("inspect %", "object"),
+        ("image inspect %", "image"),
+        ("rm -f %", "container"),
+        ("rmi -f %", "image"),
+        ("stats --no-stream %", "container"),
+        ("stop %", "container"),
+        ("wait %", "container"),
+        ("network rm -f %", "network"),
+        ("volume rm -f %", "volume"),
+        ("volume restore db %", "snapshot"),
+        ("volume forget db %", "snapshot"),
+        ("secret rm %", "secret"),
+    ],
+)
+def test_a_name_that_is_empty_is_said_to_be_and_nobody_is_asked(
+    fake_daemon: FakeDaemon, sampan: Command, line: str, kind: str
+) -> None:
+    """As of a variable that is not set: a path with nothing in its place would be another request, or none."""
+    done = sampan(*(word.replace("%", "") for word in line.split()))
+
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith(f"sampan: the name of the {kind} is empty\n  try: ")
+    assert fake_daemon.lines == []
+
+
+def test_what_has_a_name_is_done_although_another_name_is_empty(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    fake_daemon.on("DELETE", "/containers/[^/]+", fake_daemon.reply(204))
+
+    done = sampan("rm", "-f", "one", "", "two")
+
+    assert (done.returncode, done.stdout) == (1, b"one\ntwo\n")
+    assert b"name of the container is empty" in done.stderr
+
+
+def test_an_inspect_shows_what_has_a_name_although_another_name_is_empty(
+    fake_daemon: FakeDaemon, sampan: Command
+) -> None:
+    fake_daemon.on("GET", "/containers/one/json", fake_daemon.reply(200, {"Name": "/one"}))
+
+    done = sampan("inspect", "-f", "{{.Name}}", "one", "")
+
+    assert (done.returncode, done.stdout) == (1, b"/one\n")
+
+
+@pytest.mark.parametrize("words", [["foo"], ["network", "foo"], ["foo", "bar"]])
+def test_help_for_a_command_that_is_not_there_fails(sampan: Command, words: list[str]) -> None:
+    done = sampan("help", *words)
+
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.startswith(b"sampan: there is no command '")
+
+
+def test_help_for_a_command_of_a_group_is_its_help(sampan: Command) -> None:
+    assert sampan("help", "network", "ls").stdout == sampan("network", "ls", "--help").stdout != b""
+
+
+def test_a_command_that_a_group_lacks_is_answered_with_the_help_of_the_group(sampan: Command) -> None:
+    assert b"try: `sampan network --help` lists the commands" in sampan("network", "foo").stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["pull", ""], "'' names no image"),
+        (["pull", "app@latest"], "'app@latest' names no image"),
+        (["pull", "-a", "app:1"], "--all-tags and a tag exclude each other"),
+        (["network", "create", "--aux-address", "foo", "n1"], "--aux-address 'foo' is no name and address"),
+        (["network", "create", "--aux-address", "a=foo", "n1"], "--aux-address 'foo' is no address"),
+        (["logs", "--since", "foo", "c1"], "--since 'foo' is no point in time"),
+        (["events", "--until", "foo"], "--until 'foo' is no point in time"),
+        (["cp", "", "c1:/tmp"], "the source is empty"),
+        (["cp", "c1:/etc", ""], "the target is empty"),
+        (["cp", "c1:", "here"], "c1: names no path"),
+        (["cp", "/etc/hostname", "c1:"], "c1: names no path"),
+    ],
+)
+def test_what_can_mean_nothing_is_refused_with_code_1_before_anybody_is_asked(
+    fake_daemon: FakeDaemon, sampan: Command, words: list[str], sentence: str
+) -> None:
+    done = sampan(*words)
+
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines()[0] == f"sampan: {sentence}"
+    assert b"  try: " in done.stderr
+    assert fake_daemon.lines == []
