@@ -172,7 +172,7 @@ async def tag(call: Call, services: Services) -> web.StreamResponse:
     """POST /images/{name}/tag."""
     repository = call.text("repo")
     if not repository:
-        raise InvalidArgument("repository name must have at least one component", remedy="pass ?repo=NAME&tag=TAG")
+        raise InvalidArgument("repository name must have at least one component", remedy="say the new name")
     target = f"{repository}:{call.text('tag')}" if call.text("tag") else repository
     reference, image_id, _ = services.images.images.tag(call.parameters["name"], target)
     announce(services.events, services.images.images, "tag", image_id, str(reference.familiar))

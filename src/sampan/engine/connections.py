@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -83,7 +84,7 @@ class Connections:
             if network.name in record.endpoints:
                 raise Forbidden(
                     f"endpoint with name {record.name} already exists in network {network.name}",
-                    remedy=f"disconnect it first: sampan network disconnect {network.name} {record.name}",
+                    remedy=f"disconnect it first: sampan network disconnect {shlex.quote(network.name)} {record.name}",
                 )
             networks = {**record.config.networks, network.name: asked}
             record = dataclasses.replace(record, config=dataclasses.replace(record.config, networks=networks))

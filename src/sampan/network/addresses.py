@@ -174,6 +174,11 @@ def parse_mac(text: str) -> str:
     """A MAC address of six bytes, as "02:42:ac:11:00:02". Raises InvalidArgument in Docker's words."""
     if not re.fullmatch(r"[0-9A-Fa-f]{2}([:-])[0-9A-Fa-f]{2}(\1[0-9A-Fa-f]{2}){4}", text):
         raise InvalidArgument(f"invalid MAC address {text}", remedy="six bytes, as in 02:42:ac:11:00:02")
+    if int(text[:2], 16) & 1:
+        raise InvalidArgument(
+            f"invalid MAC address {text}: it is a group's, not one interface's",
+            remedy="let the first byte be even, as in 02:42:ac:11:00:02",
+        )
     return text.replace("-", ":").lower()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import shlex
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -197,7 +198,9 @@ class Registry:
                 f"operation is not permitted on predefined {asked.name} network ", remedy="choose another name"
             )
         if any(network.name == asked.name for network in self.all()):
-            raise Conflict(f"network with name {asked.name} already exists", remedy=f"sampan network rm {asked.name}")
+            raise Conflict(
+                f"network with name {asked.name} already exists", remedy=f"sampan network rm {shlex.quote(asked.name)}"
+            )
         if asked.driver in parent.DRIVERS:
             self._check_parent(asked.driver, asked.options or {})
         elif asked.driver in {"host", "null"}:

@@ -67,6 +67,10 @@ def test_refusals_are_docker_s(engine: EngineProcess, networks: Networks) -> Non
         engine.json("DELETE", f"/networks/{name}", expect=403)
     twice = engine.json("POST", create, {"Name": "once"}, expect=409)
     assert twice["message"] == "network with name once already exists"
+    engine.json("POST", create, {"Name": "two words"})
+    twice = engine.json("POST", create, {"Name": "two words"}, expect=409)
+    assert twice["remedy"] == "sampan network rm 'two words'"
+    engine.json("DELETE", "/networks/two%20words", expect=204)
     overlapping = {"Name": "twice", "IPAM": {"Config": [{"Subnet": "10.9.0.128/25"}]}}
     assert "overlaps" in engine.json("POST", create, overlapping, expect=403)["message"]
     wrong = {"Name": "wrong", "IPAM": {"Config": [{"Subnet": "10.8.0.0/24", "Gateway": "10.9.0.1"}]}}

@@ -94,6 +94,13 @@ def test_fixed_addresses_are_for_subnets_of_users() -> None:
         addresses.check_fixed("10.9.0.9", [users], set())
 
 
+def test_the_address_of_a_group_is_no_address_of_an_interface() -> None:
+    for text in ("01:00:5e:00:00:01", "FF-FF-FF-FF-FF-FF"):
+        with pytest.raises(InvalidArgument, match=f"invalid MAC address {text}: it is a group's"):
+            addresses.parse_mac(text)
+    assert addresses.parse_mac("FE-00-00-00-00-01") == "fe:00:00:00:00:01"
+
+
 def test_mac_addresses_follow_from_addresses() -> None:
     assert addresses.mac_of("172.17.0.2", "") == "02:42:ac:11:00:02"
     assert addresses.mac_of("", "seed") == addresses.mac_of("", "seed") != addresses.mac_of("", "other")
