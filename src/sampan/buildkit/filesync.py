@@ -7,9 +7,10 @@ Files are asked for ahead, so many that what waits in memory stays bounded.
 
 from __future__ import annotations
 
+import posixpath
 import stat
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Any
@@ -29,6 +30,7 @@ METHOD = "/moby.filesync.v1.FileSync/DiffCopy"
 END_OF_ARCHIVE = bytes(1024)
 _AHEAD_BYTES = 4 << 20
 _AHEAD_FILES = 64
+_MOST_STEPS = 4096
 
 
 class FileKind(IntFlag):
@@ -94,20 +96,20 @@ async def archive_of(session: Session, wanted: Wanted, heard: Heard) -> AsyncGen
 
 
 async def file_of(session: Session, directory: str, names: Sequence[str], heard: Heard) -> dict[str, bytes]:
-    """The contents of those of the named files that are there."""
+    """The contents of those of the named files that are there, or that links of these names lead to."""
     contents: dict[str, bytes] = {}
     call = StreamStreamMethod(session.caller, METHOD, Packet, Packet)
     try:
         async with call.open(metadata=Wanted(directory, names).metadata) as stream:
             transfer = _Transfer(stream, heard)
             await transfer.take_list()
-            transfer.only(names)
+            paths = transfer.only(names)
             async for entry, content in transfer.files():
                 contents[entry.path] = contents.get(entry.path, b"") + content
             await transfer.finish()
     except (GRPCError, StreamTerminatedError) as error:
         raise InvalidArgument(f"{directory} cannot be read: {reason(error)}") from error
-    return contents
+    return {name: contents[path] for name, path in paths.items() if path in contents}
 
 
 @dataclass(slots=True)
@@ -133,13 +135,14 @@ class _Transfer:
                 return
             self._listed.append(packet.stat)
 
-    def only(self, names: Iterable[str]) -> None:
-        """Of the list only these files count, by the name that a link leads to too."""
-        wanted = set(names)
-        targets = {one.path: one.linkname for one in self._listed if one.mode & FileKind.SYMLINK}
+    def only(self, names: Iterable[str]) -> dict[str, str]:
+        """Of the list only what these names lead to counts: the paths of that."""
+        links = {one.path: one.linkname for one in self._listed if one.mode & FileKind.SYMLINK}
+        paths = {name: _followed(name, links) for name in names}
         for index, one in enumerate(self._listed):
-            if one.path not in wanted and one.path not in targets.values():
+            if one.path not in paths.values():
                 self._listed[index] = Stat(path=one.path, mode=FileKind.IRREGULAR)
+        return paths
 
     async def files(self) -> AsyncGenerator[tuple[Stat, bytes]]:
         """The regular files, each in one or several pieces, the last one empty."""
@@ -213,6 +216,25 @@ class _Transfer:
         self._received += packet.ByteSize()
         self.heard(self._received)
         return packet
+
+
+def _followed(name: str, links: Mapping[str, str]) -> str:
+    """Where a path leads by links, none of which leaves the directory; a path that goes round has no end, and is ""."""
+    left, path = name.split("/")[::-1], ""
+    for _ in range(_MOST_STEPS):
+        if not left:
+            return path
+        part = left.pop()
+        if part == "..":
+            path = posixpath.dirname(path)
+        elif part not in {"", "."}:
+            inner = posixpath.join(path, part)
+            if inner in links:
+                left += links[inner].split("/")[::-1]
+                path = "" if links[inner].startswith("/") else path
+            else:
+                path = inner
+    return ""
 
 
 def _has_content(one: Stat) -> bool:

@@ -1,0 +1,178 @@
+"""Files of a client that speaks fsutil's protocol, and of clients that break it."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+from tests.buildkit_client import DIFF_COPY, Serves, files, listing, served, streaming
+
+from sampan.buildkit.filesync import END_OF_ARCHIVE, FileKind, Wanted, archive_of, file_of
+from sampan.buildkit.proto.session_pb2 import Packet, Stat
+from sampan.errors import InvalidArgument, NotImplementedHere
+
+CONTEXT = Wanted("context")
+
+
+async def archived(client: Serves, wanted: Wanted = CONTEXT) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
+    """The archive of what a client sends: entries and contents by names."""
+    async with served({DIFF_COPY: streaming(client)}) as session:
+        archive = b"".join([piece async for piece in archive_of(session, wanted, lambda _: None)])
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(archive + END_OF_ARCHIVE)) as tar:
+        for member in tar:
+            file = tar.extractfile(member) if member.isreg() else None
+            found[member.name] = member, file.read() if file else b""
+    return found
+
+
+async def test_a_tree_becomes_an_archive() -> None:
+    large = os.urandom(300_000)
+    entries = [
+        Stat(path="a", mode=FileKind.DIRECTORY | 0o750),
+        Stat(path="a/large", mode=0o644, size=len(large), modTime=1_700_000_000_500_000_000),
+        Stat(path="a/small", mode=0o600 | 1 << 23, size=2),
+        Stat(path="b", mode=0o600, size=2, linkname="a/small"),
+        Stat(path="empty", mode=0o644),
+        Stat(path="link", mode=FileKind.SYMLINK | 0o777, linkname="../out"),
+        Stat(path="pipe", mode=FileKind.FIFO | 0o620),
+        Stat(path="socket", mode=FileKind.SOCKET | 0o600),
+        Stat(path="terminal", mode=FileKind.DEVICE | FileKind.CHARACTER | 0o600, devmajor=5),
+        Stat(path="übel und\nlang " + "x" * 150, mode=0o644, size=1),
+    ]
+    found = await archived(files(entries, {"a/large": large, "a/small": b"hi", "empty": b"", entries[-1].path: b"!"}))
+    assert set(found) == {one.path for one in entries} - {"socket", "terminal"}
+    members = {name: member for name, (member, _) in found.items()}
+    assert (members["a"].isdir(), members["a"].mode) == (True, 0o750)
+    assert (found["a/large"][1], members["a/large"].mtime) == (large, 1_700_000_000.5)
+    assert (found["a/small"][1], members["a/small"].mode) == (b"hi", 0o4600)
+    assert (members["b"].islnk(), members["b"].linkname) == (True, "a/small")
+    assert (members["link"].issym(), members["link"].linkname) == (True, "../out")
+    assert members["pipe"].isfifo()
+    assert found["empty"][1] == b""
+
+
+async def test_thousands_of_files_are_asked_for_ahead_and_come_whole() -> None:
+    entries = [Stat(path=f"{number:05}", mode=0o644, size=5) for number in range(3000)]
+    found = await archived(files(entries, {one.path: one.path.encode() for one in entries}))
+    assert [found[one.path][1] for one in entries] == [one.path.encode() for one in entries]
+
+
+async def test_files_that_come_in_pieces_between_each_other_are_put_in_order() -> None:
+    async def client(stream: Any) -> None:
+        for packet in listing(*(Stat(path=name, mode=0o644, size=4) for name in "abc")):
+            await stream.send_message(packet)
+        asked = [(await stream.recv_message()).ID for _ in range(3)]
+        assert asked == [0, 1, 2]
+        for half in (b"1.", b"2."):
+            for number in (2, 0, 1):
+                await stream.send_message(Packet(type=Packet.PACKET_DATA, ID=number, data=half))
+        for number in (1, 2, 0):
+            await stream.send_message(Packet(type=Packet.PACKET_DATA, ID=number))
+        assert (await stream.recv_message()).type == Packet.PACKET_FIN
+        await stream.send_message(Packet(type=Packet.PACKET_FIN))
+
+    assert {name: content for name, (_, content) in (await archived(client)).items()} == dict.fromkeys("abc", b"1.2.")
+
+
+async def test_a_file_that_changes_meanwhile_has_the_size_that_was_said() -> None:
+    entries = [Stat(path="longer", mode=0o644, size=3), Stat(path="shorter", mode=0o644, size=3)]
+    found = await archived(files(entries, {"longer": b"123456", "shorter": b"1"}))
+    assert (found["longer"][1], found["shorter"][1]) == (b"123", b"1\0\0")
+
+
+async def test_what_is_wanted_is_said_in_headers() -> None:
+    heard: list[dict[str, list[str]]] = []
+
+    async def client(stream: Any) -> None:
+        heard.append({key: stream.metadata.getall(key) for key in stream.metadata})
+        await files([], {})(stream)
+
+    await archived(client, Wanted("context", ["Dockerfile", "dockerfile"], ["*.o", "!ü"]))
+    assert heard[0]["dir-name"] == ["context"]
+    assert heard[0]["followpaths"] == ["Dockerfile", "dockerfile"]
+    assert heard[0]["exclude-patterns"] == ["%2A.o", "%21%C3%BC"]
+    assert heard[0]["exclude-patterns-encoded"] == ["1"]
+    assert "followpaths-encoded" not in heard[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "links", "found"),
+    [
+        ("real/f", {}, b"FROM"),
+        ("D", {"D": "real/f"}, b"FROM"),
+        ("D", {"D": "/real/f"}, b"FROM"),
+        ("a/D", {"a/D": "../b", "b": "c", "c": "real/f"}, b"FROM"),
+        ("d/f", {"d": "real"}, b"FROM"),
+        ("D", {"D": "../../../real/f"}, b"FROM"),
+        ("D", {"D": "E", "E": "D"}, None),
+        ("D", {"D": "missing"}, None),
+        ("missing", {}, None),
+    ],
+)
+async def test_single_files_are_read_where_links_lead_to(name: str, links: dict[str, str], found: bytes | None) -> None:
+    entries = [Stat(path=link, mode=FileKind.SYMLINK | 0o777, linkname=target) for link, target in links.items()]
+    entries += [
+        Stat(path="other", mode=0o644, size=3),
+        Stat(path="real", mode=FileKind.DIRECTORY | 0o755),
+        Stat(path="real/f", mode=0o644, size=4),
+    ]
+    client = files(entries, {"real/f": b"FROM", "other": b"no!"})
+    async with served({DIFF_COPY: streaming(client)}) as session:
+        read = await file_of(session, "dockerfile", [name, "not there"], lambda _: None)
+    assert read.get(name) == found
+    assert set(read) <= {name}
+
+
+def saying(*packets: Packet, then: Sequence[Packet] = ()) -> Serves:
+    """A client that says this whatever it is asked, and more when it was asked for something."""
+
+    async def client(stream: Any) -> None:
+        for packet in packets:
+            await stream.send_message(packet)
+        if then:
+            await stream.recv_message()
+        for packet in then:
+            await stream.send_message(packet)
+
+    return client
+
+
+ONE = Stat(path="f", mode=0o644, size=1)
+
+
+@pytest.mark.parametrize(
+    ("client", "said"),
+    [
+        (saying(), "ends in the middle"),
+        (saying(Packet(type=Packet.PACKET_STAT, stat=ONE)), "ends in the middle"),
+        (saying(*listing(ONE), then=[Packet(type=Packet.PACKET_DATA, ID=0, data=b"x")]), "ends in the middle"),
+        (saying(Packet(type=Packet.PACKET_DATA, ID=0, data=b"x")), "nobody asked for"),
+        (saying(*listing(ONE), then=[Packet(type=Packet.PACKET_DATA, ID=7, data=b"x")]), "nobody asked for"),
+        (saying(*listing(ONE), then=[Packet(type=Packet.PACKET_STAT, stat=ONE)]), "nobody asked for"),
+        (saying(Packet(type=Packet.PACKET_ERR, data=b"no rights")), "no rights"),
+    ],
+)
+async def test_a_client_that_breaks_the_protocol_is_told_of(client: Serves, said: str) -> None:
+    with pytest.raises(InvalidArgument, match=said):
+        await archived(client)
+
+
+async def test_what_a_client_refuses_is_said_in_its_own_words() -> None:
+    async def client(_: Any) -> None:
+        raise GRPCError(Status.NOT_FOUND, 'no access allowed to dir "context"')
+
+    with pytest.raises(InvalidArgument, match='context cannot be read: no access allowed to dir "context"'):
+        await archived(client)
+
+
+async def test_a_client_without_files_is_told_what_to_give() -> None:
+    async with served({}) as session:
+        with pytest.raises(NotImplementedHere, match="sends no files"):
+            [piece async for piece in archive_of(session, Wanted("context"), lambda _: None)]
