@@ -33,9 +33,10 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         _end_by_signal(13)
     except OSError as error:
-        from sampan.cli.problem import report
+        if not code:  # else what went wrong has been said
+            from sampan.cli.problem import report
 
-        code = report(error, [])
+            code = report(error, [])
     posix._exit(code)  # noqa: SLF001 - its documented name
 
 

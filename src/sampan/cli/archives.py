@@ -22,7 +22,11 @@ def write_archive(session: Session, path: str, query: Query | None, output: str)
     response = session.request("GET", path, query)
     try:
         if output:
-            _to_file(response.chunks(), output)
+            try:
+                _to_file(response.chunks(), output)
+            except OSError as error:
+                error.filename = output  # also of a disk that is full, and not of the part: what was asked for is told
+                raise
         else:
             for data in response.chunks():
                 write_all(1, data)
@@ -42,13 +46,11 @@ def _to_file(chunks: Iterable[bytes], output: str) -> None:
         with open(part, "wb") as file:
             file.writelines(chunks)
         posix.rename(part, output)
-    except BaseException as error:
+    except BaseException:
         try:  # noqa: SIM105 - contextlib costs milliseconds
             posix.unlink(part)
         except OSError:
             pass
-        if isinstance(error, OSError) and error.filename == part:
-            error.filename = output  # what was asked for is what is told
         raise
 
 

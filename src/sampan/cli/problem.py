@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 from sampan.cli.grammar import Failure, UsageError
@@ -11,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
 
 def sentence_of(error: Exception) -> str:
     """What is said of `error`; what the daemon refused begins as Docker's clients begin it."""
@@ -19,7 +22,8 @@ def sentence_of(error: Exception) -> str:
     if isinstance(error, (Failure, ClientError)):
         return error.sentence
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower()
+        where = error.filename or ("the output" if error.errno in FULL else "")
+        return f"{where}: {error.strerror.lower()}" if where else error.strerror.lower()
     return str(error) or type(error).__name__
 
 
@@ -32,8 +36,11 @@ def say(sentence: str, remedy: str = "") -> None:
         sys.stdout.flush()
     except OSError:
         pass  # which may be what is to be said
-    sys.stderr.write(text)
-    sys.stderr.flush()
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        pass  # there is nobody to be told; the exit code tells
 
 
 def report(error: Exception, name: Sequence[str]) -> int:
@@ -41,6 +48,8 @@ def report(error: Exception, name: Sequence[str]) -> int:
     remedy: str = getattr(error, "remedy", "")
     if isinstance(error, UsageError) and not remedy:
         remedy = f"sampan {' '.join([*name, '--help'])}"
+    if isinstance(error, OSError) and error.errno in FULL:
+        remedy = "make room on the file system that it goes to"
     sentence = sentence_of(error)
     if sentence:
         say(sentence, remedy)
