@@ -30,7 +30,7 @@ async def agent_socket(agent: str, path: str, owner: Owner) -> AsyncIterator[Non
         talks.add(talk)
         talk.add_done_callback(talks.discard)
 
-    server = await asyncio.start_unix_server(begin, sock=_listening(path, owner))
+    server = await asyncio.start_unix_server(begin, sock=listening(path, owner))
     try:
         yield
     finally:
@@ -42,7 +42,8 @@ async def agent_socket(agent: str, path: str, owner: Owner) -> AsyncIterator[Non
 
 async def _talk(agent: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
-        answers, asks = await asyncio.open_unix_connection(agent)
+        with reachable(agent) as address:
+            answers, asks = await asyncio.open_unix_connection(address)
     except OSError:
         writer.close()  # as an agent that has ended meanwhile would
         return
@@ -61,7 +62,8 @@ async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -
         target.write_eof()
 
 
-def _listening(path: str, owner: Owner) -> socket.socket:
+def listening(path: str, owner: Owner) -> socket.socket:
+    """A socket that is bound to a new path, however long, with this mode and owner."""
     bound = socket.socket(socket.AF_UNIX)
     try:
         with reachable(path) as address:

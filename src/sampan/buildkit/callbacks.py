@@ -13,6 +13,8 @@ from grpclib.client import StreamStreamMethod, UnaryUnaryMethod
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
+from sampan.build.agents import listening
+from sampan.build.steps import Owner
 from sampan.buildkit.errors import reason
 from sampan.buildkit.proto.control_pb2 import BytesMessage
 from sampan.buildkit.proto.session_pb2 import (
@@ -75,9 +77,9 @@ async def agents_of(session: Session, ids: Iterable[str], directory: str) -> Asy
             if not session.serves(_FORWARD_AGENT) or not await _has_agent(session, agent_id):
                 continue
             path = f"{directory}/agent-{randomness.token_hex(8)}.sock"
-            server = await asyncio.start_unix_server(_forwarding(session, agent_id), path)
+            sock = listening(path, Owner(0o600, os.geteuid(), os.getegid()))
+            server = await asyncio.start_unix_server(_forwarding(session, agent_id), sock=sock)
             stack.callback(_close, server, path)
-            os.chmod(path, 0o600)
             found[agent_id] = path
         yield found
 

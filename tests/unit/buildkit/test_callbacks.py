@@ -1,0 +1,115 @@
+"""Secrets, credentials and agents of a client, as steps and pulls get them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grpclib.const import Cardinality, Status
+from grpclib.exceptions import GRPCError
+from tests.buildkit_client import Serves, served, streaming
+
+from sampan.buildkit.callbacks import agents_of, credentials_of, secrets_of
+from sampan.buildkit.proto.control_pb2 import BytesMessage
+from sampan.buildkit.proto.session_pb2 import (
+    CheckAgentRequest,
+    CheckAgentResponse,
+    CredentialsRequest,
+    CredentialsResponse,
+    GetSecretRequest,
+    GetSecretResponse,
+)
+from sampan.errors import InvalidArgument
+from sampan.image.auth import Credentials
+from sampan.linux.socket_path import reachable
+
+SECRET = "/moby.buildkit.secrets.v1.Secrets/GetSecret"
+LOGIN = "/moby.filesync.v1.Auth/Credentials"
+CHECK = "/moby.sshforward.v1.SSH/CheckAgent"
+FORWARD = "/moby.sshforward.v1.SSH/ForwardAgent"
+
+
+def asked(function: Serves, request: Any, answer: Any) -> tuple[Serves, Cardinality, Any, Any]:
+    return function, Cardinality.UNARY_UNARY, request, answer
+
+
+async def _secrets(stream: Any) -> None:
+    wanted = (await stream.recv_message()).ID
+    if wanted == "locked":
+        raise GRPCError(Status.PERMISSION_DENIED, "not for you")
+    if wanted != "known":
+        raise GRPCError(Status.NOT_FOUND, f"secret {wanted} not found")
+    await stream.send_message(GetSecretResponse(data=b"s3cret\0\xff"))
+
+
+async def test_secrets_are_those_that_the_client_has() -> None:
+    async with served({SECRET: asked(_secrets, GetSecretRequest, GetSecretResponse)}) as session:
+        assert await secrets_of(session, ["known", "unknown"]) == {"known": b"s3cret\0\xff"}
+        with pytest.raises(InvalidArgument, match="the secret locked cannot be had: not for you"):
+            await secrets_of(session, ["locked"])
+    async with served({}) as session:
+        assert await secrets_of(session, ["known"]) == {}
+
+
+async def test_credentials_are_a_name_and_password_or_a_token() -> None:
+    async def login(stream: Any) -> None:
+        host = (await stream.recv_message()).Host
+        if host == "broken:5000":
+            raise GRPCError(Status.UNKNOWN, "no helper")
+        known = {"registry-1.docker.io": ("me", "word"), "token:5000": ("", "t0ken")}
+        name, secret = known.get(host, ("", ""))
+        await stream.send_message(CredentialsResponse(Username=name, Secret=secret))
+
+    async with served({LOGIN: asked(login, CredentialsRequest, CredentialsResponse)}) as session:
+        found = await credentials_of(session, ["docker.io", "token:5000", "other:5000", "broken:5000"])
+    assert found == {"docker.io": Credentials("me", "word"), "token:5000": Credentials(identity_token="t0ken")}
+
+
+async def _echoes(stream: Any) -> None:
+    assert stream.metadata["buildkit.ssh.id"] == "default"
+    async for message in stream:
+        await stream.send_message(BytesMessage(data=b"<" + message.data + b">"))
+
+
+async def _checks(stream: Any) -> None:
+    if (await stream.recv_message()).ID != "default":
+        raise GRPCError(Status.UNKNOWN, "unset ssh forward key")
+    await stream.send_message(CheckAgentResponse())
+
+
+AGENTS = {FORWARD: streaming(_echoes, BytesMessage), CHECK: asked(_checks, CheckAgentRequest, CheckAgentResponse)}
+
+
+async def test_an_agent_s_socket_leads_to_the_client_s_and_is_gone_afterwards(tmp_path: Path) -> None:
+    async with served(AGENTS) as session:
+        async with agents_of(session, ["default", "other"], str(tmp_path)) as sockets:
+            assert set(sockets) == {"default"}
+            assert os.stat(sockets["default"]).st_mode & 0o777 == 0o600
+            talks = [await asyncio.open_unix_connection(sockets["default"]) for _ in range(3)]
+            for number, (reader, writer) in enumerate(talks):
+                writer.write(b"hello %d" % number)
+                assert await reader.readexactly(9) == b"<hello %d>" % number
+            for reader, writer in talks:
+                writer.write_eof()
+                assert await reader.read() == b""
+                writer.close()
+        assert os.listdir(tmp_path) == []
+
+
+async def test_the_path_of_an_agent_s_socket_may_be_long(tmp_path: Path) -> None:
+    directory = tmp_path / ("d" * 100) / ("e" * 50)
+    directory.mkdir(parents=True)
+    async with served(AGENTS) as session, agents_of(session, ["default"], str(directory)) as sockets:
+        with reachable(sockets["default"]) as address:
+            reader, writer = await asyncio.open_unix_connection(address)
+        writer.write(b"x")
+        assert await reader.readexactly(3) == b"<x>"
+        writer.close()
+
+
+async def test_a_client_without_agents_has_none(tmp_path: Path) -> None:
+    async with served({}) as session, agents_of(session, ["default"], str(tmp_path)) as sockets:
+        assert sockets == {}

@@ -1,0 +1,104 @@
+"""What the options of `dockerfile.v0` ask for."""
+
+from __future__ import annotations
+
+import pytest
+
+from sampan.build.parser import parse
+from sampan.build.steps import StepLimits, Ulimit
+from sampan.buildkit.frontend import Needs, image_of, named_contexts, needs_of, places_of, request_of
+from sampan.errors import InvalidArgument, NotImplementedHere
+
+
+def test_options_become_a_request() -> None:
+    options = {
+        "filename": "Dockerfile",
+        "target": "app",
+        "platform": "linux/amd64",
+        "build-arg:VERSION": "1=2",
+        "build-arg:BUILDKIT_SYNTAX": "docker/dockerfile:1",
+        "label:a.b": "c,d",
+        "image-resolve-mode": "pull",
+        "no-cache": "One,two",
+        "shm-size": "1024",
+        "ulimit": "nofile=10:20,nproc=5",
+        "add-hosts": "far=10.1.2.3,six=fe80::1",
+        "force-network-mode": "none",
+        "cgroup-parent": "/x",
+        "cache-imports": '[{"Type":"registry","Attrs":{"ref":"r.test/c:1"}},{"Type":"local","Attrs":{"src":"d"}}]',
+        "cache-from": "old:1,old:2",
+    }
+    request = request_of(options, [{"ref": "given:1"}])
+    assert (request.target, request.platform, request.pull, request.no_cache) == ("app", "linux/amd64", True, False)
+    assert request.no_cache_stages == ("one", "two")
+    assert (request.build_args, request.labels) == ({"VERSION": "1=2"}, {"a.b": "c,d"})
+    assert request.cache_from == ("r.test/c:1", "given:1", "old:1", "old:2")
+    assert request.limits == StepLimits(
+        shm_size_bytes=1024,
+        cgroup_parent="/x",
+        ulimits=(Ulimit("nofile", 10, 20), Ulimit("nproc", 5, 5)),
+        extra_hosts=("far:10.1.2.3", "six:fe80::1"),
+        network="none",
+    )
+
+
+def test_no_cache_without_a_name_is_for_all_stages() -> None:
+    assert request_of({"no-cache": ""}, []).no_cache
+    assert not request_of({}, []).no_cache
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "said"),
+    [
+        ({"platform": "linux/amd64,linux/arm64"}, NotImplementedHere, "one platform"),
+        ({"platform": "plan9/amd64"}, InvalidArgument, "plan9"),
+        ({"image-resolve-mode": "never"}, InvalidArgument, "image-resolve-mode"),
+        ({"force-network-mode": "bridge"}, InvalidArgument, "force-network-mode"),
+        ({"shm-size": "much"}, InvalidArgument, "shm-size"),
+        ({"ulimit": "nofile"}, InvalidArgument, "ulimit"),
+        ({"cache-imports": "{"}, InvalidArgument, "cache-imports"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(options: dict[str, str], kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind, match=said):
+        request_of(options, [])
+
+
+def test_files_are_in_directories_that_have_names_or_at_an_address() -> None:
+    places = places_of({})
+    assert (places.filename, places.context, places.dockerfile, places.remote) == (
+        "Dockerfile",
+        "context",
+        "dockerfile",
+        "",
+    )
+    assert not places.is_dockerfile_local
+    places = places_of(
+        {"contextkey": "c1", "dockerfilekey": "d1", "c1": "https://h.test/r.git", "local-sessionid:d1": "other"}
+    )
+    assert (places.context, places.dockerfile, places.remote) == ("c1", "d1", "https://h.test/r.git")
+    assert places.is_dockerfile_local
+    assert places.sessions == {"d1": "other"}
+
+
+def test_named_contexts_are_known_by_their_names_alone() -> None:
+    found = named_contexts({"context:Base::linux/amd64": "docker-image://busybox", "context:more": "local:more"})
+    assert found == {"base": "docker-image://busybox", "more": "local:more"}
+    assert [image_of(place) for place in found.values()] == ["busybox", ""]
+
+
+def test_a_dockerfile_says_what_its_client_is_needed_for() -> None:
+    text = b"""ARG REGISTRY=one.test
+FROM $REGISTRY/base AS a
+RUN --mount=type=secret,id=token --mount=type=secret,target=/x/named --mount=type=secret,env=V,id=$ID true
+RUN --mount=type=ssh --mount=type=ssh,id=git true
+FROM scratch
+COPY --from=two.test:5000/tools /t /t
+RUN --mount=from=three.test/x,target=/y true
+COPY --from=a / /
+"""
+    needs = needs_of(parse(text, name="Dockerfile"), {"ID": "of-arg"})
+    assert needs.secrets == {"token", "named", "of-arg"}
+    assert needs.agents == {"default", "git"}
+    assert needs.registries >= {"one.test", "two.test:5000", "three.test"}
+    assert needs_of(parse(b"FROM $UNKNOWN\n", name="Dockerfile"), {}) == Needs(frozenset(), frozenset(), frozenset())
