@@ -44,4 +44,4 @@ def test_who_wants_buildkit_for_a_build_and_cannot_have_it_is_told_what_goes_wit
         for name, is_buildkit in (("moby/buildkit:buildx-stable-1", True), ("moby/other:1", False)):
             answer = engine.json("POST", f"/images/create?fromImage={name}", expect=503)
             assert answer["message"].startswith("cannot reach")
-            assert ("DOCKER_BUILDKIT=0" in answer["message"]) == is_buildkit
+            assert ("docker buildx use default" in answer["message"]) == is_buildkit

@@ -75,7 +75,7 @@ async def pull(call: Call, services: Services) -> web.StreamResponse:
 
 
 async def _lines_for_buildx(lines: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    """The pull with which buildx begins, compose's too, where an engine does not speak BuildKit: say what goes without.
+    """The pull with which a builder in a container of its own begins: say what goes without.
 
     It is said in the sentence, as Docker's clients show no remedies.
     """
@@ -84,7 +84,7 @@ async def _lines_for_buildx(lines: AsyncGenerator[bytes]) -> AsyncGenerator[byte
             async for line in closing:
                 yield line
         except SampanError as error:
-            sentence = f"{error}. BuildKit is wanted for a build: with DOCKER_BUILDKIT=0 docker and compose do without"
+            sentence = f"{error}. A builder in a container wants it: `docker buildx use default` builds without one"
             raise of_kind(error.kind, sentence, remedy=error.remedy) from error
 
 
