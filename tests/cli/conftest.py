@@ -120,6 +120,10 @@ class FakeDaemon:
                 return handler
         return reply(404, {"message": f"nothing is scripted for {request.line}"})
 
+    def is_sampans(self) -> None:
+        """Say so, when asked whose daemon this is."""
+        self.on("GET", "/version", reply(200, {"Components": [{"Name": "Engine"}, {"Name": "sampan"}]}))
+
     def script_a_run(self) -> None:
         """Answer what `run` asks: the container prints `output` and ends with `exit_code`."""
         self.on("*", "/_ping", reply(200))

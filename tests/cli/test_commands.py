@@ -225,13 +225,14 @@ def test_update_sends_what_docker_sends_and_leaves_the_rest(fake_daemon: FakeDae
 
 
 def test_a_container_is_made_idle_and_not_idle_again(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    fake_daemon.is_sampans()
     fake_daemon.on("POST", "/containers/create", fake_daemon.reply(201, {"Id": "c1", "Warnings": []}))
     fake_daemon.on("POST", "/containers/c1/update", fake_daemon.reply(200, {"Warnings": []}))
 
     assert sampan("create", "--cpu-idle", "busybox").stdout == b"c1\n"
     assert sampan("update", "--cpu-idle=false", "c1").stdout == b"c1\n"
 
-    create, update = (request.document for request in fake_daemon.requests)
+    create, update = (request.document for request in fake_daemon.requests if request.method == "POST")
     assert (create["HostConfig"]["CpuIdle"], update["CpuIdle"]) == (True, False)
 
 

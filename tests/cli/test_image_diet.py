@@ -89,6 +89,7 @@ def test_a_base_image_is_asked_for_and_its_lines_are_shown(fake_daemon: FakeDaem
 
 
 def test_an_archive_leaves_out_what_the_other_side_has(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    fake_daemon.is_sampans()
     fake_daemon.on("GET", "/images/get", raw(b"a tar"))
     assert sampan("save", "--since", "base", "--since", "other", "app").stdout == b"a tar"
     query = parse_qs(urlsplit(fake_daemon.requests[-1].target).query)

@@ -6,7 +6,7 @@ import errno
 import sys
 
 from sampan.cli.grammar import Failure, UsageError
-from sampan.client.failure import ApiError, ClientError
+from sampan.client.failure import ApiError, ClientError, NotFoundError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +48,10 @@ def report(error: Exception, name: Sequence[str]) -> int:
     remedy: str = getattr(error, "remedy", "")
     if isinstance(error, UsageError) and not remedy:
         remedy = f"sampan {' '.join([*name, '--help'])}"
+    if isinstance(error, NotFoundError) and not remedy:
+        from sampan.cli.only_here import remedy_for
+
+        remedy = remedy_for(name)
     if isinstance(error, OSError) and error.errno in FULL:
         remedy = "make room on the file system that it goes to"
     sentence = sentence_of(error)

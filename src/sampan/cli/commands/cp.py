@@ -45,8 +45,12 @@ def run(arguments: Arguments, session: Session) -> int:
         if word.endswith(":") and split_place(word)[0]:
             raise UsageError(f"{word} names no path", remedy=f"write {word}/ for all that is in it", code=1)
     source, target = (split_place(word) for word in arguments.words)
-    if arguments.text("chown") and not target[0]:
-        raise UsageError("--chown is for copies into a container", remedy="leave it out", code=1)
+    if arguments.text("chown"):
+        if not target[0]:
+            raise UsageError("--chown is for copies into a container", remedy="leave it out", code=1)
+        from sampan.cli.only_here import refuse_elsewhere
+
+        refuse_elsewhere(arguments, session, ("chown",))
     if source[0] and target[0]:
         raise UsageError("both places are in containers", remedy="copy to here first", code=1)
     if source[0]:

@@ -24,6 +24,11 @@ WORDS = (1, -1)
 INTERSPERSED = False
 OPTIONS = SHARED
 PULL = ("always", "missing", "never")
+# Options that Docker's engine would drop unsaid; see `only_here`.
+OF_CONTAINERS = (
+    *("config", "cpu-idle", "health-on-failure", "network-class", "network-rate", "resource-view", "secret"),
+    "time-offset",
+)
 
 
 def run(arguments: Arguments, session: Session) -> int:
@@ -46,8 +51,7 @@ def set_console_size(request: CreateRequest) -> None:
 def create_container(arguments: Arguments, session: Session, request: CreateRequest) -> str:
     """Ask for the container, pulling its image when --pull says so, and give its id."""
     policy = arguments.text("pull")
-    if policy not in PULL:
-        raise UsageError(f"--pull cannot be {policy!r}", remedy=f"use {', '.join(PULL)}")
+    _check(arguments, session, policy)
     cidfile = arguments.text("cidfile")
     file = _open_cidfile(cidfile) if cidfile else -1
     try:
@@ -74,6 +78,15 @@ def create_container(arguments: Arguments, session: Session, request: CreateRequ
         if cidfile:
             posix.close(file)
     return container_id
+
+
+def _check(arguments: Arguments, session: Session, policy: str) -> None:
+    if policy not in PULL:
+        raise UsageError(f"--pull cannot be {policy!r}", remedy=f"use {', '.join(PULL)}")
+    if any(map(arguments.given, OF_CONTAINERS)):
+        from sampan.cli.only_here import refuse_elsewhere
+
+        refuse_elsewhere(arguments, session, OF_CONTAINERS, code=125)
 
 
 def _lacks_image(error: ApiError, request: CreateRequest) -> bool:

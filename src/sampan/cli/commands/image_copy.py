@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from sampan.cli.grammar import UsageError
+from sampan.cli.only_here import is_sampans
 from sampan.cli.pulling import show_progress
 from sampan.client.session import Session
 
@@ -27,6 +29,8 @@ OPTIONS = (
 def run(arguments: Arguments, session: Session) -> int:
     """Let the one engine's archive be the other one's upload."""
     *names, place = arguments.words
+    if not place:
+        raise UsageError("the other engine's address is empty", remedy="write it as in unix:///path.sock", code=1)
     other = open_other(place)
     source, target = (other, session) if arguments.flag("from") else (session, other)
     since = _in_both(source, target)
@@ -48,8 +52,7 @@ def open_other(place: str) -> Session:
 
 def _in_both(source: Session, target: Session) -> list[str]:
     """The ids of the images that both have, when the target can take layers from them."""
-    version = target.call("GET", "/version")
-    if not any(part.get("Name") == "sampan" for part in version.get("Components") or ()):
+    if not is_sampans(target):
         return []
     there = {image["Id"] for image in target.call("GET", "/images/json", {"all": True})}
     return [image["Id"] for image in source.call("GET", "/images/json", {"all": True}) if image["Id"] in there]

@@ -20,6 +20,10 @@ OPTIONS = (
 
 def run(arguments: Arguments, session: Session) -> int:
     """Copy the archive."""
+    if arguments.given("since"):
+        from sampan.cli.only_here import refuse_elsewhere
+
+        refuse_elsewhere(arguments, session, ("since",))
     return write_archive(
         session, "/images/get", {"names": arguments.words, "since": arguments.items("since")}, arguments.text("output")
     )

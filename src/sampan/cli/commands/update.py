@@ -6,7 +6,7 @@ import sys
 
 from sampan.cli.each import complain
 from sampan.cli.grammar import UsageError
-from sampan.client.failure import ApiError
+from sampan.client.failure import ApiError, NamelessError
 from sampan.client.session import quote
 
 TYPE_CHECKING = False
@@ -48,6 +48,7 @@ OPTIONS = (
     ("unmount", "", "list", "", "Take the mount at this path out, at once"),
     ("unpublish", "", "list", "", "Publish a port no more, at once: [[address:]host port:]container port[/protocol]"),
 )
+ONLY_HERE = ("cpu-idle", "device", "device-rm", "mount", "network-rate", "publish", "unmount", "unpublish")
 NUMBERS = {
     "blkio-weight": "BlkioWeight",
     "cpu-period": "CpuPeriod",
@@ -138,11 +139,15 @@ def run(arguments: Arguments, session: Session) -> int:
     if not any(arguments.given(option[0]) for option in OPTIONS):
         raise UsageError("`sampan update` needs to be told what to change", code=1)
     document = update_document(arguments)
+    if any(map(arguments.given, ONLY_HERE)):
+        from sampan.cli.only_here import refuse_elsewhere
+
+        refuse_elsewhere(arguments, session, ONLY_HERE)
     code = 0
     for name in arguments.words:
         try:
             answer = session.call("POST", f"/containers/{quote(name)}/update", None, document) or {}
-        except ApiError as error:
+        except (ApiError, NamelessError) as error:
             complain(error)
             code = 1
             continue
