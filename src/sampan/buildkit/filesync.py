@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import posixpath
 import stat
+import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Any
@@ -29,7 +30,9 @@ from sampan.image.tar_write import encode_entry, padding
 METHOD = "/moby.filesync.v1.FileSync/DiffCopy"
 END_OF_ARCHIVE = bytes(1024)
 _AHEAD_BYTES = 4 << 20
-_AHEAD_FILES = 64
+_AHEAD_FILES = 1024
+_TOGETHER_BYTES = 1 << 18  # of an archive that are given on at once: each time a thread is woken
+_TELLS_S = 0.1
 _MOST_STEPS = 4096
 
 
@@ -88,7 +91,7 @@ async def archive_of(session: Session, wanted: Wanted, heard: Heard) -> AsyncGen
         async with call.open(metadata=wanted.metadata) as stream:
             transfer = _Transfer(stream, heard)
             await transfer.take_list()
-            async for piece in transfer.entries():
+            async for piece in _together(transfer.entries()):
                 yield piece
             await transfer.finish()
     except (GRPCError, StreamTerminatedError) as error:
@@ -112,6 +115,20 @@ async def file_of(session: Session, directory: str, names: Sequence[str], heard:
     return {name: contents[path] for name, path in paths.items() if path in contents}
 
 
+async def _together(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """The same bytes in larger pieces."""
+    held: list[bytes] = []
+    size = 0
+    async for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= _TOGETHER_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
+
+
 @dataclass(slots=True)
 class _Transfer:
     """One call: `take_list` first, then what is wanted, then `finish`."""
@@ -119,10 +136,12 @@ class _Transfer:
     stream: Any
     heard: Heard
     _listed: list[Stat] = field(default_factory=list)
-    _asked: deque[int] = field(default_factory=deque)  # files whose content is awaited, in order
+    _asked: dict[int, None] = field(default_factory=dict)  # files whose content is awaited, in order
+    _ahead_bytes: int = 0  # of these
     _kept: dict[int, list[bytes]] = field(default_factory=dict)  # what has come of those that are not the first
     _ended: set[int] = field(default_factory=set)
     _received: int = 0
+    _told_s: float = 0.0
 
     async def take_list(self) -> None:
         """Take the list of entries."""
@@ -149,10 +168,11 @@ class _Transfer:
         waiting = deque(index for index, one in enumerate(self._listed) if _has_content(one))
         while waiting or self._asked:
             await self._ask(waiting)
-            index = self._asked[0]
+            index = next(iter(self._asked))
             async for piece in self._content(index):
                 yield self._listed[index], piece
-            self._asked.popleft()
+            del self._asked[index]
+            self._ahead_bytes -= self._listed[index].size
             yield self._listed[index], b""
 
     async def entries(self) -> AsyncGenerator[bytes]:
@@ -184,13 +204,16 @@ class _Transfer:
             packet = await self.stream.recv_message()
             if packet is None or packet.type == Packet.PACKET_FIN:
                 break
+        self.heard(self._received)
 
     async def _ask(self, waiting: deque[int]) -> None:
-        ahead = sum(self._listed[index].size for index in self._asked)
-        while waiting and (not self._asked or (ahead < _AHEAD_BYTES and len(self._asked) < _AHEAD_FILES)):
+        """Ask for more files, once few of those are left that were asked for before."""
+        if len(self._asked) > _AHEAD_FILES // 2 or self._ahead_bytes > _AHEAD_BYTES // 2:
+            return
+        while waiting and (not self._asked or (self._ahead_bytes < _AHEAD_BYTES and len(self._asked) < _AHEAD_FILES)):
             index = waiting.popleft()
-            ahead += self._listed[index].size
-            self._asked.append(index)
+            self._ahead_bytes += self._listed[index].size
+            self._asked[index] = None
             await self.stream.send_message(Packet(type=Packet.PACKET_REQ, ID=index))
 
     async def _content(self, index: int) -> AsyncGenerator[bytes]:
@@ -214,7 +237,10 @@ class _Transfer:
         if packet.type == Packet.PACKET_ERR:
             raise InvalidArgument(f"the client cannot send its files: {packet.data.decode('utf-8', 'replace')}")
         self._received += packet.ByteSize()
-        self.heard(self._received)
+        moment = time.monotonic()
+        if moment - self._told_s >= _TELLS_S:
+            self._told_s = moment
+            self.heard(self._received)
         return packet
 
 

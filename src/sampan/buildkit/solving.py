@@ -114,6 +114,7 @@ class Solve:
                     image_id = told.image_id
                 else:
                     self.statuses.hear(told)
+                    await self.statuses.room()
         return image_id
 
 
@@ -162,7 +163,7 @@ class _Files:
         digest = self.statuses.begin("[internal] load build context")
 
         def heard(count: int) -> None:
-            self.statuses.advance(digest, "transferring context", count)
+            self.statuses.advance(digest, "transferring context:", count)
 
         yield _plain(self._name, self.dockerfile) + _plain(self._name + IGNORE, self.ignore)
         wanted = Wanted(self.places.context, excludes=read_ignore_file(self.ignore).lines)
@@ -185,13 +186,13 @@ class _Files:
             )
         self.dockerfile = self.statuses.source = content
         self.statuses.filename = name
-        self.statuses.advance(digest, "transferring dockerfile", len(content), done=True)
+        self.statuses.advance(digest, "transferring dockerfile:", len(content), done=True)
         self.statuses.end(digest)
         if own not in found:
             digest = self.statuses.begin("[internal] load .dockerignore")
             context = await self._session(self.places.context)
             found[own] = (await file_of(context, self.places.context, [IGNORE], lambda _: None)).get(IGNORE, b"")
-            self.statuses.advance(digest, "transferring context", len(found[own]), done=True)
+            self.statuses.advance(digest, "transferring context:", len(found[own]), done=True)
             self.statuses.end(digest)
         self.ignore = found[own]
 

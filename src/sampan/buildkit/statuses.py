@@ -7,6 +7,7 @@ stream of statuses refers to it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from collections import Counter
@@ -21,7 +22,8 @@ from sampan.buildkit.proto.pb_pb2 import Position, Range, SourceInfo
 from sampan.engine.transfers import PullBegins
 from sampan.image.pull_layer import LayerProgress
 
-MOST_UNREAD = 512  # statuses; whoever reads too slowly misses what was written, but no beginning and no end
+MOST_UNREAD_BYTES = 1 << 20  # of what was written: steps wait for a slow reader, and it is left out while nobody reads
+TOGETHER_S = 0.02
 _STDOUT, _STDERR = 1, 2
 _WARNS = 1
 _UNNAMED = "stage-"
@@ -42,15 +44,21 @@ class Statuses:
     _counts: Counter[int] = field(default_factory=Counter)  # the steps that have begun, by stage
     _cached: set[int] = field(default_factory=set)  # stages whose step was found
     _failed: str = ""
-    _unread: asyncio.Queue[StatusResponse | None] = field(default_factory=asyncio.Queue)
-    _is_over: bool = False
+    _unread: StatusResponse = field(default_factory=StatusResponse)
+    _unread_bytes: int = 0  # of what was written
+    _transfers: dict[tuple[str, str], VertexStatus] = field(default_factory=dict)  # unread: the latest of each
+    _begun: dict[tuple[str, str], Timestamp] = field(default_factory=dict)  # when each transfer began
+    _is_read: bool = False
+    _more: asyncio.Event = field(default_factory=asyncio.Event)
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def begin(self, name: str, key: str = "") -> str:
         """A vertex of this name goes on now; its digest."""
         digest = "sha256:" + hashlib.sha256(f"{self.ref} {key or name}".encode()).hexdigest()
         vertex = Vertex(digest=digest, name=name, started=now())
         self._open[digest] = vertex
-        self._tell(StatusResponse(vertexes=[vertex]))
+        self._unread.vertexes.append(vertex)
+        self._more.set()
         return digest
 
     def end(self, digest: str, *, cached: bool = False, error: str = "") -> None:
@@ -60,22 +68,31 @@ class Statuses:
             vertex.completed.CopyFrom(now())
             vertex.cached = cached
             vertex.error = error
-            self._tell(StatusResponse(vertexes=[vertex]))
+            self._unread.vertexes.append(vertex)
+            self._more.set()
 
     def advance(self, digest: str, name: str, current: int, total: int = 0, *, done: bool = False) -> None:
         """How far something is that belongs to a vertex; bytes, or 0."""
-        moment = now()
+        key, moment = (digest, name), now()
         status = VertexStatus(ID=name, vertex=digest, name=name, current=current, total=total, timestamp=moment)
-        status.started.CopyFrom(moment)
+        status.started.CopyFrom(self._begun.setdefault(key, moment))
         if done:
             status.completed.CopyFrom(moment)
-        self._tell(StatusResponse(statuses=[status]))
+        self._transfers[key] = status
+        self._more.set()
 
     def write(self, digest: str, content: bytes, *, is_error: bool = False) -> None:
         """What a vertex wrote."""
-        if self._unread.qsize() < MOST_UNREAD:
+        if self._unread_bytes < MOST_UNREAD_BYTES or self._is_read:
             stream = _STDERR if is_error else _STDOUT
-            self._tell(StatusResponse(logs=[VertexLog(vertex=digest, timestamp=now(), stream=stream, msg=content)]))
+            self._unread.logs.append(VertexLog(vertex=digest, timestamp=now(), stream=stream, msg=content))
+            self._unread_bytes += len(content)
+            self._more.set()
+
+    async def room(self) -> None:
+        """Wait until whoever reads has read most of what was written."""
+        while self._is_read and self._unread_bytes > MOST_UNREAD_BYTES:  # noqa: ASYNC110 -- an event for each read is more
+            await asyncio.sleep(TOGETHER_S)
 
     def hear(self, events: Iterable[progress.Event]) -> None:
         """What a build told."""
@@ -90,24 +107,25 @@ class Statuses:
         failed = self._failed or next(reversed(self._open), "")  # what was begun last, where no step failed
         for digest in list(self._open):
             self.end(digest, error=(error if digest == failed else CANCELED) if error else "")
-        if not self._is_over:
-            self._is_over = True
-            self._tell(None)
+        self._over.set()
+        self._more.set()
 
     async def read(self) -> AsyncGenerator[StatusResponse]:
-        """All of it until the build is over."""
-        while not self._is_over or not self._unread.empty():
-            told = await self._unread.get()
-            if told is None:
-                return
-            while not self._unread.empty() and (more := self._unread.get_nowait()) is not None:
-                told.MergeFrom(more)
-            yield told
-            if self._is_over and self._unread.empty():
-                return
-
-    def _tell(self, response: StatusResponse | None) -> None:
-        self._unread.put_nowait(response)
+        """All of it until the build is over, what happens within a moment together."""
+        self._is_read = True
+        try:
+            while not self._over.is_set() or self._more.is_set():
+                await self._more.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._over.wait(), TOGETHER_S)
+                self._more.clear()
+                told, self._unread, self._unread_bytes = self._unread, StatusResponse(), 0
+                told.statuses.extend(self._transfers.values())
+                self._transfers.clear()
+                if told.ByteSize():
+                    yield told
+        finally:
+            self._is_read = False
 
     def _of_stage(self, number: int, event: progress.Event) -> None:
         digest = self._steps.get(number, "")
@@ -130,7 +148,7 @@ class Statuses:
             case progress.Pulling(transfer):
                 self._pulling(digest, transfer)
             case progress.Warned():
-                self._tell(StatusResponse(warnings=[self._warning(event)]))
+                self._unread.warnings.append(self._warning(event))
 
     def _step_begins(self, number: int, text: str) -> None:
         """A step that changes files is a vertex, as with BuildKit; one that only sets something is none."""

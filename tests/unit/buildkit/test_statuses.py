@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from sampan.build import progress
 from sampan.buildkit.proto.control_pb2 import StatusResponse
-from sampan.buildkit.statuses import CANCELED, MOST_UNREAD, Statuses
+from sampan.buildkit.statuses import CANCELED, MOST_UNREAD_BYTES, Statuses
 
 
 async def all_of(statuses: Statuses) -> StatusResponse:
@@ -61,13 +63,50 @@ async def test_the_step_that_failed_has_the_error_and_the_others_are_cancelled()
 async def test_a_reader_that_comes_late_hears_every_beginning_and_end_but_not_all_that_was_written() -> None:
     statuses = Statuses("ref")
     digest = statuses.begin("talks")
-    for _ in range(MOST_UNREAD * 2):
-        statuses.write(digest, b"x")
+    for _ in range(40):
+        statuses.write(digest, bytes(MOST_UNREAD_BYTES // 10))
+        await statuses.room()
     statuses.end(digest)
     statuses.close()
     told = await all_of(statuses)
-    assert 0 < len(told.logs) <= MOST_UNREAD
+    assert 0 < sum(len(log.msg) for log in told.logs) < 2 * MOST_UNREAD_BYTES
     assert [one.HasField("completed") for one in told.vertexes] == [False, True]
+
+
+async def test_who_reads_slowly_hears_everything_and_is_waited_for() -> None:
+    statuses = Statuses("ref")
+    digest = statuses.begin("talks")
+    sizes = []
+
+    async def read_slowly() -> None:
+        async for response in statuses.read():
+            sizes.append(sum(len(log.msg) for log in response.logs))
+            await asyncio.sleep(0.02)
+
+    reading = asyncio.ensure_future(read_slowly())
+    await asyncio.sleep(0)
+    for _ in range(100):
+        statuses.write(digest, bytes(MOST_UNREAD_BYTES // 10))
+        await statuses.room()
+    statuses.close()
+    await reading
+    assert sum(sizes) == 100 * (MOST_UNREAD_BYTES // 10)
+    assert max(sizes) < 2 * MOST_UNREAD_BYTES
+
+
+async def test_of_a_transfer_the_latest_is_told_and_when_it_began() -> None:
+    statuses = Statuses("ref")
+    digest = statuses.begin("transfers")
+    for count in range(1000):
+        statuses.advance(digest, "files", count, 999, done=count == 999)
+    statuses.advance(digest, "others", 5)
+    statuses.close()
+    told = (await all_of(statuses)).statuses
+    assert [(one.ID, one.current, one.HasField("completed")) for one in told] == [
+        ("files", 999, True),
+        ("others", 5, False),
+    ]
+    assert told[0].started.ToNanoseconds() < told[0].completed.ToNanoseconds()
 
 
 async def test_warnings_name_the_rule_and_the_lines() -> None:
