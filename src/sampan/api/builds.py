@@ -16,8 +16,8 @@ from sampan.api.archive import TAR
 from sampan.api.build_events import event_lines
 from sampan.api.build_request import build_request
 from sampan.api.call import Call, nothing, parse_time, reply, timestamp
-from sampan.api.headers import HEADERS
 from sampan.api.json_lines import line, send_each
+from sampan.api.pieces import in_pieces
 from sampan.api.services import Services
 from sampan.api.transfers import pull_line
 from sampan.api.uploads import arriving
@@ -41,8 +41,7 @@ async def build(call: Call, services: Services) -> web.StreamResponse:
     request = build_request(call)
     quiet = call.flag("q")
     steps = services.builds.build(request, call.request.content.iter_any(), call.text("buildid"))
-    response = web.StreamResponse(headers={**HEADERS, "Content-Type": "application/json"})
-    response.enable_chunked_encoding()
+    response = in_pieces(call.request, {"Content-Type": "application/json"})
     withheld = Withheld()
     try:
         async with contextlib.aclosing(steps) as closing:

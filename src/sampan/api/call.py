@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 
 from sampan.api.answer import Answer
-from sampan.api.headers import HEADERS
+from sampan.api.pieces import in_pieces
 from sampan.api.versions import Version
 from sampan.errors import InvalidArgument, SampanError
 
@@ -123,8 +123,7 @@ class Call:
         self, pieces: AsyncIterator[bytes], content_type: str = "application/json", *, at_once: bool = True
     ) -> web.StreamResponse:
         """Send pieces as they come, the head before the first of them. Ends when the client leaves."""
-        response = web.StreamResponse(headers={**HEADERS, "Content-Type": content_type})
-        response.enable_chunked_encoding()
+        response = in_pieces(self.request, {"Content-Type": content_type})
         if at_once:
             await response.prepare(self.request)
         try:

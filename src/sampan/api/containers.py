@@ -12,7 +12,7 @@ from sampan.api import container_documents, container_filters
 from sampan.api.answer import Answer
 from sampan.api.call import Call, encode, nothing, parse_time, reply
 from sampan.api.container_config import bindings_from, device_from, from_create, mount_from, rate_from, resources_from
-from sampan.api.headers import HEADERS
+from sampan.api.pieces import in_pieces
 from sampan.api.services import Services
 from sampan.api.versions import Version
 from sampan.engine import links
@@ -224,8 +224,7 @@ async def wait(call: Call, services: Services) -> web.StreamResponse:
     record = services.store.find(call.parameters["name"])
     waiting = services.control.wait(record.id, call.text("condition"))
     try:
-        response = web.StreamResponse(headers={**HEADERS, "Content-Type": "application/json"})
-        response.enable_chunked_encoding()
+        response = in_pieces(call.request, {"Content-Type": "application/json"})
         await response.prepare(call.request)
         await response.write(encode(_ending(await waiting)))
         await response.write_eof()

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable
 from urllib.parse import unquote
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from sampan.api import failures, routes, versions
 from sampan.api.answer import Answer
@@ -31,6 +31,7 @@ def make_handler(services: Services) -> Handler:
             version, path = versions.split(request.rel_url.raw_path)
             handler, parameters = routes.find(request.method, path)
             call = Call(request, version, {name: unquote(value) for name, value in parameters.items()})
+            _ask_for_the_body(request)
             work = handler(call, services)
             response = await (_to_its_end(work) if handler in routes.TO_THEIR_END else work)
         except (Exception, asyncio.CancelledError) as error:
@@ -67,6 +68,13 @@ def make_at_once(services: Services) -> AtOnce:
         return Said(content, question.keep_alive)
 
     return at_once
+
+
+def _ask_for_the_body(request: web.BaseRequest) -> None:
+    """Tell a client that waits for it that its body is wanted (RFC 9110, 10.1.1): curl does so before large ones."""
+    expected = request.headers.get("Expect", "").lower() == "100-continue"
+    if expected and request.version >= HttpVersion11 and request.body_exists and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # past the writer, which has sent nothing yet
 
 
 async def _to_its_end(work: Awaitable[web.StreamResponse]) -> web.StreamResponse:

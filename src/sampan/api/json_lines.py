@@ -32,5 +32,6 @@ async def send_each(request: web.BaseRequest, response: web.StreamResponse, line
     transport = request.transport
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the client has left")
-    transport.write(b"".join(b"%x\r\n%b\r\n" % (len(one), one) for one in lines[1:]))
+    rest = lines[1:] if not response.chunked else [b"%x\r\n%b\r\n" % (len(one), one) for one in lines[1:]]
+    transport.write(b"".join(rest))
     await request.writer.drain()

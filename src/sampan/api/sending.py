@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from sampan.api.headers import HEADERS
+from sampan.api.pieces import in_pieces
 from sampan.engine.feed import at_a_client_s_pace
 from sampan.engine.threads import to_its_end
 from sampan.image.feed import from_thread
@@ -36,8 +36,7 @@ async def send_parts(
 
     Breaks off without the last chunk when it fails later, there being no other way to say so.
     """
-    response = web.StreamResponse(headers={**HEADERS, **headers})
-    response.enable_chunked_encoding()
+    response = in_pieces(request, headers)
     try:
         # a part of a file is good until the next is asked for, and so is what comes with it
         first = await to_its_end(next, parts, b"")
@@ -68,7 +67,7 @@ def _all(first: bytes | FilePart, rest: Iterator[bytes | FilePart]) -> Iterator[
 async def _begin(request: web.BaseRequest, response: web.StreamResponse) -> socket.socket | None:
     """Send the head; the socket, once the kernel has all of it, or None where only the loop can send."""
     transport = request.transport
-    if transport is None or transport.get_extra_info("sslcontext") is not None:
+    if transport is None or transport.get_extra_info("sslcontext") is not None or not response.chunked:
         await response.prepare(request)
         return None
     transport.set_write_buffer_limits(0)  # so that `drain` waits until the kernel has all of it

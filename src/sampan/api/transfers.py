@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from sampan.api.call import Call, encode, failure_line, reply
-from sampan.api.headers import HEADERS
+from sampan.api.pieces import in_pieces
 from sampan.api.services import Services
 from sampan.engine import lookups
 from sampan.engine.transfers import PullBegins, PullEnds, PullStep, PushBegins, PushStep
@@ -140,8 +140,7 @@ async def _lines[S](steps: AsyncGenerator[S], show: Callable[[S], list[dict[str,
 
 
 async def _stream(call: Call, lines: AsyncGenerator[bytes]) -> web.StreamResponse:
-    response = web.StreamResponse(headers={**HEADERS, "Content-Type": "application/json"})
-    response.enable_chunked_encoding()
+    response = in_pieces(call.request, {"Content-Type": "application/json"})
     try:
         async with contextlib.aclosing(lines) as closing:
             async for line in closing:
