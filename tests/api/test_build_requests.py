@@ -74,6 +74,14 @@ def test_a_version_of_the_builder_that_there_is_not_is_refused(engine: EnginePro
     assert (told.status, told.error["message"]) == (400, 'invalid version "3"')
 
 
+def test_buildkit_s_version_is_carried_out_unless_the_files_are_in_a_session(engine: EngineProcess) -> None:
+    """As clients ask that choose it by themselves, whatever the daemon says (docker-java, act)."""
+    assert build(engine, {"Dockerfile": "FROM busybox\n"}, version="2").status == 200
+    told = build(engine, {"Dockerfile": "FROM busybox\n"}, version="2", session="s", remote="client-session")
+    assert told.status == 501
+    assert "asked for on /grpc" in told.error["message"]
+
+
 def test_isolation_is_read_without_its_case(engine: EngineProcess) -> None:
     assert build(engine, {"Dockerfile": "FROM busybox\n"}, isolation="Default").status == 200
     told = build(engine, {"Dockerfile": "FROM busybox\n"}, isolation="hyperv")

@@ -21,13 +21,14 @@ _HUB = frozenset({"https://index.docker.io/v1/", "index.docker.io", "docker.io",
 
 
 def build_request(call: Call) -> BuildRequest:
-    """What is asked. Raises InvalidArgument for values that are none, NotImplementedHere for BuildKit's protocol."""
+    """What is asked. Raises InvalidArgument for values that are none, NotImplementedHere for a build of a session's."""
     version = call.text("version")
     if version not in {"", _CLASSIC, _BUILDKIT}:
         raise InvalidArgument(f'invalid version "{version}"', remedy="leave it out, or send 1")
-    if version == _BUILDKIT:
+    if version == _BUILDKIT and call.text("session"):
         raise NotImplementedHere(
-            "BuildKit's protocol (version=2) is not served", remedy="set DOCKER_BUILDKIT=0, or use `sampan build`"
+            "a build through a session is asked for on /grpc, not here",
+            remedy="install the buildx plugin beside docker, or set DOCKER_BUILDKIT=0",
         )
     isolation = call.text("isolation")
     if isolation.lower() not in {"", "default"}:
