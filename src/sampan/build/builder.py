@@ -158,7 +158,7 @@ class Builder:
         room: Callable[[], Awaitable[None]],
     ) -> Workshop:
         """What the stages share; `directories` are scratch and memory."""
-        sources = self._sources(planned.request.cache_from)
+        sources = self._sources(planned.request)
         for cache in sources.caches:
             committer.use(cache)
         return Workshop(
@@ -184,16 +184,17 @@ class Builder:
             trusted=self._trusted(sources.images),
         )
 
-    def _sources(self, names: tuple[str, ...]) -> Sources:
+    def _sources(self, request: BuildRequest) -> Sources:
         """What --cache-from names, as far as it is here."""
-        ids = [self.images.find(name) for name in names]
+        ids = [self.images.find(name) for name in request.cache_from]
         found = [self.images.records.get(image_id) for image_id in ids if image_id is not None]
         caches = tuple(image for image in found if is_cache(image))
         imported: dict[str, bytes] = {}
         for cache in caches:
             imported |= read_cache(cache)
         others = tuple(image for image in found if not is_cache(image))
-        return Sources(others, caches, imported, restricted=len(names) > len(caches))
+        restricted = request.cache_alone and len(request.cache_from) > len(caches)
+        return Sources(others, caches, imported, restricted=restricted)
 
     def _make_cache(self, image: Image, workshop: Workshop, uses: Uses) -> Image:
         """The image with the cache of this build."""

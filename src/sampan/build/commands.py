@@ -58,7 +58,8 @@ class Commands:
 
     async def run(self, state: StageState, instruction: said.Run) -> None:
         """Go on from an image with what the command wrote. Raises StepFailed, and what cannot be asked of a step."""
-        _refuse(instruction, self.workshop.request.limits.network)
+        request = self.workshop.request
+        _refuse(instruction, may_have_host=request.host_network or request.limits.network == "host")
         committer = self.workshop.committer
         command = _command(instruction, state)
         arguments = build_arguments(state)
@@ -170,14 +171,14 @@ class Commands:
         return state.image.id
 
 
-def _refuse(instruction: said.Run, network: str) -> None:
+def _refuse(instruction: said.Run, *, may_have_host: bool) -> None:
     where = instruction.position
     if instruction.security == "insecure":
         raise NotImplementedHere(
             "security.insecure is not allowed: no step of a build gets more than a container's rights",
             remedy="leave --security out, and do what needs it in a container that is run with --privileged",
         )
-    if instruction.network == "host" and network != "host":
+    if instruction.network == "host" and not may_have_host:
         raise Forbidden(
             "network.host is not allowed: this build has no right to the machine's network",
             remedy="pass --network host to the build, if its Dockerfile is to be trusted with that",

@@ -26,11 +26,13 @@ class BuildRequest:
     no_cache_stages: tuple[str, ...] = ()
     pull: bool = False
     cache_from: tuple[str, ...] = ()
+    cache_alone: bool = True  # with cache_from nothing counts but that, as for Docker's own builder
     cache_to: str = ""  # "min": make an image of the cache of the target's steps; "max": of all steps
     squash: bool = False
     remove: bool = True  # the containers of steps that went well
     force_remove: bool = False  # those of the step that failed too
     limits: StepLimits = NO_LIMITS
+    host_network: bool = False  # a step may ask for the machine's network, whatever that of the others is
     events: bool = False  # tell what stages do as they do it, each event with its stage
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     agents: Mapping[str, str] = field(default_factory=dict)  # sockets of ssh agents on this machine, by id

@@ -89,7 +89,7 @@ class Workshop:
     ) -> Image | None:
         """The image that a step made before, unless the cache is not to be used for this stage.
 
-        With --cache-from only what the images that it names were made of counts, unless they are caches.
+        What images that --cache-from names were made of counts too, or alone when the request is `restricted`.
         """
         if not self.uses_cache(plan):
             return None
@@ -98,9 +98,7 @@ class Workshop:
             image = self.committer.adopt(state, key, self.imported[key])
             if image is not None:
                 return image
-        if not self.restricted:
-            return image
-        if image is not None and image.id in self.trusted:
+        if image is not None and (not self.restricted or image.id in self.trusted):
             return image
         for source in self.sources:
             found = self.committer.step_of(source, state, command, after)

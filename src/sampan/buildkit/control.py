@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -9,14 +10,14 @@ from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
 
 from sampan.build.cache_mounts import CacheMounts
-from sampan.buildkit import frontend
+from sampan.buildkit import frontend, prunes
 from sampan.buildkit.errors import told
 from sampan.buildkit.exports import export
 from sampan.buildkit.proto import control_pb2 as pb
 from sampan.buildkit.proto.pb_pb2 import Platform
 from sampan.buildkit.solves import Solves
 from sampan.buildkit.solving import Engine, Solve
-from sampan.engine.build_prunes import PruneCaches
+from sampan.engine.build_prunes import MOUNT
 from sampan.errors import NotImplementedHere
 from sampan.image.platforms import parse_platform
 from sampan.version import VERSION
@@ -86,15 +87,20 @@ class Control:
     @told
     async def disk_usage(self, stream: Any) -> None:
         """What is kept for later builds: the directories of cache mounts."""
-        await stream.recv_message()
-        caches = self.engine.builds.caches
-        await stream.send_message(pb.DiskUsageResponse(record=[_record(caches, one) for one in caches.all()]))
+        asked = await stream.recv_message()
+        caches, wanted = self.engine.builds.caches, prunes.of_filters(asked.filter)
+        meant = [
+            one
+            for one in caches.all()
+            if wanted.means(one.directory, MOUNT, one.used_s, description=f"mount {one.name}")
+        ]
+        await stream.send_message(pb.DiskUsageResponse(record=[_record(caches, one) for one in meant]))
 
     @told
     async def prune(self, stream: Any) -> None:
         """Remove what is kept for later builds, and tell what that was."""
         asked = await stream.recv_message()
-        pruned = await self.engine.builds.prune(PruneCaches(keep_bytes=max(0, asked.reservedSpace)))
+        pruned = await self.engine.builds.prune(prunes.of_request(asked, time.time()))
         for number, one in enumerate(pruned.ids):
             await stream.send_message(pb.UsageRecord(ID=one, Size=0 if number else pruned.freed_bytes))
 
@@ -136,5 +142,5 @@ def _record(caches: CacheMounts, one: Any) -> pb.UsageRecord:
         LastUsedAt=Timestamp(seconds=int(one.used_s)),
         UsageCount=one.uses,
         Description=f"mount {one.name}",
-        RecordType="exec.cachemount",
+        RecordType=MOUNT,
     )

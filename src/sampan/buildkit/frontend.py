@@ -13,7 +13,7 @@ from sampan.build.instructions import Dockerfile, MountType
 from sampan.build.mounts import read_mount
 from sampan.build.request import BuildRequest
 from sampan.build.steps import StepLimits, Ulimit
-from sampan.errors import InvalidArgument, NotImplementedHere
+from sampan.errors import Forbidden, InvalidArgument, NotImplementedHere
 from sampan.image.platforms import parse_platform
 from sampan.oci.reference import parse_reference
 
@@ -24,6 +24,7 @@ _IMAGE = "docker-image:"
 _SESSION_ID = "local-sessionid:"
 _SYNTAX = "BUILDKIT_SYNTAX"
 _SSH_DEFAULT = "default"
+_HOST_NETWORK = "network.host"
 
 
 class _CacheImport(msgspec.Struct, rename="pascal"):
@@ -61,8 +62,15 @@ def places_of(options: Mapping[str, str]) -> Places:
     )
 
 
-def request_of(options: Mapping[str, str], imports: Iterable[Mapping[str, str]]) -> BuildRequest:
-    """The request of these options and caches, without its files. Raises InvalidArgument, NotImplementedHere."""
+def request_of(
+    options: Mapping[str, str], imports: Iterable[Mapping[str, str]], entitlements: Iterable[str] = ()
+) -> BuildRequest:
+    """The request of these options, caches and rights, without its files.
+
+    Raises InvalidArgument, NotImplementedHere, and Forbidden for a right that no build gets.
+    """
+    allowed = frozenset(entitlements)
+    _refuse_rights(allowed)
     if options.get("requestid"):
         raise NotImplementedHere(
             f"the subrequest {options['requestid']} is not served",
@@ -84,10 +92,21 @@ def request_of(options: Mapping[str, str], imports: Iterable[Mapping[str, str]])
         no_cache_stages=tuple(name.lower() for name in (no_cache or "").split(",") if name),
         pull=_choice(options, "image-resolve-mode", _PULL),
         cache_from=tuple(_cache_from(options, imports)),
+        cache_alone=False,
         force_remove=True,  # nobody expects containers of builds
         limits=_limits(options),
+        host_network=_HOST_NETWORK in allowed,
         events=True,
     )
+
+
+def _refuse_rights(allowed: frozenset[str]) -> None:
+    """Raises Forbidden for all but the right to the machine's network."""
+    for right in sorted(allowed - {_HOST_NETWORK}):
+        raise Forbidden(
+            f"granting entitlement {right} is not allowed: no step of a build gets more than a container's rights",
+            remedy="leave --allow out, and do what needs it in a container that is run with --privileged",
+        )
 
 
 def named_contexts(options: Mapping[str, str]) -> dict[str, str]:

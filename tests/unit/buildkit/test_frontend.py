@@ -7,7 +7,7 @@ import pytest
 from sampan.build.parser import parse
 from sampan.build.steps import StepLimits, Ulimit
 from sampan.buildkit.frontend import Needs, image_of, named_contexts, needs_of, places_of, request_of
-from sampan.errors import InvalidArgument, NotImplementedHere
+from sampan.errors import Forbidden, InvalidArgument, NotImplementedHere
 
 
 def test_options_become_a_request() -> None:
@@ -40,6 +40,17 @@ def test_options_become_a_request() -> None:
         extra_hosts=("far:10.1.2.3", "six:fe80::1"),
         network="none",
     )
+
+
+def test_what_an_image_was_made_of_counts_beside_the_engines_own_cache() -> None:
+    assert not request_of({"cache-from": "old:1"}, []).cache_alone
+
+
+def test_the_machines_network_is_a_right_that_is_given_and_others_are_refused() -> None:
+    assert request_of({}, [], ["network.host"]).host_network
+    assert not request_of({}, []).host_network
+    with pytest.raises(Forbidden, match="granting entitlement security"):
+        request_of({}, [], ["network.host", "security.insecure"])
 
 
 def test_no_cache_without_a_name_is_for_all_stages() -> None:
