@@ -12,10 +12,9 @@ from dataclasses import dataclass, field, replace
 from grpclib.exceptions import GRPCError
 
 from sampan.build.ignore import read_ignore_file
-from sampan.build.parser import parse
 from sampan.build.request import BuildRequest
 from sampan.buildkit import frontend
-from sampan.buildkit.callbacks import agents_of, credentials_of, secrets_of
+from sampan.buildkit.callbacks import SessionAsker
 from sampan.buildkit.contexts import LocalContexts
 from sampan.buildkit.errors import as_status, unforeseen
 from sampan.buildkit.exports import IMAGE_KINDS
@@ -87,22 +86,15 @@ class Solve:
 
     async def _build(self, files: _Files, options: Mapping[str, str]) -> str:
         imports = [dict(one.Attrs) for one in self.asked.Cache.Imports]
-        request = replace(frontend.request_of(options, imports), tags=self.names)
+        request = replace(frontend.request_of(options, imports, self.asked.Entitlements), tags=self.names)
         async with contextlib.AsyncExitStack() as stack:
             session = await self.engine.sessions.get(self.asked.Session)
             contexts = LocalContexts(session, self.engine.imports, self.engine.images, self.statuses)
             stack.push_async_callback(contexts.give_back)
             images = await contexts.images(frontend.named_contexts(options))
-            request = replace(await files.placed(request), contexts=images)
-            if files.dockerfile:
-                needs = frontend.needs_of(parse(files.dockerfile, name=files.places.filename), request.build_args)
-                agents = await stack.enter_async_context(agents_of(session, needs.agents, self.engine.run_directory))
-                request = replace(
-                    request,
-                    secrets=await secrets_of(session, needs.secrets),
-                    credentials=await credentials_of(session, needs.registries),
-                    agents=agents,
-                )
+            asker = SessionAsker(session, self.engine.run_directory)
+            stack.callback(asker.close)
+            request = replace(await files.placed(request), contexts=images, asker=asker)
             return await self._carry_out(request, files)
 
     async def _carry_out(self, request: BuildRequest, files: _Files) -> str:
