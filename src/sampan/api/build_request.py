@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from sampan.api.call import Call
-from sampan.build.request import BuildRequest
+from sampan.build.request import BuildRequest, Given
 from sampan.build.steps import StepLimits, Ulimit
 from sampan.errors import InvalidArgument, NotImplementedHere
 from sampan.image.auth import Credentials
@@ -56,9 +56,11 @@ def build_request(call: Call) -> BuildRequest:
         force_remove=call.flag("forcerm"),
         limits=_limits(call),
         events=call.text("progress") == "events",
-        secrets=_secrets(call.request.headers.get(SECRETS_HEADER, "")),
-        agents=_agents(query.getall("ssh", [])),
-        credentials=registry_logins(call.request.headers.get("X-Registry-Config", "")),
+        asker=Given(
+            _secrets(call.request.headers.get(SECRETS_HEADER, "")),
+            _agents(query.getall("ssh", [])),
+            registry_logins(call.request.headers.get("X-Registry-Config", "")),
+        ),
     )
 
 

@@ -4,9 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from sampan.build.steps import NO_LIMITS, StepLimits
-from sampan.image.auth import Credentials
+from sampan.image.auth import ANONYMOUS, Credentials
+
+
+class Asker(Protocol):
+    """Whoever asked for a build, for what only that one has. `was_asked` says that a step wanted something."""
+
+    was_asked: bool
+
+    async def secret(self, name: str) -> bytes | None:
+        """A secret by its id; None when there is none."""
+
+    async def agent(self, name: str) -> str | None:
+        """A socket on this machine that leads to the ssh agent of this id; None when there is none."""
+
+    async def login(self, domain: str) -> Credentials:
+        """What to log in with at a registry."""
+
+
+@dataclass(slots=True)
+class Given:
+    """All that there is came with the request: secrets and sockets by id, credentials by registry."""
+
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    agents: Mapping[str, str] = field(default_factory=dict)
+    credentials: Mapping[str, Credentials] = field(default_factory=dict, repr=False)
+    was_asked: bool = False
+
+    async def secret(self, name: str) -> bytes | None:
+        """A secret by its id."""
+        self.was_asked = True
+        return self.secrets.get(name)
+
+    async def agent(self, name: str) -> str | None:
+        """A socket by its id."""
+        self.was_asked = True
+        return self.agents.get(name)
+
+    async def login(self, domain: str) -> Credentials:
+        """Credentials by registry."""
+        return self.credentials.get(domain, ANONYMOUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +74,4 @@ class BuildRequest:
     limits: StepLimits = NO_LIMITS
     host_network: bool = False  # a step may ask for the machine's network, whatever that of the others is
     events: bool = False  # tell what stages do as they do it, each event with its stage
-    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    agents: Mapping[str, str] = field(default_factory=dict)  # sockets of ssh agents on this machine, by id
-    credentials: Mapping[str, Credentials] = field(default_factory=dict)  # by registry host
+    asker: Asker = field(default_factory=Given, repr=False, compare=False)

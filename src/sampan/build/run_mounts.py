@@ -125,9 +125,10 @@ class RunMounts:
                     mounts.append(bound)
                     keys.append(key)
                 case MountType.SECRET:
-                    mounts += self._secret(mount, target, prepared)
+                    content = await self.workshop.request.asker.secret(_secret_name(mount))
+                    mounts += self._secret(mount, content, target, prepared)
                 case MountType.SSH:
-                    self._agent(mount, target, prepared)
+                    await self._agent(mount, target, prepared)
         prepared.mounts = tuple(mounts)
         prepared.key = "\n".join(keys)
         return prepared
@@ -196,9 +197,8 @@ class RunMounts:
 
     # what is kept from the image
 
-    def _secret(self, mount: Mount, target: str, prepared: Prepared) -> list[StepMount]:
-        name = mount.id or posixpath.basename(mount.source or mount.target)
-        content = self.workshop.request.secrets.get(name)
+    def _secret(self, mount: Mount, content: bytes | None, target: str, prepared: Prepared) -> list[StepMount]:
+        name = _secret_name(mount)
         if content is None:
             if mount.required:
                 raise InvalidArgument(f"secret {name}: not found", remedy=f"give it with --secret id={name},src=FILE")
@@ -213,9 +213,9 @@ class RunMounts:
         owner = Owner(0o400 if mount.mode is None else mount.mode, mount.uid or 0, mount.gid or 0)
         return [StepMount(target, path, is_file=True, secret=owner)]
 
-    def _agent(self, mount: Mount, target: str, prepared: Prepared) -> None:
+    async def _agent(self, mount: Mount, target: str, prepared: Prepared) -> None:
         name = mount.id or "default"
-        socket = self.workshop.request.agents.get(name)
+        socket = await self.workshop.request.asker.agent(name)
         if socket is None:
             if mount.required:
                 raise InvalidArgument(f"unset ssh forward key {name}", remedy=f"give it with --ssh {name}")
@@ -229,6 +229,10 @@ class RunMounts:
             ) from error
         prepared.environment.setdefault("SSH_AUTH_SOCK", target)
         prepared.agents.append((mount, target, socket))
+
+
+def _secret_name(mount: Mount) -> str:
+    return mount.id or posixpath.basename(mount.source or mount.target)
 
 
 def _target(mount: Mount, state: StageState, where: Position) -> str:

@@ -1,4 +1,4 @@
-"""What steps need of whoever asked for the build: secrets, agents of ssh, and credentials for registries."""
+"""What steps and pulls need of whoever asked for the build: secrets, agents of ssh, and credentials for registries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets as randomness
-from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from grpclib.client import StreamStreamMethod, UnaryUnaryMethod
@@ -27,7 +27,7 @@ from sampan.buildkit.proto.session_pb2 import (
 )
 from sampan.buildkit.sessions import Session
 from sampan.errors import InvalidArgument
-from sampan.image.auth import Credentials
+from sampan.image.auth import ANONYMOUS, Credentials
 
 _SECRET = "/moby.buildkit.secrets.v1.Secrets/GetSecret"  # noqa: S105 -- a method's name
 _CREDENTIALS = "/moby.filesync.v1.Auth/Credentials"
@@ -39,64 +39,72 @@ _HUB = "docker.io"
 _HUB_HOST = "registry-1.docker.io"
 
 
-async def secrets_of(session: Session, ids: Iterable[str]) -> dict[str, bytes]:
-    """Those of the named secrets that the client has."""
-    found = {}
-    if session.serves(_SECRET):
-        call = UnaryUnaryMethod(session.caller, _SECRET, GetSecretRequest, GetSecretResponse)
-        for secret_id in ids:
-            try:
-                found[secret_id] = (await call(GetSecretRequest(ID=secret_id))).data
-            except GRPCError as error:
-                if error.status is not Status.NOT_FOUND:
-                    raise InvalidArgument(f"the secret {secret_id} cannot be had: {reason(error)}") from error
-    return found
+@dataclass(slots=True)
+class SessionAsker:
+    """The client of a session as a build's Asker; `run_directory` is where sockets that lead to its agents are made."""
 
+    session: Session
+    run_directory: str
+    was_asked: bool = False
+    _agents: dict[str, str] = field(default_factory=dict)
+    _logins: dict[str, Credentials] = field(default_factory=dict)
+    _made: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
-async def credentials_of(session: Session, domains: Iterable[str]) -> dict[str, Credentials]:
-    """What the client logs in with at these registries; none where it has nothing."""
-    found = {}
-    if session.serves(_CREDENTIALS):
-        call = UnaryUnaryMethod(session.caller, _CREDENTIALS, CredentialsRequest, CredentialsResponse)
-        for domain in domains:
-            host = _HUB_HOST if domain == _HUB else domain
-            with contextlib.suppress(GRPCError):
-                answer = await call(CredentialsRequest(Host=host))
-                if answer.Secret:  # without a name it is an identity token
-                    token = "" if answer.Username else answer.Secret
-                    found[domain] = Credentials(answer.Username, "" if token else answer.Secret, token)
-    return found
+    async def secret(self, name: str) -> bytes | None:
+        """A secret of the client's. Raises InvalidArgument when it has one and does not give it."""
+        self.was_asked = True
+        if not self.session.serves(_SECRET):
+            return None
+        call = UnaryUnaryMethod(self.session.caller, _SECRET, GetSecretRequest, GetSecretResponse)
+        try:
+            return (await call(GetSecretRequest(ID=name))).data
+        except (GRPCError, StreamTerminatedError) as error:
+            if isinstance(error, GRPCError) and error.status is Status.NOT_FOUND:
+                return None
+            raise InvalidArgument(f"the secret {name} cannot be had: {reason(error)}") from error
 
-
-@contextlib.asynccontextmanager
-async def agents_of(session: Session, ids: Iterable[str], directory: str) -> AsyncGenerator[dict[str, str]]:
-    """Sockets in `directory`, by the ids of the client's agents, that lead to these as long as the context lasts."""
-    async with contextlib.AsyncExitStack() as stack:
-        found = {}
-        for agent_id in ids:
-            if not session.serves(_FORWARD_AGENT) or not await _has_agent(session, agent_id):
-                continue
-            path = f"{directory}/agent-{randomness.token_hex(8)}.sock"
+    async def agent(self, name: str) -> str | None:
+        """A socket that leads to an agent of the client's, until `close`."""
+        self.was_asked = True
+        if name not in self._agents and await self._has_agent(name):
+            path = f"{self.run_directory}/agent-{randomness.token_hex(8)}.sock"
             sock = listening(path, Owner(0o600, os.geteuid(), os.getegid()))
-            server = await asyncio.start_unix_server(_forwarding(session, agent_id), sock=sock)
-            stack.callback(_close, server, path)
-            found[agent_id] = path
-        yield found
+            server = await asyncio.start_unix_server(_forwarding(self.session, name), sock=sock)
+            self._made.callback(_close, server, path)
+            self._agents[name] = path
+        return self._agents.get(name)
+
+    async def login(self, domain: str) -> Credentials:
+        """What the client has for a registry; nothing when it cannot say."""
+        if domain not in self._logins and self.session.serves(_CREDENTIALS):
+            call = UnaryUnaryMethod(self.session.caller, _CREDENTIALS, CredentialsRequest, CredentialsResponse)
+            with contextlib.suppress(GRPCError, StreamTerminatedError):
+                answer = await call(CredentialsRequest(Host=_HUB_HOST if domain == _HUB else domain))
+                if answer.Username:
+                    self._logins[domain] = Credentials(answer.Username, answer.Secret)
+                elif answer.Secret:
+                    self._logins[domain] = Credentials(identity_token=answer.Secret)
+        return self._logins.get(domain, ANONYMOUS)
+
+    def close(self) -> None:
+        """Remove the sockets."""
+        self._made.close()
+
+    async def _has_agent(self, name: str) -> bool:
+        if not self.session.serves(_FORWARD_AGENT):
+            return False
+        call = UnaryUnaryMethod(self.session.caller, _CHECK_AGENT, CheckAgentRequest, CheckAgentResponse)
+        try:
+            await call(CheckAgentRequest(ID=name))
+        except (GRPCError, StreamTerminatedError):
+            return False
+        return True
 
 
 def _close(server: asyncio.Server, path: str) -> None:
     server.close()
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-
-
-async def _has_agent(session: Session, agent_id: str) -> bool:
-    call = UnaryUnaryMethod(session.caller, _CHECK_AGENT, CheckAgentRequest, CheckAgentResponse)
-    try:
-        await call(CheckAgentRequest(ID=agent_id))
-    except GRPCError:
-        return False
-    return True
 
 
 def _forwarding(session: Session, agent_id: str) -> Any:

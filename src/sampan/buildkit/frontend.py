@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
-from sampan.build.instructions import Dockerfile, MountType
-from sampan.build.mounts import read_mount
 from sampan.build.request import BuildRequest
 from sampan.build.steps import StepLimits, Ulimit
 from sampan.errors import Forbidden, InvalidArgument, NotImplementedHere
 from sampan.image.platforms import parse_platform
-from sampan.oci.reference import parse_reference
 
 NAME = "dockerfile.v0"
 _PULL = {"": False, "default": False, "local": False, "pull": True}
@@ -23,7 +19,6 @@ _NETWORKS = {"": "", "sandbox": "", "host": "host", "none": "none"}
 _IMAGE = "docker-image:"
 _SESSION_ID = "local-sessionid:"
 _SYNTAX = "BUILDKIT_SYNTAX"
-_SSH_DEFAULT = "default"
 _HOST_NETWORK = "network.host"
 
 
@@ -183,46 +178,3 @@ def _ulimit(text: str) -> Ulimit:
         return Ulimit(name, int(soft), int(hard or soft))
     except ValueError:
         raise InvalidArgument(f"invalid ulimit: {text!r}", remedy="as in nofile=1024:2048") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What the client is asked for before the first step: ids of secrets and of agents, and registries to log in at."""
-
-    secrets: frozenset[str]
-    agents: frozenset[str]
-    registries: frozenset[str]
-
-
-def needs_of(dockerfile: Dockerfile, build_args: Mapping[str, str]) -> Needs:
-    """What a Dockerfile may use of the client's."""
-    arguments = {one.name: one.value or "" for arg in dockerfile.arguments for one in arg.arguments} | dict(build_args)
-
-    def expand(text: str) -> str:
-        for name, value in arguments.items():
-            text = text.replace(f"${{{name}}}", value).replace(f"${name}", value)
-        return text
-
-    secrets: set[str] = set()
-    agents: set[str] = set()
-    images = [stage.base for stage in dockerfile.stages]
-    for stage in dockerfile.stages:
-        for instruction in stage.instructions:
-            for word in getattr(instruction, "mounts", ()):
-                images.append(word.origin)
-                with contextlib.suppress(InvalidArgument):  # which the step says, with its line
-                    mount = read_mount(word, expand, instruction.position)
-                    if mount.type is MountType.SECRET:
-                        secrets.add(mount.id or (mount.source or mount.target).rpartition("/")[2])
-                    elif mount.type is MountType.SSH:
-                        agents.add(mount.id or _SSH_DEFAULT)
-            images.append(getattr(instruction, "origin", ""))
-    return Needs(frozenset(secrets), frozenset(agents), frozenset(filter(None, map(_registry, map(expand, images)))))
-
-
-def _registry(name: str) -> str:
-    """The registry that a base may come from; "" for what names no image."""
-    try:
-        return parse_reference(name).domain if name and "$" not in name else ""
-    except InvalidArgument:
-        return ""

@@ -31,7 +31,6 @@ from sampan.engine.images import EngineImages, misfit_of
 from sampan.engine.layout import Layout
 from sampan.engine.transfers import Transfers
 from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
-from sampan.image.auth import ANONYMOUS, Credentials
 from sampan.image.records import Image
 from sampan.image.tree import place_apart
 from sampan.oci.reference import Reference, parse_reference
@@ -88,14 +87,11 @@ class BaseImages:
         return self.images.images.get(name)
 
     async def _pull(self, name: str, platform: str, tell: Tell) -> None:
-        steps = self.transfers.pull(parse_reference(name).with_default_tag().familiar, platform, self._login(name))
+        login = await self.request.asker.login(parse_reference(name).domain)
+        steps = self.transfers.pull(parse_reference(name).with_default_tag().familiar, platform, login)
         async with contextlib.aclosing(steps) as closing:
             async for step in closing:
                 tell(Pulling(step))
-
-    def _login(self, name: str) -> Credentials:
-        domain = parse_reference(name).domain
-        return self.request.credentials.get(domain, ANONYMOUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +196,7 @@ class Builds:
 
     def _remember(self, planned: Planned, question: Question | None, recording: Recording, image_id: str) -> None:
         """Remember a build that found all of it here, unless something changed meanwhile."""
-        if question is None or recording.events is None or planned.fetches:
+        if question is None or recording.events is None or planned.fetches or planned.request.asker.was_asked:
             return
         if question.version == self._version:
             self.cache.remember_told(question, recording.events, image_id)

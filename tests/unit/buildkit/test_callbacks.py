@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError
 from tests.buildkit_client import Serves, served, streaming
 
-from sampan.buildkit.callbacks import agents_of, credentials_of, secrets_of
+from sampan.buildkit.callbacks import SessionAsker
 from sampan.buildkit.proto.control_pb2 import BytesMessage
 from sampan.buildkit.proto.session_pb2 import (
     CheckAgentRequest,
@@ -23,7 +25,7 @@ from sampan.buildkit.proto.session_pb2 import (
     GetSecretResponse,
 )
 from sampan.errors import InvalidArgument
-from sampan.image.auth import Credentials
+from sampan.image.auth import ANONYMOUS, Credentials
 from sampan.linux.socket_path import reachable
 
 SECRET = "/moby.buildkit.secrets.v1.Secrets/GetSecret"
@@ -45,13 +47,29 @@ async def _secrets(stream: Any) -> None:
     await stream.send_message(GetSecretResponse(data=b"s3cret\0\xff"))
 
 
+@contextlib.asynccontextmanager
+async def asking(
+    methods: Mapping[str, tuple[Serves, Cardinality, Any, Any]], directory: Path = Path("/nowhere")
+) -> AsyncGenerator[SessionAsker]:
+    """What a build has that was asked for by a client which serves these methods."""
+    async with served(methods) as session:
+        asker = SessionAsker(session, str(directory))
+        try:
+            yield asker
+        finally:
+            asker.close()
+
+
 async def test_secrets_are_those_that_the_client_has() -> None:
-    async with served({SECRET: asked(_secrets, GetSecretRequest, GetSecretResponse)}) as session:
-        assert await secrets_of(session, ["known", "unknown"]) == {"known": b"s3cret\0\xff"}
+    async with asking({SECRET: asked(_secrets, GetSecretRequest, GetSecretResponse)}) as asker:
+        before = asker.was_asked
+        assert await asker.secret("known") == b"s3cret\0\xff"
+        assert (before, asker.was_asked) == (False, True)
+        assert await asker.secret("unknown") is None
         with pytest.raises(InvalidArgument, match="the secret locked cannot be had: not for you"):
-            await secrets_of(session, ["locked"])
-    async with served({}) as session:
-        assert await secrets_of(session, ["known"]) == {}
+            await asker.secret("locked")
+    async with asking({}) as asker:
+        assert await asker.secret("known") is None
 
 
 async def test_credentials_are_a_name_and_password_or_a_token() -> None:
@@ -63,9 +81,11 @@ async def test_credentials_are_a_name_and_password_or_a_token() -> None:
         name, secret = known.get(host, ("", ""))
         await stream.send_message(CredentialsResponse(Username=name, Secret=secret))
 
-    async with served({LOGIN: asked(login, CredentialsRequest, CredentialsResponse)}) as session:
-        found = await credentials_of(session, ["docker.io", "token:5000", "other:5000", "broken:5000"])
-    assert found == {"docker.io": Credentials("me", "word"), "token:5000": Credentials(identity_token="t0ken")}
+    domains = ["docker.io", "token:5000", "other:5000", "broken:5000"]
+    async with asking({LOGIN: asked(login, CredentialsRequest, CredentialsResponse)}) as asker:
+        found = [await asker.login(domain) for domain in domains]
+        assert not asker.was_asked
+    assert found == [Credentials("me", "word"), Credentials(identity_token="t0ken"), ANONYMOUS, ANONYMOUS]
 
 
 async def _echoes(stream: Any) -> None:
@@ -84,26 +104,30 @@ AGENTS = {FORWARD: streaming(_echoes, BytesMessage), CHECK: asked(_checks, Check
 
 
 async def test_an_agent_s_socket_leads_to_the_client_s_and_is_gone_afterwards(tmp_path: Path) -> None:
-    async with served(AGENTS) as session:
-        async with agents_of(session, ["default", "other"], str(tmp_path)) as sockets:
-            assert set(sockets) == {"default"}
-            assert os.stat(sockets["default"]).st_mode & 0o777 == 0o600
-            talks = [await asyncio.open_unix_connection(sockets["default"]) for _ in range(3)]
-            for number, (reader, writer) in enumerate(talks):
-                writer.write(b"hello %d" % number)
-                assert await reader.readexactly(9) == b"<hello %d>" % number
-            for reader, writer in talks:
-                writer.write_eof()
-                assert await reader.read() == b""
-                writer.close()
-        assert os.listdir(tmp_path) == []
+    async with asking(AGENTS, tmp_path) as asker:
+        path = await asker.agent("default")
+        assert path is not None
+        assert await asker.agent("default") == path
+        assert await asker.agent("other") is None
+        assert os.stat(path).st_mode & 0o777 == 0o600
+        talks = [await asyncio.open_unix_connection(path) for _ in range(3)]
+        for number, (reader, writer) in enumerate(talks):
+            writer.write(b"hello %d" % number)
+            assert await reader.readexactly(9) == b"<hello %d>" % number
+        for reader, writer in talks:
+            writer.write_eof()
+            assert await reader.read() == b""
+            writer.close()
+    assert os.listdir(tmp_path) == []
 
 
 async def test_the_path_of_an_agent_s_socket_may_be_long(tmp_path: Path) -> None:
     directory = tmp_path / ("d" * 100) / ("e" * 50)
-    directory.mkdir(parents=True)
-    async with served(AGENTS) as session, agents_of(session, ["default"], str(directory)) as sockets:
-        with reachable(sockets["default"]) as address:
+    os.makedirs(directory)
+    async with asking(AGENTS, directory) as asker:
+        path = await asker.agent("default")
+        assert path is not None
+        with reachable(path) as address:
             reader, writer = await asyncio.open_unix_connection(address)
         writer.write(b"x")
         assert await reader.readexactly(3) == b"<x>"
@@ -111,5 +135,5 @@ async def test_the_path_of_an_agent_s_socket_may_be_long(tmp_path: Path) -> None
 
 
 async def test_a_client_without_agents_has_none(tmp_path: Path) -> None:
-    async with served({}) as session, agents_of(session, ["default"], str(tmp_path)) as sockets:
-        assert sockets == {}
+    async with asking({}, tmp_path) as asker:
+        assert await asker.agent("default") is None

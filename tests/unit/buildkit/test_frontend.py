@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sampan.build.parser import parse
 from sampan.build.steps import StepLimits, Ulimit
-from sampan.buildkit.frontend import Needs, image_of, named_contexts, needs_of, places_of, request_of
+from sampan.buildkit.frontend import image_of, named_contexts, places_of, request_of
 from sampan.errors import Forbidden, InvalidArgument, NotImplementedHere
 
 
@@ -96,20 +95,3 @@ def test_named_contexts_are_known_by_their_names_alone() -> None:
     found = named_contexts({"context:Base::linux/amd64": "docker-image://busybox", "context:more": "local:more"})
     assert found == {"base": "docker-image://busybox", "more": "local:more"}
     assert [image_of(place) for place in found.values()] == ["busybox", ""]
-
-
-def test_a_dockerfile_says_what_its_client_is_needed_for() -> None:
-    text = b"""ARG REGISTRY=one.test
-FROM $REGISTRY/base AS a
-RUN --mount=type=secret,id=token --mount=type=secret,target=/x/named --mount=type=secret,env=V,id=$ID true
-RUN --mount=type=ssh --mount=type=ssh,id=git true
-FROM scratch
-COPY --from=two.test:5000/tools /t /t
-RUN --mount=from=three.test/x,target=/y true
-COPY --from=a / /
-"""
-    needs = needs_of(parse(text, name="Dockerfile"), {"ID": "of-arg"})
-    assert needs.secrets == {"token", "named", "of-arg"}
-    assert needs.agents == {"default", "git"}
-    assert needs.registries >= {"one.test", "two.test:5000", "three.test"}
-    assert needs_of(parse(b"FROM $UNKNOWN\n", name="Dockerfile"), {}) == Needs(frozenset(), frozenset(), frozenset())
