@@ -1,6 +1,7 @@
 """What ADD gets by HTTP: one file into a directory, with its checksum verified and the server's time.
 
-The download is limited in time per read only, never in size: the disk is the limit, as for everything in a build.
+What a server compresses for the way is decompressed, as Docker's builders do; a file that is an archive stays one. The
+download is limited in time per read only, never in size: the disk is the limit, as for everything in a build.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ CONTENT = "content"
 _PIECE = 1 << 18
 _PATIENCE_S = 60.0
 _TOLD_EVERY = 1 << 22
+_WANTED = {"Accept-Encoding": "gzip"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,14 @@ class HttpDownloads:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=_PATIENCE_S, sock_read=_PATIENCE_S)
         try:
             async with (
-                aiohttp.ClientSession(timeout=timeout, auto_decompress=False, trust_env=True) as session,
+                aiohttp.ClientSession(timeout=timeout, headers=_WANTED, trust_env=True) as session,
                 session.get(url) as response,
             ):
-                _check_status(response.status, url)
+                _check_status(response, url)
                 moment = _modified(response.headers.get("Last-Modified", ""))
                 digest = await _save(response, os.path.join(directory, CONTENT), checksum, tell, url)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise SystemFailure(f"failed to GET {url}: {why_not(error)}", remedy="look at the URL") from error
+            raise SystemFailure(f"failed to GET {url}: {_why(error)}", remedy="look at the URL") from error
         if checksum and digest != checksum:
             raise InvalidArgument(
                 f"digest mismatch of {url}: {digest} instead of {checksum}", remedy="verify the file, then --checksum"
@@ -52,24 +54,38 @@ class HttpDownloads:
         return unquote(posixpath.basename(urlsplit(url).path))
 
 
-def _check_status(status: int, url: str) -> None:
-    if status == 404:
+def _check_status(response: aiohttp.ClientResponse, url: str) -> None:
+    if response.status == 404:
         raise NotFound(f"failed to GET {url} with status 404 Not Found: nothing is there", remedy="look at the URL")
-    if status >= 400:
+    if response.status >= 400:
+        status = f"{response.status} {response.reason or ''}".rstrip()
         raise SystemFailure(f"failed to GET {url} with status {status}", remedy="look at the URL, or try again")
+
+
+def _why(error: Exception) -> str:
+    """Why a download came to nothing, where aiohttp's own words say little."""
+    match error:
+        case aiohttp.TooManyRedirects():
+            return f"stopped after {len(error.history)} redirects"
+        case aiohttp.ClientPayloadError():
+            return "what comes is cut off, or not compressed as the server says"
+        case aiohttp.InvalidURL():
+            return "that is no URL"
+    return why_not(error) or "the server ended the connection"
 
 
 def _modified(text: str) -> float:
     """The time that the server says; 0 without one, so that the cache does not depend on the moment of a download."""
-    if not text:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp() if text else 0.0
+    except (ValueError, OverflowError):  # no time at all
         return 0.0
-    return email.utils.parsedate_to_datetime(text).timestamp()
 
 
 async def _save(response: aiohttp.ClientResponse, path: str, checksum: str, tell: Tell, url: str) -> str:
     algorithm = parse_digest(checksum).algorithm if checksum else "sha256"
     digest = hashlib.new(algorithm)
-    total = response.content_length or 0
+    total = 0 if "Content-Encoding" in response.headers else response.content_length or 0
     done = told = 0
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
