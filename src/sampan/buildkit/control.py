@@ -13,6 +13,7 @@ from sampan.build.cache_mounts import CacheMounts
 from sampan.buildkit import frontend, prunes
 from sampan.buildkit.errors import told
 from sampan.buildkit.exports import export
+from sampan.buildkit.llb import with_inputs
 from sampan.buildkit.proto import control_pb2 as pb
 from sampan.buildkit.proto.pb_pb2 import Platform
 from sampan.buildkit.solves import Solves
@@ -69,7 +70,7 @@ class Control:
         async with self.solves.going_on(asked) as solve:
             if asked.Frontend:
                 _need_dockerfile(asked.Frontend)
-                await solve.build(asked.FrontendAttrs)
+                await solve.build(with_inputs(asked.FrontendAttrs, asked.FrontendInputs))
             else:
                 await _returned(solve)
             answer = await export(solve) if solve.image_id else {}

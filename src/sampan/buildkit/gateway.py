@@ -10,6 +10,7 @@ from grpclib.const import Cardinality, Handler
 from sampan.buildkit import frontend
 from sampan.buildkit.control import worker
 from sampan.buildkit.errors import told
+from sampan.buildkit.llb import definition_of, with_inputs
 from sampan.buildkit.proto import gateway_pb2 as pb
 from sampan.buildkit.solves import Solves
 from sampan.buildkit.solving import Solve
@@ -84,13 +85,13 @@ class Gateway:
                 raise NotImplementedHere(f"there is no front end {asked.Frontend}", remedy=f"say {frontend.NAME}")
             await stream.send_message(pb.SolveResponse(result=pb.Result()))
             return
-        options = dict(asked.FrontendOpt)
+        options = with_inputs(asked.FrontendOpt, asked.FrontendInputs)
         if asked.CacheImports:
             entries = [{"Type": one.Type, "Attrs": dict(one.Attrs)} for one in asked.CacheImports]
             options.setdefault("cache-imports", json.dumps(entries))
         await solve.build(options)
         if asked.allowResultArrayRef:
-            result = pb.Result(ref=pb.Ref(id=solve.image_id))
+            result = pb.Result(ref=pb.Ref(id=solve.image_id, **{"def": definition_of(solve.image_id)}))
         else:
             result = pb.Result(refDeprecated=solve.image_id)
         await stream.send_message(pb.SolveResponse(result=result))

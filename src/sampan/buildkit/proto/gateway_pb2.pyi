@@ -32,8 +32,9 @@ class Result(_message.Message):
 class Ref(_message.Message):
     __slots__ = ("id",)
     ID_FIELD_NUMBER: _ClassVar[int]
+    DEF_FIELD_NUMBER: _ClassVar[int]
     id: str
-    def __init__(self, id: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., **kwargs) -> None: ...
 
 class RefMap(_message.Message):
     __slots__ = ("refs",)
