@@ -34,6 +34,7 @@ _AHEAD_FILES = 1024
 _TOGETHER_BYTES = 1 << 18  # of an archive that are given on at once: each time a thread is woken
 _TELLS_S = 0.1
 _MOST_STEPS = 4096
+_LARGEST_TEXT = 16 << 20  # of a Dockerfile
 
 
 class FileKind(IntFlag):
@@ -99,7 +100,10 @@ async def archive_of(session: Session, wanted: Wanted, heard: Heard) -> AsyncGen
 
 
 async def file_of(session: Session, directory: str, names: Sequence[str], heard: Heard) -> dict[str, bytes]:
-    """The contents of those of the named files that are there, or that links of these names lead to."""
+    """The contents of those of the named files that are there, or that links of these names lead to.
+
+    Raises InvalidArgument as `archive_of`, and for a file that is too large to be a Dockerfile.
+    """
     contents: dict[str, bytes] = {}
     call = StreamStreamMethod(session.caller, METHOD, Packet, Packet)
     try:
@@ -109,6 +113,8 @@ async def file_of(session: Session, directory: str, names: Sequence[str], heard:
             paths = transfer.only(names)
             async for entry, content in transfer.files():
                 contents[entry.path] = contents.get(entry.path, b"") + content
+                if len(contents[entry.path]) > _LARGEST_TEXT:
+                    raise InvalidArgument(f"{entry.path} is larger than {_LARGEST_TEXT >> 20} MiB")
             await transfer.finish()
     except (GRPCError, StreamTerminatedError) as error:
         raise InvalidArgument(f"{directory} cannot be read: {reason(error)}") from error
@@ -192,7 +198,10 @@ class _Transfer:
                 yield piece[:left]
                 left -= min(left, len(piece))
                 continue
-            yield bytes(left) + padding(one.size)  # one that became shorter meanwhile is filled up
+            while left:  # one that became shorter meanwhile is filled up
+                yield bytes(min(left, _TOGETHER_BYTES))
+                left -= min(left, _TOGETHER_BYTES)
+            yield padding(one.size)
             begun = False
         for one in links:
             yield encode_entry(Entry(_bytes(one.path), Kind.LINK, link=_bytes(one.linkname)))
@@ -227,8 +236,8 @@ class _Transfer:
                 self._ended.add(packet.ID)
             elif index == packet.ID:
                 yield packet.data
-            else:
-                self._kept.setdefault(packet.ID, []).append(packet.data)
+            elif sum(map(len, kept := self._kept.setdefault(packet.ID, []))) < self._listed[packet.ID].size:
+                kept.append(packet.data)
 
     async def _receive(self) -> Packet:
         packet: Packet | None = await self.stream.recv_message()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import tarfile
 from collections.abc import Sequence
 from typing import Any
@@ -142,6 +143,31 @@ def saying(*packets: Packet, then: Sequence[Packet] = ()) -> Serves:
             await stream.send_message(packet)
 
     return client
+
+
+async def test_a_file_that_is_too_large_to_be_a_dockerfile_is_refused() -> None:
+    client = files([Stat(path="Dockerfile", mode=0o644, size=1)], {"Dockerfile": bytes(17 << 20)}, piece=1 << 20)
+    async with served({DIFF_COPY: streaming(client)}) as session:
+        with pytest.raises(InvalidArgument, match="Dockerfile is larger than 16 MiB"):
+            await file_of(session, "dockerfile", ["Dockerfile"], lambda _: None)
+
+
+async def test_what_a_client_sends_beyond_the_size_that_it_said_is_not_kept() -> None:
+    async def client(stream: Any) -> None:
+        for packet in listing(*(Stat(path=name, mode=0o644, size=4) for name in "ab")):
+            await stream.send_message(packet)
+        for _ in range(2):
+            await stream.recv_message()
+        for _ in range(500):
+            await stream.send_message(Packet(type=Packet.PACKET_DATA, ID=1, data=bytes(1 << 20)))
+        for number in range(2):
+            await stream.send_message(Packet(type=Packet.PACKET_DATA, ID=number))
+        await stream.recv_message()
+        await stream.send_message(Packet(type=Packet.PACKET_FIN))
+
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert {name: content for name, (_, content) in (await archived(client)).items()} == dict.fromkeys("ab", bytes(4))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 200_000
 
 
 ONE = Stat(path="f", mode=0o644, size=1)
