@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +24,15 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_header("Content-Length", str(len(ARCHIVE)))
                 self.end_headers()
                 self.wfile.write(ARCHIVE)
+            case "/deflated.tar":
+                taken = "deflate" in self.headers.get("Accept-Encoding", "")
+                content = zlib.compress(ARCHIVE) if taken else ARCHIVE
+                self.send_response(200)
+                if taken:
+                    self.send_header("Content-Encoding", "deflate")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
             case "/cut.tar":
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(ARCHIVE)))
@@ -51,6 +61,11 @@ def test_an_archive_is_fetched_and_becomes_an_image(engine: EngineProcess, serve
     assert status == 200
     assert lines[0] == {"status": f"Downloading from {server}/root.tar"}
     assert lines[-1]["status"] == engine.json("GET", "/images/far:1/json")["Id"]
+
+
+def test_an_archive_is_asked_for_as_it_is(engine: EngineProcess, server: str) -> None:
+    status, body = engine.request("POST", f"/images/create?fromSrc={server}/deflated.tar&repo=far&tag=2")
+    assert (status, b"error" in body) == (200, False)
 
 
 def test_what_is_not_there_is_refused(engine: EngineProcess, server: str) -> None:

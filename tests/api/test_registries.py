@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import threading
@@ -42,9 +43,13 @@ RESULTS: list[dict[str, Any]] = [
 
 
 class Handler(BaseHTTPRequestHandler):
-    """A registry that is whole enough; `searches` says whether it has the old search."""
+    """A registry that is whole enough; `searches` says whether it has the old search.
+
+    One that `compresses` does so on the way, for whoever takes it, as proxies in front of registries do.
+    """
 
     searches = False
+    compresses = False
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
@@ -65,6 +70,9 @@ class Handler(BaseHTTPRequestHandler):
         if url.path == "/v2/_catalog" and "last" not in query:
             self.send_header("Link", '</v2/_catalog?last=app&n=1000>; rel="next"')
         self.send_header("Content-Type", kind)
+        if self.compresses and "gzip" in self.headers.get("Accept-Encoding", ""):
+            self.send_header("Content-Encoding", "gzip")
+            content = gzip.compress(content)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -82,9 +90,9 @@ def serving(handler: type[Handler]) -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture
-def registry() -> Iterator[str]:
-    yield from serving(Handler)
+@pytest.fixture(params=[False, True], ids=["plain", "compressing"])
+def registry(request: pytest.FixtureRequest) -> Iterator[str]:
+    yield from serving(type("Answering", (Handler,), {"compresses": request.param}))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from sampan.errors import InvalidArgument, NotFound, Unavailable
 
 _CONNECT_S, _READ_S = 30, 60
 _PIECE = 1 << 20
+_FIELDS = {"User-Agent": "sampan", "Accept-Encoding": "identity"}
 
 
 @asynccontextmanager
@@ -27,7 +28,7 @@ async def download(url: str) -> AsyncIterator[AsyncIterator[bytes]]:
     timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_connect=_CONNECT_S, sock_read=_READ_S)
     async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False, trust_env=True) as session:
         try:
-            async with session.get(address, headers={"User-Agent": "sampan"}) as answer:
+            async with session.get(address, headers=_FIELDS) as answer:
                 if answer.status == 404:
                     raise NotFound(f"nothing is at {address}: status 404", remedy="is the address right?")
                 if answer.status >= 400:

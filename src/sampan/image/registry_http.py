@@ -153,7 +153,7 @@ class Connection:
             timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_S, sock_connect=_CONNECT_S, sock_read=_READ_S),
             auto_decompress=False,
             trust_env=self._settings.proxy_from_environment,
-            headers={"User-Agent": "sampan"},
+            headers={"User-Agent": "sampan", "Accept-Encoding": "identity"},  # digests are of what is not compressed
         )
         self._sessions.append(session)
         return session
