@@ -34,8 +34,9 @@ _ONLY_HEREDOC = re.compile(r"""\s*\d*<<-?(?:"[^"]*"|'[^']*'|[^\s"'<>|&;]+)\s*"""
 class StepFailed(InvalidArgument):
     """A command ended with another code than 0; `code` is that."""
 
-    def __init__(self, sentence: str, code: int, *, remedy: str) -> None:
-        super().__init__(sentence, remedy=remedy)
+    def __init__(self, command: str, code: int, *, remedy: str) -> None:
+        super().__init__(f"The command '{command}' returned a non-zero code: {code}", remedy=remedy)
+        self.command = command
         self.code = code
 
 
@@ -237,4 +238,4 @@ def _failed(words: Sequence[str], end: StepEnd, image_id: str) -> StepFailed:
         remedy = "the list is no JSON, so the shell took it for a command: write double quotes, and commas between"
     if end.oom_killed:
         remedy = "it was killed for want of memory: allow more with --memory, or leave the limit out"
-    return StepFailed(f"The command '{' '.join(words)}' returned a non-zero code: {end.code}", end.code, remedy=remedy)
+    return StepFailed(" ".join(words), end.code, remedy=remedy)

@@ -16,6 +16,7 @@ from grpclib.const import Status
 from grpclib.encoding.base import StatusDetailsCodecBase
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
+from sampan.build.commands import StepFailed
 from sampan.errors import Kind, SampanError
 
 log = logging.getLogger("sampan.buildkit")
@@ -44,6 +45,12 @@ def as_status(error: SampanError, source: bytes = b"") -> GRPCError:
     """The status for an error; `source` is the Dockerfile whose lines its place speaks of."""
     sentence = f"{error.sentence} ({error.remedy})" if error.remedy else error.sentence
     return GRPCError(_STATUS.get(error.kind, Status.UNKNOWN), sentence, _details(error, source))
+
+
+def in_buildkits_words(error: SampanError) -> None:
+    """Say what its users know by heart, and their scripts look for, as BuildKit says it."""
+    if isinstance(error, StepFailed):
+        error.sentence = f'process "{error.command}" did not complete successfully: exit code: {error.code}'
 
 
 def _details(error: SampanError, source: bytes) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sampan.build.snapshots import Snapshots
@@ -14,19 +15,25 @@ if TYPE_CHECKING:
     from sampan.buildkit.solving import Solve
 
 IMAGE_KINDS = frozenset({"moby", "image"})
+_FILE_KINDS = frozenset({"local", "tar"})
 
 
 async def export(solve: Solve) -> dict[str, str]:
-    """Give the result to each exporter that was asked for; what is answered of it. Raises NotImplementedHere."""
+    """Give the result to each exporter that was asked for; what is answered of it."""
     answer: dict[str, str] = {}
     for number, kind in enumerate(solve.exporters):
         if kind in IMAGE_KINDS:
             answer |= _named(solve)
-        elif kind in {"local", "tar"}:
-            await _send(solve, kind, number)
         else:
-            raise NotImplementedHere(f"the exporter {kind} is not served", remedy="leave the image here, and `save` it")
+            await _send(solve, kind, number)
     return answer
+
+
+def refuse_unknown(kinds: Iterable[str]) -> None:
+    """Raises NotImplementedHere for an exporter that is none, before anything is built for it."""
+    for kind in kinds:
+        if kind not in IMAGE_KINDS | _FILE_KINDS:
+            raise NotImplementedHere(f"the exporter {kind} is not served", remedy="leave the image here, and `save` it")
 
 
 def _named(solve: Solve) -> dict[str, str]:

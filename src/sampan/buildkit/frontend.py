@@ -19,6 +19,7 @@ _NETWORKS = {"": "", "sandbox": "", "host": "host", "none": "none"}
 _IMAGE = "docker-image:"
 _SESSION_ID = "local-sessionid:"
 _SYNTAX = "BUILDKIT_SYNTAX"
+_PROXIES = frozenset({"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"})
 _HOST_NETWORK = "network.host"
 
 
@@ -81,7 +82,7 @@ def request_of(
     return BuildRequest(
         target=options.get("target", ""),
         platform=platform,
-        build_args={name: value for name, value in arguments.items() if name != _SYNTAX},
+        build_args=_both_cases({name: value for name, value in arguments.items() if name != _SYNTAX}),
         labels=_starting(options, "label:"),
         no_cache=no_cache == "",
         no_cache_stages=tuple(name.lower() for name in (no_cache or "").split(",") if name),
@@ -93,6 +94,15 @@ def request_of(
         host_network=_HOST_NETWORK in allowed,
         events=True,
     )
+
+
+def _both_cases(arguments: dict[str, str]) -> dict[str, str]:
+    """With each proxy by both of its names: programs look for one or the other."""
+    for name, value in list(arguments.items()):
+        if name.lower() in _PROXIES:
+            arguments.setdefault(name.lower(), value)
+            arguments.setdefault(name.upper(), value)
+    return arguments
 
 
 def _refuse_rights(allowed: frozenset[str]) -> None:

@@ -6,18 +6,20 @@ import asyncio
 import contextlib
 import hashlib
 import posixpath
+import re
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field, replace
 
 from grpclib.exceptions import GRPCError
 
 from sampan.build.ignore import read_ignore_file
+from sampan.build.repositories import read_repository
 from sampan.build.request import BuildRequest
 from sampan.buildkit import frontend
 from sampan.buildkit.callbacks import SessionAsker
 from sampan.buildkit.contexts import LocalContexts
-from sampan.buildkit.errors import as_status, unforeseen
-from sampan.buildkit.exports import IMAGE_KINDS
+from sampan.buildkit.errors import as_status, in_buildkits_words, unforeseen
+from sampan.buildkit.exports import IMAGE_KINDS, refuse_unknown
 from sampan.buildkit.filesync import END_OF_ARCHIVE, Wanted, archive_of, file_of
 from sampan.buildkit.frontend import Places
 from sampan.buildkit.proto.control_pb2 import SolveRequest
@@ -76,6 +78,7 @@ class Solve:
         try:
             self.image_id = await self._build(files, options)
         except SampanError as error:
+            in_buildkits_words(error)
             error.sentence, error.place = files.called(error.sentence), files.called(error.place)
             self.failure = as_status(error, files.dockerfile)
             self.statuses.close(error.sentence)
@@ -85,6 +88,7 @@ class Solve:
             raise self.failure from error
 
     async def _build(self, files: _Files, options: Mapping[str, str]) -> str:
+        refuse_unknown(self.exporters)
         imports = [dict(one.Attrs) for one in self.asked.Cache.Imports]
         request = replace(frontend.request_of(options, imports, self.asked.Entitlements), tags=self.names)
         async with contextlib.AsyncExitStack() as stack:
@@ -99,12 +103,14 @@ class Solve:
 
     async def _carry_out(self, request: BuildRequest, files: _Files) -> str:
         image_id = ""
+        fetching = self.statuses.begin(_fetching(request.remote)) if request.remote else ""
         steps = self.engine.builds.build(request, files.archive())
         async with contextlib.aclosing(steps) as closing:
             async for told in closing:
                 if isinstance(told, Built):
                     image_id = told.image_id
                 else:
+                    self.statuses.end(fetching)
                     self.statuses.hear(told)
                     await self.statuses.room()
         return image_id
@@ -191,6 +197,13 @@ class _Files:
     async def _session(self, directory: str) -> Session:
         """The session that has a directory."""
         return await self.engine.sessions.get(self.places.sessions.get(directory, self.session_id))
+
+
+def _fetching(address: str) -> str:
+    """What is done while a context is fetched; whoever reads that sees no password."""
+    if read_repository(address) is None:
+        return "[internal] load remote build context"
+    return f"[internal] load git source {re.sub('//[^/@]*@', '//xxxxx@', address)}"
 
 
 def _remote(places: Places) -> str:

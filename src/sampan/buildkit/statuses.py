@@ -47,6 +47,7 @@ class Statuses:
     _unread: StatusResponse = field(default_factory=StatusResponse)
     _unread_bytes: int = 0  # of what was written
     _transfers: dict[tuple[str, str], VertexStatus] = field(default_factory=dict)  # unread: the latest of each
+    _going: dict[tuple[str, str], VertexStatus] = field(default_factory=dict)  # transfers that are not done
     _begun: dict[tuple[str, str], Timestamp] = field(default_factory=dict)  # when each transfer began
     _is_read: bool = False
     _more: asyncio.Event = field(default_factory=asyncio.Event)
@@ -62,9 +63,11 @@ class Statuses:
         return digest
 
     def end(self, digest: str, *, cached: bool = False, error: str = "") -> None:
-        """A vertex that goes on is done."""
+        """A vertex that goes on is done, and without an error its transfers are too."""
         vertex = self._open.pop(digest, None)
         if vertex is not None:
+            for going in [one for one in self._going.values() if one.vertex == digest and not error]:
+                self.advance(digest, going.name, going.current, going.total, done=True)
             vertex.completed.CopyFrom(now())
             vertex.cached = cached
             vertex.error = error
@@ -76,8 +79,10 @@ class Statuses:
         key, moment = (digest, name), now()
         status = VertexStatus(ID=name, vertex=digest, name=name, current=current, total=total, timestamp=moment)
         status.started.CopyFrom(self._begun.setdefault(key, moment))
+        self._going[key] = status
         if done:
             status.completed.CopyFrom(moment)
+            del self._going[key]
         self._transfers[key] = status
         self._more.set()
 

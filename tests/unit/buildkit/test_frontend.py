@@ -52,6 +52,17 @@ def test_the_machines_network_is_a_right_that_is_given_and_others_are_refused() 
         request_of({}, [], ["network.host", "security.insecure"])
 
 
+def test_a_proxy_is_given_by_both_of_its_names_unless_both_were_said() -> None:
+    given = {"build-arg:HTTP_PROXY": "a", "build-arg:no_proxy": "b", "build-arg:NO_PROXY": "c", "build-arg:Other": "d"}
+    assert request_of(given, []).build_args == {
+        "HTTP_PROXY": "a",
+        "http_proxy": "a",
+        "no_proxy": "b",
+        "NO_PROXY": "c",
+        "Other": "d",
+    }
+
+
 def test_no_cache_without_a_name_is_for_all_stages() -> None:
     assert request_of({"no-cache": ""}, []).no_cache
     assert not request_of({}, []).no_cache

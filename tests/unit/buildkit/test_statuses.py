@@ -104,9 +104,19 @@ async def test_of_a_transfer_the_latest_is_told_and_when_it_began() -> None:
     told = (await all_of(statuses)).statuses
     assert [(one.ID, one.current, one.HasField("completed")) for one in told] == [
         ("files", 999, True),
-        ("others", 5, False),
+        ("others", 5, True),
     ]
     assert told[0].started.ToNanoseconds() < told[0].completed.ToNanoseconds()
+
+
+async def test_a_transfer_of_what_failed_is_never_done() -> None:
+    statuses = Statuses("ref")
+    digest = statuses.begin("transfers")
+    statuses.advance(digest, "files", 5)
+    statuses.close("no room")
+    told = await all_of(statuses)
+    assert [(one.ID, one.HasField("completed")) for one in told.statuses] == [("files", False)]
+    assert [one.error for one in told.vertexes if one.error] == ["no room"]
 
 
 async def test_warnings_name_the_rule_and_the_lines() -> None:
