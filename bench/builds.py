@@ -11,7 +11,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -37,10 +37,12 @@ class Rival:
     buildkit: str
     words: tuple[str, ...]
     budgets: tuple[float, float, float]
+    ours: str = "0"  # DOCKER_BUILDKIT for sampan
 
 
 LEGACY = Rival("the legacy builder", "0", (), (0.10, 0.50, 0.50))
 BUILDKIT = Rival("BuildKit", "1", ("--network", "none"), (0.30, 0.50, 0.50))
+BUILDX = Rival("BuildKit, buildx on both sides", "1", ("--network", "none"), (0.30, 0.50, 0.0), ours="1")
 
 
 def rows(runs: int) -> list[Row]:
@@ -53,11 +55,13 @@ def rows(runs: int) -> list[Row]:
         contexts = {"steps": _steps_context(folder), "stages": _stages_context(folder)}
         pairs = [_Pair(docker, sampan, contexts, runs, rival) for rival in _rivals(docker)]
         found = [row for pair in pairs for row in _steps(pair)]
+        found += [row for pair in pairs[1:] for row in _by_buildx(replace(pair, rival=BUILDX))]
         found.insert(4, _asked(pairs[0]))
     with file_system("") as folder, engines(folder) as (docker, sampan):
         contexts = {"files": _files_context(folder)}
         pairs = [_Pair(docker, sampan, contexts, runs, rival) for rival in _rivals(docker)]
         found += [_copy(pair) for pair in pairs]
+        found += [_copy(replace(pair, rival=BUILDX)) for pair in pairs[1:]]
     return found
 
 
@@ -102,7 +106,7 @@ class _Pair:
 
     def build(self, engine: Engine, command: str, context: str, *words: str) -> None:
         """Build a context with an engine's command."""
-        buildkit = self.rival.buildkit if engine is self.docker else "0"
+        buildkit = self.rival.buildkit if engine is self.docker else self.rival.ours
         argv = [command, "build", "-q", *self.rival.words, *words, str(self.contexts[context])]
         environment = {**engine.environment(), "DOCKER_BUILDKIT": buildkit}
         done = subprocess.run(argv, env=environment, capture_output=True, check=False)
@@ -132,6 +136,15 @@ def _steps(pair: _Pair) -> list[Row]:
         pair.row(f"build of {STEPS} RUN steps, all cached", cached, "steps"),
         pair.row(f"build of {STEPS} RUN steps, all cached", cached, "steps", own=True),
         pair.row(f"{STAGES} independent stages of one second", 0.0, "stages", "--no-cache", limit=STAGES_LIMIT_MS),
+    ]
+
+
+def _by_buildx(pair: _Pair) -> list[Row]:
+    """The same command on both sides, which speaks BuildKit's protocol to both."""
+    steps, cached, _ = pair.rival.budgets
+    return [
+        pair.row(f"build of {STEPS} RUN steps, no cache", steps, "steps", "--no-cache"),
+        pair.row(f"build of {STEPS} RUN steps, all cached", cached, "steps"),
     ]
 
 
