@@ -42,10 +42,14 @@ class Pruning:
     announcer: Announcer
 
     async def prune(self, wanted: PruneFilter) -> Pruned:
-        """Remove every container that is meant and does not run; one that cannot be removed stays, as Dead."""
+        """Remove every container that is meant and does not run; one that cannot be removed stays, as Dead.
+
+        Those of a build that goes on are the build's to remove.
+        """
         removed, freed = [], 0
         for record in self.store.all():
-            if isinstance(record.state, Created | Exited | Dead) and _is_meant(record, wanted):
+            ended = isinstance(record.state, Created | Exited | Dead)
+            if ended and not record.build_step and _is_meant(record, wanted):
                 size = await asyncio.to_thread(written, self.layout, record)
                 with contextlib.suppress(SampanError):
                     await self.containers.remove(record.id)
