@@ -162,12 +162,6 @@ def test_what_is_wrong_before_the_first_step_is_a_status(
     assert word in told.error["message"]
 
 
-def test_buildkits_protocol_is_refused_with_a_remedy(engine: EngineProcess) -> None:
-    told = build(engine, {"Dockerfile": "FROM busybox\n"}, version="2")
-    assert told.status == 501
-    assert "DOCKER_BUILDKIT=0" in told.error["remedy"]
-
-
 def test_a_context_that_is_no_archive_is_refused(engine: EngineProcess) -> None:
     told = post_build(engine, b"this is no archive" * 100)
     assert told.status == 400

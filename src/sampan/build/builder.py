@@ -231,7 +231,12 @@ class Builder:
 
 def plan_build(request: BuildRequest, context: str) -> Planned:
     """Read the Dockerfile and find out what is needed. Raises InvalidArgument for all that is wrong with it."""
-    content = read_dockerfile(context, request.dockerfile)
+    ignore = ignore_rules(context, request.dockerfile, own=request.left_out is not None)
+    return plan_dockerfile(request, read_dockerfile(context, request.dockerfile), ignore)
+
+
+def plan_dockerfile(request: BuildRequest, content: bytes, ignore: IgnoreRules | None) -> Planned:
+    """The same of a Dockerfile whose content is known, and the rules of its ignore file."""
     dockerfile = parse(content, name=request.dockerfile)
     build = parse_platform("")
     target = parse_platform(request.platform)
@@ -239,7 +244,6 @@ def plan_build(request: BuildRequest, context: str) -> Planned:
     options = options_of(dockerfile, request.build_args)
     if options.error:
         refuse(check(dockerfile, build_args=request.build_args, platforms=platforms, options=options), options)
-    ignore = ignore_rules(context, request.dockerfile, own=request.left_out is not None)
     scope = global_scope(dockerfile, request.build_args, platforms)
     graph = plan_stages(dockerfile, scope, request.target, replaced=request.contexts)
     return Planned(request, dockerfile, scope, graph, target, _epoch(request.build_args), platforms, ignore)

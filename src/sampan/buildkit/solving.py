@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 
 from grpclib.exceptions import GRPCError
 
+from sampan.build.builder import plan_dockerfile
 from sampan.build.ignore import read_ignore_file
 from sampan.build.repositories import read_repository
 from sampan.build.request import BuildRequest
+from sampan.build.taken import taken_from_context
 from sampan.buildkit import frontend
 from sampan.buildkit.callbacks import SessionAsker
 from sampan.buildkit.contexts import LocalContexts
@@ -29,7 +31,7 @@ from sampan.buildkit.statuses import Statuses
 from sampan.buildkit.uploads import UPLOADS, uploaded
 from sampan.engine.builds import Builds, Built
 from sampan.engine.image_imports import Imports
-from sampan.engine.images import EngineImages
+from sampan.engine.images import EngineImages, misfit_of
 from sampan.errors import InvalidArgument, NotFound, NotImplementedHere, SampanError
 from sampan.image.tar_entry import Entry, Kind
 from sampan.image.tar_write import encode_entry, padding
@@ -99,7 +101,19 @@ class Solve:
             asker = SessionAsker(session, self.engine.run_directory)
             stack.callback(asker.close)
             request = replace(await files.placed(request), contexts=images, asker=asker)
+            if files.dockerfile:
+                planned = plan_dockerfile(request, files.dockerfile, read_ignore_file(files.ignore))
+                files.taken = taken_from_context(planned, lambda base: self._may_have_triggers(request, base))
             return await self._carry_out(request, files)
+
+    def _may_have_triggers(self, request: BuildRequest, base: str) -> bool:
+        """Whether steps may come with a base image: unless it is the one that is here, and has none."""
+        name = request.contexts.get(base.lower().removesuffix(":latest"), base)
+        try:
+            image = self.engine.images.images.get(name)
+        except NotFound:
+            return True
+        return request.pull or bool(misfit_of(image, name, request.platform) or image.defaults.on_build)
 
     async def _carry_out(self, request: BuildRequest, files: _Files) -> str:
         image_id = ""
@@ -126,6 +140,7 @@ class _Files:
     statuses: Statuses
     dockerfile: bytes = b""
     ignore: bytes = b""
+    taken: tuple[str, ...] | None = None  # the paths of the context that steps take; None: any
     _name: str = ""  # of the Dockerfile in the archive
 
     async def placed(self, request: BuildRequest) -> BuildRequest:
@@ -158,16 +173,22 @@ class _Files:
             return
         if not self._name:
             return
+        yield _plain(self._name, self.dockerfile) + _plain(self._name + IGNORE, self.ignore)
+        if self.taken != ():
+            async for piece in self._context():
+                yield piece
+        yield END_OF_ARCHIVE
+
+    async def _context(self) -> AsyncGenerator[bytes]:
+        """The files of the context that steps may take."""
         digest = self.statuses.begin("[internal] load build context")
 
         def heard(count: int) -> None:
             self.statuses.advance(digest, "transferring context:", count)
 
-        yield _plain(self._name, self.dockerfile) + _plain(self._name + IGNORE, self.ignore)
-        wanted = Wanted(self.places.context, excludes=read_ignore_file(self.ignore).lines)
+        wanted = Wanted(self.places.context, self.taken or (), read_ignore_file(self.ignore).lines)
         async for piece in archive_of(await self._session(self.places.context), wanted, heard):
             yield piece
-        yield END_OF_ARCHIVE
         self.statuses.end(digest)
 
     async def _read(self) -> None:
