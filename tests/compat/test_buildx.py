@@ -193,6 +193,20 @@ def test_warnings_of_checks_are_shown(docker: DockerCli, context: Path) -> None:
     assert "JSONArgsRecommended" in shown(docker, write(context, "FROM busybox\nCMD echo a\n"))
 
 
+def test_questions_about_a_dockerfile_are_answered(docker: DockerCli, context: Path) -> None:
+    """Newer clients ask them with --check and --call."""
+    where = write(context, "FROM busybox AS a\n# WHO whom to greet\nARG WHO=you\nFROM a AS b\nCMD echo x\n")
+    docker.environment["BUILDX_EXPERIMENTAL"] = "1"
+    try:
+        assert "WHO         you     whom to greet\n" in docker("build", "--print=outline", where)
+        assert "a           \nb (default) \n" in docker("build", "--print=targets", where)
+        assert "WARNING: JSONArgsRecommended" in docker("build", "--print=lint", where)
+        docker("build", "--print=none", where, code=1)
+        assert "the subrequest frontend.none is not served" in docker.errors
+    finally:
+        del docker.environment["BUILDX_EXPERIMENTAL"]
+
+
 def test_a_front_end_that_a_line_names_is_the_parser_that_is_here(docker: DockerCli, context: Path) -> None:
     where = write(context, "# syntax=example.invalid/front/end:1\nFROM busybox\nRUN <<E\necho hear\nE\n")
     assert " hear\n" in shown(docker, "--no-cache", "--build-arg", "BUILDKIT_SYNTAX=docker/dockerfile:1", where)

@@ -14,6 +14,7 @@ from sampan.errors import Forbidden, InvalidArgument, NotImplementedHere
 from sampan.image.platforms import parse_platform
 
 NAME = "dockerfile.v0"
+SUBREQUEST = "requestid"  # the option that asks a question instead of a build
 _PULL = {"": False, "default": False, "local": False, "pull": True}
 _NETWORKS = {"": "", "sandbox": "", "host": "host", "none": "none"}
 _IMAGE = "docker-image:"
@@ -67,9 +68,9 @@ def request_of(
     """
     allowed = frozenset(entitlements)
     _refuse_rights(allowed)
-    if options.get("requestid"):
+    if options.get(SUBREQUEST):
         raise NotImplementedHere(
-            f"the subrequest {options['requestid']} is not served",
+            f"the subrequest {options[SUBREQUEST]} is not served",
             remedy="`sampan build --check` shows what checks find",
         )
     platform = options.get("platform", "")

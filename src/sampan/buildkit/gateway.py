@@ -89,6 +89,10 @@ class Gateway:
         if asked.CacheImports:
             entries = [{"Type": one.Type, "Attrs": dict(one.Attrs)} for one in asked.CacheImports]
             options.setdefault("cache-imports", json.dumps(entries))
+        if frontend.SUBREQUEST in options:
+            result = pb.Result(metadata=await solve.answer(options))
+            await stream.send_message(pb.SolveResponse(result=result))
+            return
         await solve.build(options)
         if asked.allowResultArrayRef:
             result = pb.Result(ref=pb.Ref(id=solve.image_id, **{"def": definition_of(solve.image_id)}))

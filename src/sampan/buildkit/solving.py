@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import posixpath
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from grpclib.exceptions import GRPCError
@@ -17,7 +17,7 @@ from sampan.build.ignore import read_ignore_file
 from sampan.build.repositories import read_repository
 from sampan.build.request import BuildRequest
 from sampan.build.taken import taken_from_context
-from sampan.buildkit import frontend
+from sampan.buildkit import frontend, subrequests
 from sampan.buildkit.callbacks import SessionAsker
 from sampan.buildkit.contexts import LocalContexts
 from sampan.buildkit.errors import as_status, in_buildkits_words, unforeseen
@@ -77,8 +77,30 @@ class Solve:
     async def build(self, options: Mapping[str, str]) -> None:
         """Build what the options of `dockerfile.v0` ask for: `image_id`. Raises GRPCError, which is `failure` too."""
         files = _Files(self.engine, self.asked.Session, frontend.places_of(options), self.statuses)
-        try:
+        with self._failing(files):
             self.image_id = await self._build(files, options)
+
+    async def answer(self, options: Mapping[str, str]) -> dict[str, bytes]:
+        """The answer to a subrequest about a Dockerfile of the client's. Raises GRPCError, which is `failure` too."""
+        files = _Files(self.engine, self.asked.Session, frontend.places_of(options), self.statuses)
+        name, others = (
+            options[frontend.SUBREQUEST],
+            {key: value for key, value in options.items() if key != frontend.SUBREQUEST},
+        )
+        with self._failing(files):
+            request = await files.placed(frontend.request_of(others, []))
+            if not files.dockerfile:
+                raise NotImplementedHere(
+                    "no question is answered about a Dockerfile that is not in a directory of the client's",
+                    remedy="clone or unpack it, and give the directory",
+                )
+            return subrequests.answer(name, files.dockerfile, files.places.filename, request, files.ignore)
+
+    @contextlib.contextmanager
+    def _failing(self, files: _Files) -> Iterator[None]:
+        """What goes wrong becomes a status, and is remembered for the call of Control.Solve."""
+        try:
+            yield
         except SampanError as error:
             in_buildkits_words(error)
             error.sentence, error.place = files.called(error.sentence), files.called(error.place)
