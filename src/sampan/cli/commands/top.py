@@ -9,11 +9,17 @@ from sampan.cli.formats.written import binary_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Sequence
+    from select import poll
 
     from sampan.cli.grammar import Arguments
+    from sampan.cli.signals import Caught
+    from sampan.cli.terminal import RawMode
     from sampan.cli.usage import Usage
     from sampan.client.session import Session
+else:  # the signal module costs 4 ms
+    import _signal
 
 SUMMARY = "Watch all containers live, or show the processes of one"
 USAGE = ("", "CONTAINER [ps OPTIONS]")
@@ -24,6 +30,7 @@ WORDS = (0, -1)
 INTERSPERSED = False
 OPTIONS = ()
 INTERVAL_MS = 1000
+STOP = "\x1a"  # Ctrl-Z, which raw mode makes a key
 ORDERS = {
     "c": ("processor", "CPUPerc", lambda usage: usage.cpu),
     "m": ("memory", "MemUsage", lambda usage: usage.memory),
@@ -53,15 +60,18 @@ def _watch(session: Session) -> int:
     import time
 
     from sampan.cli.commands.stats import Meter, all_containers
+    from sampan.cli.signals import Caught, die_of
     from sampan.cli.terminal import RawMode, window_size
 
     meter = Meter(session)
+    caught = Caught()
+    caught.catch([_signal.SIGTERM, _signal.SIGHUP, _signal.SIGTSTP])
     keys = select.poll()
     keys.register(0, select.POLLIN)
+    keys.register(caught.fd, select.POLLIN)
     raw = RawMode()
-    order = "c"
-    sys.stdout.write("\x1b[?1049h\x1b[?25l")  # the other screen, no cursor
-    raw.enter()
+    order, number = "c", 0
+    _enter(raw)
     usages: Sequence[Usage] = []
     due = 0.0
     try:
@@ -73,15 +83,39 @@ def _watch(session: Session) -> int:
             text = screen(usages, order, rows=rows or 24, columns=columns or 80)
             sys.stdout.write("\x1b[H" + text.replace("\n", "\x1b[K\r\n") + "\x1b[J")
             sys.stdout.flush()
-            if keys.poll(max((due - time.monotonic()) * 1000, 1)):
-                pressed = posix.read(0, 16).decode("latin-1")
-                if not pressed or pressed[0] in "q\x03\x04\x1b":
-                    return 0
-                order = pressed[0] if pressed[0] in ORDERS else order
+            pressed, number = _next(keys, caught, due - time.monotonic())
+            if number == _signal.SIGTSTP or pressed == STOP:
+                _leave(raw)
+                posix.kill(posix.getpid(), _signal.SIGSTOP)
+                _enter(raw)
+            elif number or not pressed or pressed in "q\x03\x04\x1b":
+                break
+            order = pressed if pressed in ORDERS else order
     finally:
-        raw.leave()
-        sys.stdout.write("\x1b[?25h\x1b[?1049l")
-        sys.stdout.flush()
+        _leave(raw)
+        caught.restore()
+    if number:
+        die_of(number)
+    return 0
+
+
+def _next(keys: poll, caught: Caught, seconds: float) -> tuple[str, int]:
+    """The key that is pressed within so long, " " for none and "" for the end of input, and the signal that comes."""
+    ready = [fd for fd, _ in keys.poll(max(seconds * 1000, 1))]
+    pressed = posix.read(0, 16).decode("latin-1")[:1] if 0 in ready else " "
+    return pressed, max(caught.take(), default=0)
+
+
+def _enter(raw: RawMode) -> None:
+    sys.stdout.write("\x1b[?1049h\x1b[?25l")  # the other screen, no cursor
+    sys.stdout.flush()
+    raw.enter()
+
+
+def _leave(raw: RawMode) -> None:
+    raw.leave()
+    sys.stdout.write("\x1b[?25h\x1b[?1049l")
+    sys.stdout.flush()
 
 
 def screen(usages: Sequence[Usage], order: str, *, rows: int, columns: int) -> str:
