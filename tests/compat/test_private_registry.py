@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.compat.buildx import need_buildx
 from tests.docker_command import DockerCli
 from tests.engine_process import SOURCE, EngineProcess
 from tests.registry_process import CONFIG
@@ -149,6 +150,23 @@ def test_without_the_password_it_is_refused(docker: DockerCli, tmp_path: Path) -
     stranger("login", "-u", "user", "-p", "secret", REGISTRY)
     stranger("pull", f"{REGISTRY}/secret:1")
     docker("rmi", f"{REGISTRY}/secret:1")
+
+
+def test_a_build_with_buildx_stands_on_a_private_image_and_is_pushed(docker: DockerCli, tmp_path: Path) -> None:
+    need_buildx()
+    base, made = f"{REGISTRY}/base:1", f"{REGISTRY}/made:1"
+    docker("tag", "box:1", base)
+    docker("push", base)
+    docker("rmi", base)
+    (tmp_path / "Dockerfile").write_text(f"FROM {base}\nLABEL of=private\n")
+    stranger = DockerCli(docker.engine, tmp_path)
+    stranger("build", str(tmp_path), code=1)
+    assert "docker login" in stranger.errors or "unauthorized" in stranger.errors
+    docker("build", "--push", "-t", made, str(tmp_path))
+    docker("rmi", made, base)
+    docker("pull", made)
+    assert docker("inspect", "-f", "{{.Config.Labels.of}}", made) == "private\n"
+    docker("rmi", made)
 
 
 def test_a_login_is_kept_for_both_commands_until_the_logout(docker: DockerCli, tmp_path: Path) -> None:
