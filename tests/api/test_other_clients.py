@@ -105,3 +105,33 @@ def test_nobody_else_is_asked_for_a_body(engine: EngineProcess, version: str, le
     fields = [f"Expect: {field}", "Connection: close"]
     answer = ask_in(engine, version, "POST", "/containers/nobody/kill", b"x" * length, *fields)
     assert answer.startswith(f"HTTP/{version} 404 ".encode())
+
+
+@pytest.mark.parametrize("path", ["/_ping", "/info", "/images/json"])
+@pytest.mark.parametrize(
+    "head",
+    ["GET {} HTTP/1.0\r\n\n", "GET {} HTTP/1.0\n\n", "GET {} HTTP/1.1\nHost: x\nConnection: close\n\r\n"],
+    ids=["echo", "line-feeds", "mixed"],
+)
+@pytest.mark.parametrize("pieces", [1, 2, 100])
+def test_a_head_may_end_its_lines_with_line_feeds_alone(
+    engine: EngineProcess, path: str, head: str, pieces: int
+) -> None:
+    sent = head.format(path).encode()
+    size = -(-len(sent) // pieces)
+    with connect(engine) as connection:
+        for at in range(0, len(sent), size):
+            connection.sendall(sent[at : at + size])
+        status, _, _ = receive_head(connection)
+    assert status == 200
+
+
+def test_a_body_behind_line_feeds_is_read_as_it_is(engine: EngineProcess) -> None:
+    body = json.dumps({"Image": "host", "Cmd": ["true"], "Labels": {"text": "a"}}).encode() + b"\r\n\r\n \n\n"
+    lines = ["POST /containers/create?name=fed HTTP/1.1", "Host: x", "Content-Type: application/json"]
+    lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
+    with connect(engine) as connection:
+        connection.sendall("\n".join(lines).encode() + body)
+        status, _, _ = receive_head(connection)
+    assert status == 201
+    assert engine.inspect("fed")["Config"]["Labels"]["text"] == "a"

@@ -39,6 +39,7 @@ _CREDENTIALS = struct.Struct("3i")  # struct ucred, unix(7)
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 UPGRADE_HEADER = "X-Sampan-Upgrade"
 _UPGRADE = re.compile(rb"\r\n(?i:upgrade)[ \t]*:[ \t]*(tcp|h2c)[ \t]*(?=\r\n)", re.IGNORECASE)
+_EMPTY_LINE = re.compile(rb"\r?\n\r?\n")
 _OWN = re.compile(rb"\r\n(?i:x-sampan-(?:upgrade|body))[ \t]*:[^\r\n]*", re.IGNORECASE)
 
 log = logging.getLogger("sampan.api")
@@ -91,6 +92,8 @@ class Connection(RequestHandler):
             data = self._head + data
             self._head = b""
             end = data.find(b"\r\n\r\n")
+            if end < 0 or data.find(b"\n\n", 0, end) >= 0:
+                data, end = _with_line_ends(data)
             if end < 0 and len(data) < MAX_HEAD_BYTES:
                 self._head = data
                 return
@@ -158,6 +161,18 @@ def peer(connection: socket.socket) -> str:
     content = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, gid = _CREDENTIALS.unpack(content)
     return f"pid {pid}, uid {uid}, gid {gid}"
+
+
+def _with_line_ends(data: bytes) -> tuple[bytes, int]:
+    r"""A head with HTTP's line ends, and where it ends, -1 when it does not yet.
+
+    A line feed alone will do (RFC 9112, 2.2): `echo -e "GET /info HTTP/1.0\r\n"` ends so.
+    """
+    found = _EMPTY_LINE.search(data)
+    if found is None:
+        return data, -1
+    head = data[: found.start()].replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    return head + b"\r\n\r\n" + data[found.end() :], len(head)
 
 
 def _marked(data: bytes, end: int, *, may_take: bool) -> bytes:
