@@ -17,14 +17,25 @@ KNOWN = frozenset(
 _STATUSES = frozenset("created running paused restarting removing exited dead".split())
 
 _PORTS = 65536
+_TRUE, _FALSE = frozenset({"true", "1", "t"}), frozenset({"false", "0", "f"})
 
 Filters = dict[str, tuple[str, ...]]
 
 
-def select(store: ContainerStore, filters: Filters, *, everything: bool, limit: int = 0) -> list[ContainerRecord]:
-    """The records that a list shows, newest first. Raises InvalidArgument for a value that cannot be."""
+def select(
+    store: ContainerStore,
+    filters: Filters,
+    fits: Callable[[ContainerRecord], bool],
+    *,
+    everything: bool,
+    limit: int = 0,
+) -> list[ContainerRecord]:
+    """The records that a list shows, newest first; `fits` tests what is not to be known of a record alone.
+
+    Raises InvalidArgument for a value that cannot be.
+    """
     _check(filters)
-    wants_stopped = everything or limit > 0 or bool(filters.keys() & {"status", "exited"})
+    wants_stopped = everything or limit > 0 or "status" in filters
     before = _bound(store, filters.get("before", ()))
     since = _bound(store, filters.get("since", ()))
     found = [
@@ -34,6 +45,7 @@ def select(store: ContainerStore, filters: Filters, *, everything: bool, limit: 
         and (before is None or record.created_at_ns < before)
         and (since is None or record.created_at_ns > since)
         and all(_TESTS[key](record, values) for key, values in filters.items() if key in _TESTS)
+        and fits(record)
     ]
     return found[:limit] if limit > 0 else found
 
@@ -48,6 +60,11 @@ def _check(filters: Filters) -> None:
                 f"invalid filter 'exited={value}': strconv.Atoi: parsing \"{value}\": invalid syntax",
                 remedy="pass an exit code",
             )
+    for value in (*filters.get("publish", ()), *filters.get("expose", ())):
+        _range(value)
+    for value in filters.get("is-task", ())[:1]:
+        if value not in _TRUE | _FALSE:
+            raise InvalidArgument(f"invalid filter 'is-task=[{value}]'", remedy="say true or false")
 
 
 def _bound(store: ContainerStore, references: Iterable[str]) -> int | None:
@@ -69,24 +86,14 @@ def _by_label(record: ContainerRecord, values: tuple[str, ...]) -> bool:
     return all(name in labels and (not separator or labels[name] == text) for name, separator, text in pairs)
 
 
-def _by_ancestor(record: ContainerRecord, values: tuple[str, ...]) -> bool:
-    image = record.config.process.image
-    wanted = {*values, *(value.removesuffix(":latest") for value in values)}
-    ids = (record.image_id, record.image_id.removeprefix("sha256:"))
-    return (
-        image in wanted
-        or image.removesuffix(":latest") in wanted
-        or any(identity.startswith(value) for identity in ids for value in values if len(value) >= 12)
-    )
-
-
 def _by_network(record: ContainerRecord, values: tuple[str, ...]) -> bool:
     ids = {endpoint.network_id for endpoint in record.endpoints.values()}
     return any(value in record.endpoints or value in ids or any(i.startswith(value) for i in ids) for value in values)
 
 
 def _by_volume(record: ContainerRecord, values: tuple[str, ...]) -> bool:
-    return any(value in {point.name, point.source, point.destination} for point in record.mounts for value in values)
+    wanted = {value for value in values if value}
+    return any({point.name, point.source, point.destination} & wanted for point in record.mounts)
 
 
 def _port_test(ports: Callable[[ContainerRecord], Iterable[str]]) -> Callable[[ContainerRecord, tuple[str, ...]], bool]:
@@ -105,9 +112,9 @@ def _published(record: ContainerRecord) -> Iterator[str]:
 
 def _range(text: str) -> list[str]:
     numbers, _, protocol = text.partition("/")
-    first, _, last = numbers.partition("-")
+    first, dash, last = numbers.partition("-")
     try:
-        ports = range(int(first), int(last or first) + 1)
+        ports = range(int(first), int(last if dash else first) + 1)
         if ports.start < 0 or ports.stop > _PORTS:
             raise ValueError(text)
         return [f"{number}/{protocol or 'tcp'}" for number in ports]
@@ -118,11 +125,10 @@ def _range(text: str) -> list[str]:
 
 
 _TESTS: dict[str, Callable[[ContainerRecord, tuple[str, ...]], bool]] = {
-    "ancestor": _by_ancestor,
     "exited": lambda record, values: status_word(record) == "exited" and str(exit_code(record)) in values,
     "expose": _port_test(lambda record: record.config.process.exposed_ports or ()),
-    "id": lambda record, values: any(record.id.startswith(value) for value in values),
-    "is-task": lambda _record, values: "true" not in values,
+    "id": lambda record, values: any(value and record.id.startswith(value) for value in values),
+    "is-task": lambda _record, values: values[0] in _FALSE,
     "isolation": lambda _record, values: bool({"default", ""} & set(values)),
     "label": _by_label,
     "name": _by_name,

@@ -25,6 +25,7 @@ from sampan.engine.sizes import container_size
 from sampan.engine.tracing import Trace
 from sampan.engine.waiting import Ending
 from sampan.errors import InvalidArgument, NotFound
+from sampan.image.listing import descendants
 from sampan.wire.container import ContainerCreate, ContainerUpdate
 
 HEALTHS = ("none", "starting", "healthy", "unhealthy")
@@ -50,8 +51,14 @@ async def list_all(call: Call, services: Services) -> web.StreamResponse:
             raise InvalidArgument(
                 f"unrecognized filter value for health: {value}", remedy="one of " + ", ".join(HEALTHS)
             )
-    records = container_filters.select(services.store, filters, everything=call.flag("all"), limit=limit)
-    records = [record for record in records if not wanted or _health_word(services, record) in wanted]
+    ancestors = filters.pop("ancestor", ())
+    images = descendants(services.images.images, ancestors)
+
+    def fits(record: ContainerRecord) -> bool:
+        of_ancestor = not ancestors or record.image_id in images
+        return of_ancestor and (not wanted or _health_word(services, record) in wanted)
+
+    records = container_filters.select(services.store, filters, fits, everything=call.flag("all"), limit=limit)
     healths = services.lifecycle.healths
     linked = links.names(services.store.all())
     shown = [container_documents.summary(record, healths.of(record), linked.get(record.name, [])) for record in records]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sampan.errors import Conflict, NotFound
+from sampan.errors import Conflict, InvalidArgument, NotFound
 from sampan.expression import expression
 from sampan.image.images import Images, Removal
 from sampan.image.records import Image
@@ -91,6 +91,23 @@ def select(images: Images, wanted: ImageFilter, *, among: Iterable[Image] | None
         if _has_labels(image, wanted) and _has_reference(references, wanted.references):
             found.append(image)
     return sorted(found, key=lambda image: (-created_s(image), image.id))
+
+
+def descendants(images: Images, references: Iterable[str]) -> frozenset[str]:
+    """The ids of the images that the references mean, as far as these are there, and of all that were made of them."""
+    found: set[str] = set()
+    new = {image_id for reference in references if (image_id := _found(images, reference))}
+    while new:
+        found |= new
+        new = {child for image_id in new for child in images.records.children(image_id)} - found
+    return frozenset(found)
+
+
+def _found(images: Images, reference: str) -> str | None:
+    try:
+        return images.find(reference)
+    except (InvalidArgument, NotFound):
+        return None
 
 
 def shown_references(references: Iterable[Reference], patterns: tuple[str, ...]) -> list[Reference]:
@@ -179,6 +196,8 @@ def _has_reference(references: list[Reference], patterns: tuple[str, ...]) -> bo
 def _glob(pattern: str) -> str:
     pieces = {"*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\[[^\]]+\])", pattern)
+    if any("[" in part for part in parts[::2]):
+        raise InvalidArgument("syntax error in pattern", remedy="close each [ with a ], as in reference=app-[ab]")
     return "".join(
         part
         if part.startswith("[") and part.endswith("]")
