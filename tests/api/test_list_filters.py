@@ -81,6 +81,11 @@ def test_values_that_cannot_be_are_refused(stock: EngineProcess) -> None:
     for path, filters, message in (
         ("/containers/json", {"is-task": ["x"]}, "invalid filter 'is-task=[x]'"),
         ("/containers/json", {"publish": ["80-"]}, "invalid port filter '80-'"),
+        (
+            "/networks",
+            {"dangling": ["x"]},
+            'invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")',
+        ),
         ("/images/json", {"reference": ["["]}, "syntax error in pattern"),
         ("/images/json", {"reference": ["app[a"]}, "syntax error in pattern"),
     ):

@@ -112,10 +112,19 @@ def _wanted(network: Network, filters: dict[str, tuple[str, ...]], used: set[str
                 fits = ("builtin" if network.name in PREDEFINED else "custom") in values
             case _:
                 is_dangling = network.name not in used and network.name not in PREDEFINED
-                fits = str(is_dangling).lower() in {{"1": "true", "0": "false"}.get(v, v) for v in values}
+                fits = is_dangling in {_boolean(value) for value in values}
         if not fits:
             return False
     return True
+
+
+def _boolean(text: str) -> bool:
+    if text not in {"true", "1", "false", "0"}:
+        raise InvalidArgument(
+            'invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")',
+            remedy="say true or false",
+        )
+    return text in {"true", "1"}
 
 
 async def _complete_default(services: Services) -> None:
