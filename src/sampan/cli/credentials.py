@@ -24,6 +24,18 @@ def header_for(image: str) -> dict[str, str]:
     return {"X-Registry-Auth": login.header(registry)} if login.is_given else {}
 
 
+def registries() -> list[str]:
+    """The registries for which something is kept. Where that cannot be read it is said, and there are none."""
+    from sampan.client.credentials import known_registries
+    from sampan.client.failure import ClientError
+
+    try:
+        return known_registries()
+    except ClientError as error:
+        sys.stderr.write(f"sampan: not logged in to any registry: {error.sentence}\n")
+        return []
+
+
 def login_for(registry: str) -> Login:
     """What is kept for a registry. Where that cannot be read it is said, and the command goes on as nobody."""
     from sampan.client.credentials import Login, find_login

@@ -223,7 +223,6 @@ def _logins() -> dict[str, dict[str, str]]:
     """The logins of all registries that docker's settings name."""
     if not any(settings().get(key) for key in ("auths", "credHelpers", "credsStore")):
         return {}
-    from sampan.cli.credentials import login_for
-    from sampan.client.credentials import known_registries
+    from sampan.cli.credentials import login_for, registries
 
-    return {name: login.document(name) for name in known_registries() if (login := login_for(name)).is_given}
+    return {name: login.document(name) for name in registries() if (login := login_for(name)).is_given}
