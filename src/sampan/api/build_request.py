@@ -22,19 +22,7 @@ _HUB = frozenset({"https://index.docker.io/v1/", "index.docker.io", "docker.io",
 
 def build_request(call: Call) -> BuildRequest:
     """What is asked. Raises InvalidArgument for values that are none, NotImplementedHere for a build of a session's."""
-    version = call.text("version")
-    if version not in {"", _CLASSIC, _BUILDKIT}:
-        raise InvalidArgument(f'invalid version "{version}"', remedy="leave it out, or send 1")
-    if version == _BUILDKIT and call.text("session"):
-        raise NotImplementedHere(
-            "a build through a session is asked for on /grpc, not here",
-            remedy="install the buildx plugin beside docker, or set DOCKER_BUILDKIT=0",
-        )
-    isolation = call.text("isolation")
-    if isolation.lower() not in {"", "default"}:
-        raise InvalidArgument(f'unsupported isolation: "{isolation}"', remedy="leave it out: linux knows only default")
-    if call.text("platform"):
-        parse_platform(call.text("platform"))
+    _refuse_others(call)
     query = call.request.query
     return BuildRequest(
         dockerfile=call.text("dockerfile") or "Dockerfile",
@@ -62,6 +50,23 @@ def build_request(call: Call) -> BuildRequest:
             registry_logins(call.request.headers.get("X-Registry-Config", "")),
         ),
     )
+
+
+def _refuse_others(call: Call) -> None:
+    """Refuse what asks for another builder, another system, or another way of keeping steps apart."""
+    version = call.text("version")
+    if version not in {"", _CLASSIC, _BUILDKIT}:
+        raise InvalidArgument(f'invalid version "{version}"', remedy="leave it out, or send 1")
+    if version == _BUILDKIT and call.text("session"):
+        raise NotImplementedHere(
+            "a build through a session is asked for on /grpc, not here",
+            remedy="install the buildx plugin beside docker, or set DOCKER_BUILDKIT=0",
+        )
+    isolation = call.text("isolation")
+    if isolation.lower() not in {"", "default"}:
+        raise InvalidArgument(f'unsupported isolation: "{isolation}"', remedy="leave it out: linux knows only default")
+    if call.text("platform"):
+        parse_platform(call.text("platform"))
 
 
 def _build_args(call: Call) -> dict[str, str]:
