@@ -38,6 +38,10 @@ def test_what_docker_leaves_out_has_the_value_that_its_type_has() -> None:
     printed = Template("{{.HostConfig.Binds}} {{.Config.Healthcheck}} {{.Config.StopSignal}}|{{json .HostConfig.Init}}")
 
     assert printed.render(document) == "[] <nil> |null"
+    written = Template("{{json .HostConfig.Binds}} {{json .Config.Entrypoint}} {{json .Config.ExposedPorts}}")
+    assert written.render(document) == "null null null", "as Go writes a list or a map that there is not"
+    assert Template("{{len .HostConfig.Binds}}{{range .HostConfig.Binds}}x{{end}}").render(document) == "0"
+    assert Template("{{.Warnings}} {{json .State.MemoryKills}}").render({"State": {}}) == "[] []"
 
 
 def test_a_map_that_is_null_is_empty() -> None:

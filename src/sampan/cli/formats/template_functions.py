@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from sampan.cli.formats.template_values import NO_VALUE, Map, TemplateError, compare, plain, printed, shown, truth
+from sampan.cli.formats.template_values import (
+    NO_VALUE,
+    Map,
+    NullList,
+    TemplateError,
+    compare,
+    plain,
+    printed,
+    shown,
+    truth,
+)
 from sampan.client.json_text import text_of
 
 TYPE_CHECKING = False
@@ -24,7 +34,7 @@ class Heading(str):
 def _json(value: Any) -> str:
     if isinstance(value, Heading):
         return value
-    if isinstance(value, Map) and value.null:
+    if isinstance(value, NullList) or (isinstance(value, Map) and value.null):
         return "null"
     if not hasattr(value, "template_document"):
         return text_of(value)

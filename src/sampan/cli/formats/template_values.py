@@ -48,48 +48,57 @@ class Map(dict[str, "Any"]):
     null = False
 
 
+class NullList(list["Any"]):
+    """A list of Go's that JSON has null for, or nothing: empty, and null again when it is written."""
+
+
+NULL_LIST = NullList()
+NULL_MAP = Map()
+NULL_MAP.null = True
+
 # What Docker's typed documents hold where the daemon leaves a field out or writes null: scripts ask for these by name.
 ABSENT: dict[str, object] = {
-    "Annotations": {},
+    "Annotations": NULL_MAP,
     "ArgsEscaped": False,
-    "Binds": [],
-    "CapAdd": [],
-    "CapDrop": [],
-    "Cmd": [],
-    "DeviceCgroupRules": [],
-    "DeviceRequests": [],
-    "Devices": [],
+    "Binds": NULL_LIST,
+    "CapAdd": NULL_LIST,
+    "CapDrop": NULL_LIST,
+    "Cmd": NULL_LIST,
+    "DeviceCgroupRules": NULL_LIST,
+    "DeviceRequests": NULL_LIST,
+    "Devices": NULL_LIST,
     "Domainname": "",
-    "Entrypoint": [],
-    "Env": [],
-    "ExecIDs": [],
-    "ExposedPorts": {},
-    "ExtraHosts": [],
-    "GroupAdd": [],
+    "Entrypoint": NULL_LIST,
+    "Env": NULL_LIST,
+    "ExecIDs": NULL_LIST,
+    "ExposedPorts": NULL_MAP,
+    "ExtraHosts": NULL_LIST,
+    "GroupAdd": NULL_LIST,
     "Health": None,
     "Healthcheck": None,
     "Init": None,
-    "Links": [],
-    "MaskedPaths": [],
+    "Links": NULL_LIST,
+    "MaskedPaths": NULL_LIST,
     "MemoryKills": [],
-    "Mounts": [],
-    "OnBuild": [],
-    "ReadonlyPaths": [],
-    "RepoDigests": [],
-    "RepoTags": [],
+    "Mounts": NULL_LIST,
+    "OnBuild": NULL_LIST,
+    "ReadonlyPaths": NULL_LIST,
+    "RepoDigests": NULL_LIST,
+    "RepoTags": NULL_LIST,
     "Runtime": "",
-    "SecurityOpt": [],
-    "Shell": [],
+    "SecurityOpt": NULL_LIST,
+    "Shell": NULL_LIST,
     "SizeRootFs": None,
     "SizeRw": None,
     "StopSignal": "",
     "StopTimeout": None,
-    "StorageOpt": {},
-    "Sysctls": {},
-    "Tmpfs": {},
-    "Ulimits": [],
-    "Volumes": {},
-    "VolumesFrom": [],
+    "StorageOpt": NULL_MAP,
+    "Sysctls": NULL_MAP,
+    "Tmpfs": NULL_MAP,
+    "Ulimits": NULL_LIST,
+    "Volumes": NULL_MAP,
+    "VolumesFrom": NULL_LIST,
+    "Warnings": NULL_LIST,
 }
 
 
