@@ -107,10 +107,10 @@ async def calling(path: str) -> AsyncGenerator[Caller]:
 
 @contextlib.asynccontextmanager
 async def serving(
-    path: str, session_id: str, methods: Mapping[str, tuple[Serves, Cardinality, Any, Any]]
+    path: str, session_id: str, methods: Mapping[str, tuple[Serves, Cardinality, Any, Any]], shared_key: str = ""
 ) -> AsyncGenerator[asyncio.Task[None]]:
     """A session with the daemon, open until the block ends; the task is cancelled to close it before."""
-    headers = [("X-Docker-Expose-Session-Uuid", session_id), ("X-Docker-Expose-Session-Name", "test")]
+    headers = [("X-Docker-Expose-Session-Uuid", session_id), ("X-Docker-Expose-Session-Sharedkey", shared_key)]
     headers += [("X-Docker-Expose-Session-Grpc-Method", name) for name in methods]
     connection, early = upgraded(path, "/session", headers)
     task = asyncio.ensure_future(serve(connection, early, [Offered(methods)]))

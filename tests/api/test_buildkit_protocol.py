@@ -73,13 +73,16 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def client(
-    engine: EngineProcess, contents: Mapping[str, bytes] | Serves, more: Mapping[str, Any] | None = None
+    engine: EngineProcess,
+    contents: Mapping[str, bytes] | Serves,
+    more: Mapping[str, Any] | None = None,
+    shared_key: str = "",
 ) -> AsyncGenerator[Client]:
     """A client whose session has these files."""
     session = f"session-{os.urandom(8).hex()}"
     diff_copy = contents if callable(contents) else tree(contents)
     methods = {DIFF_COPY: streaming(diff_copy), **(more or {})}
-    async with serving(engine.socket, session, methods), calling(engine.socket) as caller:
+    async with serving(engine.socket, session, methods, shared_key), calling(engine.socket) as caller:
         yield Client(caller, session)
 
 
@@ -198,6 +201,45 @@ async def test_files_of_an_image_are_sent_to_the_client(engine: EngineProcess) -
     async with client(engine, contents, {SEND: streaming(takes)}) as one:
         await one.solve("sent", Frontend="dockerfile.v0", Exporters=[control.Exporter(Type="local")])
     assert received == ["d"]
+
+
+async def test_a_client_that_comes_again_is_asked_for_what_has_changed(engine: EngineProcess) -> None:
+    contents = {"Dockerfile": b"FROM busybox\nCOPY . /all\nRUN cat /all/b\n", "a": b"1", "b": b"2"}
+    asked: list[str] = []
+
+    class Asked(dict[str, bytes]):
+        def __getitem__(self, name: str) -> bytes:
+            asked.append(name)
+            return super().__getitem__(name)
+
+    async def build(ref: str, times: Mapping[str, int], key: str = "mine") -> tuple[str, list[str]]:
+        """The image, and which files were asked for of the context."""
+        entries = [
+            Stat(path=name, mode=0o644, size=len(content), modTime=times.get(name, 1))
+            for name, content in sorted(contents.items())
+        ]
+        asked.clear()
+        async with client(engine, files(entries, Asked(contents)), shared_key=key) as one:
+            answer = await one.build(ref, **{"no-cache": ""})
+        return answer["containerimage.digest"], sorted(asked)
+
+    first, everything = await build("kept-1", {})
+    assert everything == ["Dockerfile", "Dockerfile", "a", "b"]
+    assert await build("kept-2", {}) == (first, ["Dockerfile"])
+    contents["b"] = b"3"
+    changed, again = await build("kept-3", {"b": 2})
+    assert again == ["Dockerfile", "b"]
+    assert (await build("kept-4", {"b": 2}, key="other")) == (changed, everything)
+    contents["c"] = contents.pop("a")
+    _, again = await build("kept-5", {"b": 2})
+    assert again == ["Dockerfile", "c"]
+    (kept, _) = [one for one in engine.json("GET", "/system/df")["BuildCache"] if one["Type"] == "source.local"]
+    assert kept["Description"] == "local source for context"
+    assert len(os.listdir(f"{engine.data_root}/contexts")) == 2
+    engine.json("POST", "/build/prune")
+    await asyncio.to_thread(until, lambda: not os.listdir(f"{engine.data_root}/contexts"))
+    assert (await build("kept-6", {"b": 2}))[1] == ["Dockerfile", "Dockerfile", "b", "c"]
+    await nothing_left(engine)
 
 
 HOSTILE = {

@@ -13,12 +13,13 @@ from sampan.api.call import Call
 from sampan.api.headers import HEADERS
 from sampan.api.server import Hijacked, asked_upgrade, hijack
 from sampan.api.services import Services
-from sampan.buildkit.door import is_there
+from sampan.buildkit.door import Offer, is_there
 from sampan.errors import InvalidArgument, NotImplementedHere
 
 _UPGRADE = "h2c"
 _ID = "X-Docker-Expose-Session-Uuid"
 _METHOD = "X-Docker-Expose-Session-Grpc-Method"
+_SHARED_KEY = "X-Docker-Expose-Session-Sharedkey"
 
 
 async def grpc(call: Call, services: Services) -> web.StreamResponse:
@@ -33,9 +34,9 @@ async def session(call: Call, services: Services) -> web.StreamResponse:
     headers = call.request.headers
     if not headers.get(_ID):
         raise InvalidArgument(f"the header {_ID} is missing", remedy="say which session this is")
-    methods = headers.getall(_METHOD, [])
+    methods = frozenset(map(str.lower, headers.getall(_METHOD, [])))
     sock, early = await _taken(call)
-    services.buildkit.hold(sock, early, headers[_ID], methods)
+    services.buildkit.hold(sock, early, Offer(headers[_ID], methods, headers.get(_SHARED_KEY, "")))
     return Hijacked()
 
 

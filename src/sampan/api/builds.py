@@ -23,7 +23,7 @@ from sampan.api.transfers import pull_line
 from sampan.api.uploads import arriving
 from sampan.api.withheld import Withheld
 from sampan.build import progress
-from sampan.engine.build_prunes import PruneCaches
+from sampan.engine.build_prunes import CONTEXT, MOUNT, PruneCaches
 from sampan.engine.builds import Built
 from sampan.engine.transfers import PullBegins, PullEnds
 from sampan.errors import InvalidArgument, SampanError
@@ -196,12 +196,26 @@ async def list_caches(call: Call, services: Services) -> web.StreamResponse:
 
 
 async def cache_documents(services: Services) -> list[dict[str, Any]]:
-    """The caches as `system df` shows them."""
+    """The caches as `system df` shows them, and the contexts that are kept."""
     caches = services.builds.caches
-    return [
+    contexts = [
+        {
+            "ID": one.id,
+            "Type": CONTEXT,
+            "Description": "local source for context",
+            "InUse": bool(one.readers),
+            "Shared": False,
+            "Size": one.size_bytes,
+            "CreatedAt": timestamp(int(one.created_s * 1e9)),
+            "LastUsedAt": timestamp(int(one.used_s * 1e9)),
+            "UsageCount": one.uses,
+        }
+        for one in services.builds.kept.all()
+    ]
+    return contexts + [
         {
             "ID": one.directory,
-            "Type": "exec.cachemount",
+            "Type": MOUNT,
             "Description": f"mount {one.name}",
             "InUse": one.in_use,
             "Shared": False,

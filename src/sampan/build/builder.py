@@ -276,7 +276,8 @@ def _single_quoted(text: str) -> str:
 
 def _uses(planned: Planned) -> ContextUses:
     stages = planned.graph.stages
-    return ContextUses(sum(reads_context(one) for plan in stages for one in plan.stage.instructions), len(stages))
+    reading = sum(reads_context(one) for plan in stages for one in plan.stage.instructions)
+    return ContextUses(reading + planned.request.keeps_context, len(stages))
 
 
 def _tell_arguments(planned: Planned, total: int, tell: Tell) -> None:

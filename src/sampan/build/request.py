@@ -70,6 +70,7 @@ class BuildRequest:
     cache_to: str = ""  # "min": make an image of the cache of the target's steps; "max": of all steps
     squash: bool = False
     remove: bool = True  # the containers of steps that went well
+    keeps_context: bool = False  # its files are of use when the build is over, so no step takes them away
     force_remove: bool = False  # those of the step that failed too
     limits: StepLimits = NO_LIMITS
     host_network: bool = False  # a step may ask for the machine's network, whatever that of the others is

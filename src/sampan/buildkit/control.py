@@ -18,7 +18,8 @@ from sampan.buildkit.proto import control_pb2 as pb
 from sampan.buildkit.proto.pb_pb2 import Platform
 from sampan.buildkit.solves import Solves
 from sampan.buildkit.solving import Engine, Solve
-from sampan.engine.build_prunes import MOUNT
+from sampan.engine.build_prunes import CONTEXT, MOUNT
+from sampan.engine.kept_contexts import KeptContext
 from sampan.errors import NotImplementedHere
 from sampan.image.platforms import parse_platform
 from sampan.version import VERSION
@@ -90,12 +91,14 @@ class Control:
         """What is kept for later builds: the directories of cache mounts."""
         asked = await stream.recv_message()
         caches, wanted = self.engine.builds.caches, prunes.of_filters(asked.filter)
+        contexts = [one for one in self.engine.builds.kept.all() if wanted.means(one.id, CONTEXT, one.used_s)]
         meant = [
             one
             for one in caches.all()
             if wanted.means(one.directory, MOUNT, one.used_s, description=f"mount {one.name}")
         ]
-        await stream.send_message(pb.DiskUsageResponse(record=[_record(caches, one) for one in meant]))
+        records = [*map(_of_context, contexts), *(_record(caches, one) for one in meant)]
+        await stream.send_message(pb.DiskUsageResponse(record=records))
 
     @told
     async def prune(self, stream: Any) -> None:
@@ -130,6 +133,19 @@ def worker() -> pb.WorkerRecord:
 def _version() -> pb.BuildkitVersion:
     return pb.BuildkitVersion(
         package="sampan", version=f"v{VERSION}", revision="", dockerfileVersion=_DOCKERFILE_VERSION
+    )
+
+
+def _of_context(one: KeptContext) -> pb.UsageRecord:
+    return pb.UsageRecord(
+        ID=one.id,
+        InUse=bool(one.readers),
+        Size=one.size_bytes,
+        CreatedAt=Timestamp(seconds=int(one.created_s)),
+        LastUsedAt=Timestamp(seconds=int(one.used_s)),
+        UsageCount=one.uses,
+        Description="local source for context",
+        RecordType=CONTEXT,
     )
 
 

@@ -29,6 +29,18 @@ def is_there() -> bool:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a client says of its session: an id, the methods that it serves, in lower case.
+
+    By `shared_key` its directories are known again, as long as they have the same names; "" is for who is not known.
+    """
+
+    id: str
+    methods: frozenset[str]
+    shared_key: str = ""
+
+
 @dataclass(slots=True)
 class BuildKit:
     """The protocol for one engine; `run_directory` is where sockets of steps' agents are made."""
@@ -46,9 +58,9 @@ class BuildKit:
 
         self._begin(serve(sock, early, self._parts()[1]))
 
-    def hold(self, sock: socket.socket, early: bytes, session_id: str, methods: list[str]) -> None:
+    def hold(self, sock: socket.socket, early: bytes, offer: Offer) -> None:
         """Keep a connection on which the client is called, until it leaves."""
-        self._begin(self._parts()[0].hold(sock, early, session_id, methods))
+        self._begin(self._parts()[0].hold(sock, early, offer))
 
     def _begin(self, talk: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(talk)

@@ -7,11 +7,12 @@ Files are asked for ahead, so many that what waits in memory stays bounded.
 
 from __future__ import annotations
 
+import os
 import posixpath
 import stat
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Any
@@ -20,12 +21,14 @@ from urllib.parse import quote_plus
 from grpclib.client import StreamStreamMethod
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
+from sampan.build.threads import away
 from sampan.buildkit.errors import reason
 from sampan.buildkit.proto.session_pb2 import Packet, Stat
 from sampan.buildkit.sessions import Session
 from sampan.errors import InvalidArgument, NotImplementedHere
 from sampan.image.tar_entry import Entry, Kind
 from sampan.image.tar_write import encode_entry, padding
+from sampan.linux.openat import open_in_root
 
 METHOD = "/moby.filesync.v1.FileSync/DiffCopy"
 END_OF_ARCHIVE = bytes(1024)
@@ -83,8 +86,11 @@ class Wanted:
         return found
 
 
-async def archive_of(session: Session, wanted: Wanted, heard: Heard) -> AsyncGenerator[bytes]:
-    """The entries of an archive, without its end. Raises InvalidArgument with what the client says."""
+async def archive_of(session: Session, wanted: Wanted, heard: Heard, kept: str = "") -> AsyncGenerator[bytes]:
+    """The entries of an archive, without its end. Raises InvalidArgument with what the client says.
+
+    A file is taken from the directory `kept`, to which nobody writes, where it is the same by size, time and mode.
+    """
     if not session.serves(METHOD):
         raise NotImplementedHere("the client sends no files", remedy="give a context that the daemon can fetch")
     call = StreamStreamMethod(session.caller, METHOD, Packet, Packet)
@@ -92,6 +98,8 @@ async def archive_of(session: Session, wanted: Wanted, heard: Heard) -> AsyncGen
         async with call.open(metadata=wanted.metadata) as stream:
             transfer = _Transfer(stream, heard)
             await transfer.take_list()
+            async for piece in transfer.kept(kept):
+                yield piece
             async for piece in _together(transfer.entries()):
                 yield piece
             await transfer.finish()
@@ -146,6 +154,7 @@ class _Transfer:
     _ahead_bytes: int = 0  # of these
     _kept: dict[int, list[bytes]] = field(default_factory=dict)  # what has come of those that are not the first
     _ended: set[int] = field(default_factory=set)
+    _there: set[int] = field(default_factory=set)  # files that need not be asked for
     _received: int = 0
     _told_s: float = 0.0
 
@@ -171,7 +180,9 @@ class _Transfer:
 
     async def files(self) -> AsyncGenerator[tuple[Stat, bytes]]:
         """The regular files, each in one or several pieces, the last one empty."""
-        waiting = deque(index for index, one in enumerate(self._listed) if _has_content(one))
+        waiting = deque(
+            index for index, one in enumerate(self._listed) if _has_content(one) and index not in self._there
+        )
         while waiting or self._asked:
             await self._ask(waiting)
             index = next(iter(self._asked))
@@ -181,8 +192,42 @@ class _Transfer:
             self._ahead_bytes -= self._listed[index].size
             yield self._listed[index], b""
 
+    async def kept(self, directory: str) -> AsyncGenerator[bytes]:
+        """The files that are the same in a directory, as entries of the archive."""
+        if directory:
+            pieces = self._unchanged(directory)
+            while piece := await away(lambda: next(pieces, b"")):
+                yield piece
+
+    def _unchanged(self, directory: str) -> Iterator[bytes]:
+        """The same, for a thread; which they are is known when it is over."""
+        held: list[bytes] = []
+        size = 0
+        root_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for index, one in enumerate(self._listed):
+                fd = _open_same(root_fd, one) if _has_content(one) else -1
+                if fd < 0:
+                    continue
+                self._there.add(index)
+                held.append(encode_entry(_file(one)))
+                try:
+                    for start in range(0, one.size, _TOGETHER_BYTES):
+                        held.append(os.pread(fd, min(_TOGETHER_BYTES, one.size - start), start))
+                        size += len(held[-1])
+                        if size >= _TOGETHER_BYTES:
+                            yield b"".join(held)
+                            held, size = [], 0
+                finally:
+                    os.close(fd)
+                held.append(padding(one.size))
+        finally:
+            os.close(root_fd)
+        if held:
+            yield b"".join(held)
+
     async def entries(self) -> AsyncGenerator[bytes]:
-        """The archive: all that is no file first, but for links to files, which follow these."""
+        """The rest of it: all that is no file first, but for links to files, which follow these."""
         links = []
         for one in self._listed:
             if _is_hard_link(one):
@@ -251,6 +296,20 @@ class _Transfer:
             self._told_s = moment
             self.heard(self._received)
         return packet
+
+
+def _open_same(root_fd: int, one: Stat) -> int:
+    """The open file of this name below a directory when it has the same size, time and mode, else -1."""
+    try:
+        fd = open_in_root(root_fd, one.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return -1
+    found = os.fstat(fd)
+    same = (found.st_size, found.st_mtime_ns, stat.S_IMODE(found.st_mode)) == (one.size, one.modTime, _mode(one))
+    if same and stat.S_ISREG(found.st_mode):
+        return fd
+    os.close(fd)
+    return -1
 
 
 def _followed(name: str, links: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass, field
 
 from sampan.buildkit.connections import Caller
+from sampan.buildkit.door import Offer
 from sampan.errors import NotFound
 
 ARRIVES_S = 15.0  # a build may be asked for before its session is there
@@ -14,11 +15,12 @@ ARRIVES_S = 15.0  # a build may be asked for before its session is there
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One client: its id, and the methods that it serves, in lower case."""
+    """One client: its id, the methods that it serves, in lower case, and by what its directories are known again."""
 
     id: str
     methods: frozenset[str]
     caller: Caller
+    shared_key: str = ""
 
     def serves(self, method: str) -> bool:
         """Whether it has a method, as in `/moby.filesync.v1.FileSync/DiffCopy`."""
@@ -32,10 +34,10 @@ class Sessions:
     _open: dict[str, Session] = field(default_factory=dict)
     _came: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def hold(self, sock: socket.socket, early: bytes, session_id: str, methods: list[str]) -> None:
+    async def hold(self, sock: socket.socket, early: bytes, offer: Offer) -> None:
         """Keep a session open until its client leaves."""
         caller = Caller(sock, early)
-        session = Session(session_id, frozenset(map(str.lower, methods)), caller)
+        session = Session(offer.id, offer.methods, caller, offer.shared_key)
         try:
             await caller.connect()
             async with self._came:

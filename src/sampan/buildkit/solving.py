@@ -140,7 +140,7 @@ class Solve:
     async def _carry_out(self, request: BuildRequest, files: _Files) -> str:
         image_id = ""
         fetching = self.statuses.begin(_fetching(request.remote)) if request.remote else ""
-        steps = self.engine.builds.build(request, files.archive())
+        steps = self.engine.builds.build(request, files.archive(), keep=files.keep)
         async with contextlib.aclosing(steps) as closing:
             async for told in closing:
                 if isinstance(told, Built):
@@ -164,6 +164,8 @@ class _Files:
     ignore: bytes = b""
     taken: tuple[str, ...] | None = None  # the paths of the context that steps take; None: any
     _name: str = ""  # of the Dockerfile in the archive
+    _kept_as: str = ""
+    _size: int = 0  # of the context, in bytes
 
     async def placed(self, request: BuildRequest) -> BuildRequest:
         """The request with where its files come from; the Dockerfile is read. Raises InvalidArgument."""
@@ -180,7 +182,11 @@ class _Files:
             return replace(request, dockerfile=places.filename)
         await self._read()
         self._name = f".dockerfile.{hashlib.sha256(self.dockerfile).hexdigest()[:20]}"
-        return replace(request, dockerfile=self._name, left_out=(self._name, self._name + IGNORE))
+        session = await self._session(self.places.context)
+        if session.shared_key:
+            self._kept_as = f"{session.shared_key}\0{self.places.context}"
+        left_out = (self._name, self._name + IGNORE)
+        return replace(request, dockerfile=self._name, left_out=left_out, keeps_context=bool(self._kept_as))
 
     def called(self, text: str) -> str:
         """The text with the Dockerfile called as the client calls it."""
@@ -209,9 +215,17 @@ class _Files:
             self.statuses.advance(digest, "transferring context:", count)
 
         wanted = Wanted(self.places.context, self.taken or (), read_ignore_file(self.ignore).lines)
-        async for piece in archive_of(await self._session(self.places.context), wanted, heard):
-            yield piece
+        session = await self._session(self.places.context)
+        with self.engine.builds.kept.reading(self._kept_as) as kept:
+            async for piece in archive_of(session, wanted, heard, kept):
+                self._size += len(piece)
+                yield piece
         self.statuses.end(digest)
+
+    def keep(self, context: str) -> None:
+        """Keep the directory of the context for the next build of the same client."""
+        if self._kept_as:
+            self.engine.builds.kept.keep(self._kept_as, context, self._size)
 
     async def _read(self) -> None:
         """The Dockerfile, and the ignore file that counts: its own, or the context's."""

@@ -29,6 +29,7 @@ from sampan.engine.files import Files
 from sampan.engine.health import Healths
 from sampan.engine.image_imports import Imports
 from sampan.engine.images import open_images
+from sampan.engine.kept_contexts import KeptContexts
 from sampan.engine.launching import Launcher
 from sampan.engine.layout import Layout
 from sampan.engine.lifecycle import Lifecycle, Settings
@@ -134,7 +135,8 @@ def wire(options: Options) -> Engine:
     steps = StepContainers(containers, lifecycle, control, images, launcher)
     cache = BuildCache(connection, images.images.records, images.layers)
     caches = CacheMounts(connection, f"{layout.data_root}/caches", images.disposal.dispose)
-    builds = Builds(layout, images, cache, caches, steps, transfers, events)
+    kept = KeptContexts(f"{layout.data_root}/contexts", images.disposal.dispose)
+    builds = Builds(layout, images, cache, caches, steps, transfers, events, kept)
     imports = Imports(images, events)
     return Engine(
         services=Services(

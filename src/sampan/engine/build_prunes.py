@@ -15,12 +15,13 @@ from sampan.build.cache import BuildCache
 from sampan.build.cache_mounts import CacheMounts
 from sampan.build.threads import away
 from sampan.engine.images import EngineImages
+from sampan.engine.kept_contexts import KeptContexts
 from sampan.errors import Conflict, NotFound
 from sampan.expression import expression
 from sampan.image.images import Removal
 from sampan.image.records import Image
 
-STEP, MOUNT = "regular", "exec.cachemount"  # the kinds, in BuildKit's words
+STEP, MOUNT, CONTEXT = "regular", "exec.cachemount", "source.local"  # the kinds, in BuildKit's words
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class BuildPrunes:
     images: EngineImages
     cache: BuildCache
     caches: CacheMounts
+    kept: KeptContexts
 
     async def prune(self, wanted: PruneCaches) -> Pruned:
         """Remove what is meant, until no more than `keep_bytes` are left of all that could be removed."""
@@ -78,7 +80,7 @@ class BuildPrunes:
         self.cache.forget(work.steps.image_ids)
         for rubbish in work.steps.rubbish:
             self.images.disposal.dispose(rubbish)
-        return Pruned((*work.steps.image_ids, *work.mounts), work.freed_bytes)
+        return Pruned((*work.steps.image_ids, *work.mounts, *work.contexts), work.freed_bytes)
 
 
 class _Work:
@@ -90,6 +92,7 @@ class _Work:
         self.sizes = sizes
         self.steps = Removal()
         self.mounts: list[str] = []
+        self.contexts: dict[str, int] = {}  # with their sizes
         self.used_s = prunes.cache.image_ids()
         self.all = {image.id: image for image in prunes.images.images.records.all()}
         self.children = Counter(image.parent for image in self.all.values())
@@ -101,10 +104,16 @@ class _Work:
                 one.directory, MOUNT, one.used_s, description=f"mount {one.name}"
             ):
                 heapq.heappush(self.waiting, (one.used_s, MOUNT, one.directory))
+        contexts = prunes.kept.all()
+        self.kept = {kept.id: kept.size_bytes for kept in contexts}
+        for kept in contexts:
+            if wanted.means(kept.id, CONTEXT, kept.used_s):
+                heapq.heappush(self.waiting, (kept.used_s, CONTEXT, kept.id))
 
     @property
     def freed_bytes(self) -> int:
-        return self.steps.freed_bytes + sum(self.sizes[directory] for directory in self.mounts)
+        mounts = sum(self.sizes[directory] for directory in self.mounts)
+        return self.steps.freed_bytes + mounts + sum(self.contexts.values())
 
     def go_on(self) -> None:
         """Remove one after the other, as long as too much is left."""
@@ -114,6 +123,8 @@ class _Work:
             _, kind, name = heapq.heappop(self.waiting)
             if kind == MOUNT:
                 self.mounts += self.prunes.caches.remove([name])
+            elif kind == CONTEXT:
+                self.contexts |= {one: self.kept[one] for one in self.prunes.kept.remove([name])}
             else:
                 self._remove_step(self.all[name])
 
@@ -136,7 +147,7 @@ class _Work:
         return bool(self.prunes.images.images.names.of(image.id))
 
     def _kept_bytes(self) -> int:
-        """What steps have that no other image has, and the cache mounts."""
+        """What steps have that no other image has, the cache mounts, and contexts."""
         layers = self.prunes.images.layers
         of_steps: set[str] = set()
         of_others: set[str] = set()
@@ -144,4 +155,5 @@ class _Work:
             is_step = image.id in self.used_s and not self._is_named(image)
             (of_steps if is_step else of_others).update(image.diff_ids)
         own = (diff_id for diff_id in of_steps - of_others if layers.has(diff_id))
-        return sum(layers.get(diff_id).bytes for diff_id in own) + sum(self.sizes.values())
+        apart = sum(self.sizes.values()) + sum(self.kept.values())
+        return sum(layers.get(diff_id).bytes for diff_id in own) + apart

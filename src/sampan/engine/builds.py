@@ -11,7 +11,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from sampan.engine.build_prunes import BuildPrunes, PruneCaches, Pruned
 from sampan.engine.build_steps import StepContainers, to_the_end
 from sampan.engine.events import Events
 from sampan.engine.images import EngineImages, misfit_of
+from sampan.engine.kept_contexts import KeptContexts
 from sampan.engine.layout import Layout
 from sampan.engine.transfers import Transfers
 from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
@@ -102,6 +103,7 @@ class _Order:
     references: tuple[Reference, ...]
     question: Question | None
     build_id: str
+    keep: Callable[[str], None] | None
 
 
 @dataclass(slots=True)
@@ -115,6 +117,7 @@ class Builds:
     steps: StepContainers
     transfers: Transfers
     events: Events
+    kept: KeptContexts
     _running: dict[str, asyncio.Task[Image]] = field(default_factory=dict)
 
     @property
@@ -133,12 +136,18 @@ class Builds:
                 shutil.rmtree(os.path.join(self.layout.exec_root, name), ignore_errors=True)
         self.cache.prepare()
         self.caches.prepare()
+        self.kept.prepare()
 
     async def build(
-        self, request: BuildRequest, archive: AsyncIterator[bytes], build_id: str = ""
+        self,
+        request: BuildRequest,
+        archive: AsyncIterator[bytes],
+        build_id: str = "",
+        keep: Callable[[str], None] | None = None,
     ) -> AsyncGenerator[tuple[Event, ...] | Built]:
         """Build from a context that comes as an archive, telling how it goes; whoever stops listening cancels it.
 
+        `keep` is given the directory of the context when nothing uses it any more, and may take it away.
         Events that have happened by the time they are asked for come together.
         Raises InvalidArgument for what is wrong with names, archive or Dockerfile before anything is told.
         """
@@ -156,7 +165,7 @@ class Builds:
             return
         place = os.path.join(self.directory, secrets.token_hex(16))
         try:
-            steps = self._carry_out(_Order(request, references, question, build_id), arriving, place)
+            steps = self._carry_out(_Order(request, references, question, build_id, keep), arriving, place)
             async with contextlib.aclosing(steps) as closing:
                 async for step in closing:
                     yield step
@@ -184,15 +193,19 @@ class Builds:
         else:
             is_small = await arriving.unpack(context)
         where = here if is_small else away
-        planned = await where(lambda: _read(order.request, context))
-        recording = Recording()
-        async with contextlib.aclosing(self._build(order, planned, context, scratch)) as told:
-            async for step in told:
-                if isinstance(step, Built):
-                    self._remember(planned, order.question, recording, step.image_id)
-                else:
-                    recording.hear(step)
-                yield step
+        try:
+            planned = await where(lambda: _read(order.request, context))
+            recording = Recording()
+            async with contextlib.aclosing(self._build(order, planned, context, scratch)) as told:
+                async for step in told:
+                    if isinstance(step, Built):
+                        self._remember(planned, order.question, recording, step.image_id)
+                    else:
+                        recording.hear(step)
+                    yield step
+        finally:
+            if order.keep is not None:
+                order.keep(context)
 
     def _remember(self, planned: Planned, question: Question | None, recording: Recording, image_id: str) -> None:
         """Remember a build that found all of it here, unless something changed meanwhile."""
@@ -203,7 +216,7 @@ class Builds:
 
     async def prune(self, wanted: PruneCaches) -> Pruned:
         """Remove what builds keep for later builds: steps that no image is made of, and caches that nobody uses."""
-        pruned = await BuildPrunes(self.images, self.cache, self.caches).prune(wanted)
+        pruned = await BuildPrunes(self.images, self.cache, self.caches, self.kept).prune(wanted)
         self.events.publish("builder", "prune", "", {"reclaimed": str(pruned.freed_bytes)})
         return pruned
 
