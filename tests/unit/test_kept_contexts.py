@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -77,5 +76,9 @@ def test_nothing_is_kept_for_longer_than_an_hour(
 
 def test_a_daemon_begins_with_none(kept: KeptContexts, tmp_path: Path) -> None:
     put(kept, tmp_path, "a")
-    KeptContexts(kept.directory, os.rmdir).prepare()
-    assert os.listdir(kept.directory) == []
+    (one,) = kept.all()
+    gone: list[str] = []
+    after = KeptContexts(kept.directory, gone.append)
+    after.prepare()
+    assert gone == [one.path]
+    assert read(after, "a") == ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -42,9 +41,10 @@ class KeptContexts:
     _kept: dict[str, KeptContext] = field(default_factory=dict)
 
     def prepare(self) -> None:
-        """Remove what another daemon has left."""
-        shutil.rmtree(self.directory, ignore_errors=True)
-        os.makedirs(self.directory, mode=0o700)
+        """Have removed what another daemon has left."""
+        os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        for name in os.listdir(self.directory):
+            self.dispose(os.path.join(self.directory, name))
 
     def all(self) -> list[KeptContext]:
         """What is kept, the longest unused first."""
