@@ -31,7 +31,9 @@ def _expression(pattern: str) -> str:
     if loose > _LOOSE_STARS:
         raise BadPattern(f"more than {_LOOSE_STARS} '**' inside names", "write '**' between slashes")
     if loose:
-        return "".join(_glob(part, atomic=False) if part != "**" else "(?:.*/)?" for part in _segments(pattern))
+        *before, last = _segments(pattern)
+        between = [_glob(part, atomic=False) if part != "**" else "(?:.*/)?" for part in before]
+        return "".join((*between, ".*" if last == "**" else _glob(last, atomic=False)))
     parts = []
     for number, part in enumerate(aligned):
         last = number == len(aligned) - 1
@@ -61,7 +63,7 @@ def _double_stars(pattern: str) -> tuple[list[str], int]:
 
 def _segments(pattern: str) -> list[str]:
     """The pattern cut at every `**`, those kept; a slash behind `**` belongs to it."""
-    return ["**" if part.startswith("**") else part for part in re.split(r"(\*\*+/?)", pattern) if part]
+    return ["**" if part.startswith("**") else part for part in re.split(r"(\*\*/?)", pattern) if part]
 
 
 def _glob(pattern: str, *, atomic: bool) -> str:
