@@ -12,6 +12,7 @@ from sampan.api.call import Call, nothing, parse_time, reply, timestamp
 from sampan.api.container_config import endpoint_from
 from sampan.api.services import Services
 from sampan.api.versions import NETWORK_ENABLE_IPV4, has
+from sampan.engine.not_running import not_running
 from sampan.engine.pruning import PruneFilter
 from sampan.errors import InvalidArgument, NotFound
 from sampan.expression import expression
@@ -220,6 +221,8 @@ async def reach(call: Call, services: Services) -> web.StreamResponse:
     """GET /system/reach, beyond Docker: for each running container, or one, what is reachable from where."""
     asked = call.text("container")
     records = [services.store.find(asked)] if asked else services.store.all()
+    if asked and records[0].running is None:
+        raise not_running(records[0])
     connections = services.connections
     return reply(
         [

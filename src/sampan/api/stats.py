@@ -23,9 +23,9 @@ from sampan.cgroup.statistics import (
     Statistics,
 )
 from sampan.engine.container import ContainerRecord
+from sampan.engine.not_running import not_running
 from sampan.engine.spec import cgroup_path
 from sampan.engine.stats import Sample, memory_limit_bytes, sample
-from sampan.errors import Conflict
 from sampan.linux.shaping import Shaped
 
 INTERVAL_S = 1.0
@@ -58,7 +58,7 @@ async def limits(call: Call, services: Services) -> web.StreamResponse:
     """GET /containers/{name}/limits, beyond Docker: each limit with its file, what is used and what was refused."""
     record = services.store.find(call.parameters["name"])
     if record.running is None:
-        raise Conflict(f"container {record.id} is not running", remedy=f"start it first: sampan start {record.name}")
+        raise not_running(record)
     lines = limits_of(cgroup_path(record, services.lifecycle.settings.cgroup_parent), hierarchies())
     return reply(
         [

@@ -31,6 +31,7 @@ from sampan.engine.container import (
 )
 from sampan.engine.lifecycle import Lifecycle
 from sampan.engine.monitors import Monitor
+from sampan.engine.not_running import not_running
 from sampan.engine.spec import cgroup_path
 from sampan.engine.store import ContainerStore
 from sampan.engine.waiting import Ending
@@ -164,7 +165,7 @@ class Control:
     def _monitor(self, record: ContainerRecord) -> Monitor:
         monitor = self.lifecycle.monitors.get(record.id)
         if monitor is None:
-            raise Conflict(f"container {record.id} is not running", remedy=f"sampan start {record.name}")
+            raise not_running(record)
         return monitor
 
     def monitor_of(self, reference: str) -> Monitor:
@@ -193,7 +194,7 @@ class Control:
                         await asyncio.to_thread(cgroup.freeze)
                     record = self.store.save(record.with_state(Paused(running)))
                 case _:
-                    raise Conflict(f"container {record.id} is not running", remedy=f"sampan start {record.name}")
+                    raise not_running(record)
         self.announcer.container(record, "pause")
 
     async def unpause(self, reference: str) -> None:
@@ -215,7 +216,7 @@ class Control:
             yield cgroup
         except OSError as error:
             if error.errno in {errno.ENOENT, errno.ENODEV}:  # its monitor has released it, its end is being told
-                raise Conflict(f"container {record.id} is not running", remedy=f"sampan start {record.name}") from error
+                raise not_running(record) from error
             raise SystemFailure(
                 f"the freezer of {cgroup.path} failed: {reason_of(error)}", remedy="see the kernel's log"
             ) from error
@@ -255,7 +256,7 @@ class Control:
             raise InvalidArgument(f"invalid terminal size {height} x {width}", remedy="0 to 65535 rows and columns")
         record = self.store.find(reference)
         if record.running is None:
-            raise Conflict(f"container {record.id} is not running", remedy=f"sampan start {record.name}")
+            raise not_running(record)
         self._monitor(record).resize(height, width)
         self.announcer.container(record, "resize", height=str(height), width=str(width))
 

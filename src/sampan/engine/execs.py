@@ -16,6 +16,7 @@ from sampan.engine.announcer import Announcer
 from sampan.engine.container import ContainerRecord, Paused, Running
 from sampan.engine.execs_plan import ExecConfig, exec_process
 from sampan.engine.monitors import Monitor
+from sampan.engine.not_running import not_running
 from sampan.engine.store import ContainerStore
 from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
 from sampan.monitor import protocol
@@ -171,4 +172,4 @@ def _refuse(record: ContainerRecord) -> None:
                 f"Container {record.name} is paused, unpause the container before exec",
                 remedy=f"sampan unpause {record.name}",
             )
-    raise Conflict(f"container {record.id} is not running", remedy=f"start it with `sampan start {record.name}`")
+    raise not_running(record)

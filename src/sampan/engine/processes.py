@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from sampan.cgroup import open_cgroup
 from sampan.engine.container import ContainerRecord
+from sampan.engine.not_running import not_running
 from sampan.engine.spec import cgroup_path
-from sampan.errors import Conflict, InvalidArgument, NotImplementedHere, SystemFailure
+from sampan.errors import InvalidArgument, NotImplementedHere, SystemFailure
 
 DEFAULT_ARGUMENTS = "-ef"
 
@@ -28,7 +29,7 @@ async def processes(record: ContainerRecord, cgroup_parent: str, arguments: str)
     Raises Conflict when it does not run, InvalidArgument for arguments that ps refuses or that hide the PID column.
     """
     if record.running is None:
-        raise Conflict(f"container {record.id} is not running", remedy=f"sampan start {record.name}")
+        raise not_running(record)
     cgroup = open_cgroup(cgroup_path(record, cgroup_parent))
     try:
         pids = {str(pid) for pid in cgroup.processes()}

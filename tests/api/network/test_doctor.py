@@ -160,3 +160,7 @@ def test_what_is_reachable_from_where_is_told_and_so(
     assert told["on-host"]["Places"] == []
     assert [one["Name"] for one in engine.json("GET", "/system/reach?container=web")] == ["web"]
     engine.json("GET", "/system/reach?container=nobody", expect=404)
+    stopped = engine.create("stopped", "true")
+    containers.names.append("stopped")
+    refused = engine.json("GET", "/system/reach?container=stopped", expect=409)
+    assert refused["message"] == f"container {stopped} is not running"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from sampan.cli.each import complain
 from sampan.cli.grammar import UsageError
+from sampan.client.failure import ApiError
 from sampan.client.session import quote
 
 TYPE_CHECKING = False
@@ -50,8 +52,13 @@ def run(arguments: Arguments, session: Session) -> int:
 
 def _reach(arguments: Arguments, session: Session) -> int:
     found: list[dict[str, Any]] = []
+    code = 0
     for word in arguments.words:
-        found += session.call("GET", f"/system/reach?container={quote(word)}")
+        try:
+            found += session.call("GET", f"/system/reach?container={quote(word)}")
+        except ApiError as error:
+            complain(error)
+            code = 1
     if not arguments.words:
         found = session.call("GET", "/system/reach")
     for one in found:
@@ -64,4 +71,4 @@ def _reach(arguments: Arguments, session: Session) -> int:
             for way in place["Inward"]:
                 sys.stdout.write(f"    from {way['From']}: {way['What']}\n")
             sys.stdout.write(f"    to {place['Outward']}\n")
-    return 0
+    return code
