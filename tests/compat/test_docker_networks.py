@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.building import need_busybox
 from tests.docker_command import DockerCli
 from tests.engine_process import EngineProcess
 from tests.private_network import HOST4, OUTSIDE4, PrivateNetwork, make_private_network
+
+BUILDX = Path("/usr/libexec/docker/cli-plugins/docker-buildx")
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +113,15 @@ def test_compose_joins_two_networks_by_name(docker: DockerCli, tmp_path: Path) -
     finally:
         docker.run(*words, "down", "-t", "0")
     assert "stack" not in docker("network", "ls")
+
+
+def test_steps_of_a_build_reach_the_machine_by_the_default_bridge(docker: DockerCli, tmp_path: Path) -> None:
+    need_busybox()
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN cat /etc/hosts > /hosts\n")
+    gateway = docker("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "bridge").strip()
+    for buildkit in ("1", "0"):
+        docker.environment["DOCKER_BUILDKIT"] = buildkit
+        if buildkit == "0" or BUILDX.exists():
+            docker("build", "--no-cache", "-q", "-t", "hosts", "--add-host", "here:host-gateway", str(tmp_path))
+            assert f"{gateway}\there\n" in docker("run", "--rm", "hosts", "cat", "/hosts")
+    del docker.environment["DOCKER_BUILDKIT"]

@@ -27,6 +27,7 @@ from sampan.version import VERSION
 _SERVICE = "/moby.buildkit.v1.Control"
 _DOCKERFILE_VERSION = "1.20"  # of the language that the parser reads
 _WORKER = "sampan"
+_HOST_GATEWAY = "org.mobyproject.buildkit.worker.moby.host-gateway-ip"
 
 
 class Control:
@@ -52,7 +53,7 @@ class Control:
     async def list_workers(self, stream: Any) -> None:
         """The one worker that there is, which is this engine."""
         await stream.recv_message()
-        await stream.send_message(pb.ListWorkersResponse(record=[worker()]))
+        await stream.send_message(pb.ListWorkersResponse(record=[await worker(self.engine)]))
 
     @told
     async def info(self, stream: Any) -> None:
@@ -123,11 +124,13 @@ def _need_dockerfile(name: str) -> None:
         raise NotImplementedHere(f"there is no front end {name}", remedy=f"say {frontend.NAME}: a Dockerfile")
 
 
-def worker() -> pb.WorkerRecord:
-    """The engine as a worker."""
+async def worker(engine: Engine) -> pb.WorkerRecord:
+    """The engine as a worker; clients put its address in place of `--add-host NAME:host-gateway`."""
     system, architecture, variant = parse_platform("")
     platform = Platform(OS=system, Architecture=architecture, Variant=variant)
-    return pb.WorkerRecord(ID=_WORKER, Labels={}, platforms=[platform], version=_version())
+    gateway = await engine.host_gateway()
+    labels = {_HOST_GATEWAY: gateway} if gateway else {}
+    return pb.WorkerRecord(ID=_WORKER, Labels=labels, platforms=[platform], version=_version())
 
 
 def _version() -> pb.BuildkitVersion:

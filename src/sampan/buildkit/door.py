@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +43,16 @@ class Offer:
 
 @dataclass(slots=True)
 class BuildKit:
-    """The protocol for one engine; `run_directory` is where sockets of steps' agents are made."""
+    """The protocol for one engine.
+
+    `run_directory` is where sockets of steps' agents are made, `host_gateway` how steps reach this machine.
+    """
 
     builds: Builds
     images: EngineImages
     imports: Imports
     run_directory: str
+    host_gateway: Callable[[], Awaitable[str]]
     _talks: set[asyncio.Task[None]] = field(default_factory=set)
     _made: tuple[Sessions, list[Service]] | None = None
 
@@ -76,7 +80,7 @@ class BuildKit:
             from sampan.buildkit.solves import Solves
             from sampan.buildkit.solving import Engine
 
-            engine = Engine(self.builds, self.images, self.imports, self.run_directory)
+            engine = Engine(self.builds, self.images, self.imports, self.run_directory, self.host_gateway)
             solves = Solves(engine)
             self._made = engine.sessions, [Control(engine, solves), Gateway(solves), Health()]
         return self._made

@@ -60,7 +60,7 @@ class Gateway:
             pb.PongResponse(
                 FrontendAPICaps=[pb.APICap(ID=one, Enabled=True) for one in _FRONTEND_CAPS.split()],
                 LLBCaps=[pb.APICap(ID=one, Enabled=True) for one in _LLB_CAPS.split()],
-                Workers=[worker()],
+                Workers=[await worker(self.solves.engine)],
             )
         )
 

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import posixpath
 import re
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from grpclib.exceptions import GRPCError
@@ -47,6 +47,7 @@ class Engine:
     images: EngineImages
     imports: Imports
     run_directory: str
+    host_gateway: Callable[[], Awaitable[str]]  # the address of this machine for steps, "" for none
     sessions: Sessions = field(default_factory=Sessions)
 
 
