@@ -31,9 +31,9 @@ def _expression(pattern: str) -> str:
     if loose > _LOOSE_STARS:
         raise BadPattern(f"more than {_LOOSE_STARS} '**' inside names", "write '**' between slashes")
     if loose:
-        *before, last = _segments(pattern)
+        *before, end = _segments(pattern)
         between = [_glob(part, atomic=False) if part != "**" else "(?:.*/)?" for part in before]
-        return "".join((*between, ".*" if last == "**" else _glob(last, atomic=False)))
+        return "".join((*between, ".*" if end == "**" else _glob(end, atomic=False)))
     parts = []
     for number, part in enumerate(aligned):
         last = number == len(aligned) - 1
