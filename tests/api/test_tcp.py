@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import ssl
@@ -11,11 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.building import need_busybox
 from tests.engine_process import EngineProcess
 from tests.hijack import demultiplex
 from tests.ports import free_port
 from tests.raw_http import receive_head, request
 
+BUILDX = Path("/usr/libexec/docker/cli-plugins/docker-buildx")
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="certificates are made by openssl")
 HOST = "127.0.0.1"
 
@@ -131,6 +134,8 @@ def test_an_attached_stream_goes_through_tls(secured: tuple[EngineProcess, int],
         ("127.0.0.1", "", 200),
         ("[::1]:2375", "", 200),
         ("localhost", "", 200),
+        ("", "", 200),
+        ("", "http://evil.example.com", 403),
         ("rebound.example.com", "", 403),
         ("127.0.0.1", "http://evil.example.com", 403),
         ("rebound.example.com", "http://rebound.example.com", 403),
@@ -142,3 +147,25 @@ def test_what_a_page_in_a_browser_can_send_is_refused(
 ) -> None:
     lines = ["GET /version HTTP/1.1", f"Host: {host}", *([f"Origin: {origin}"] if origin else []), "", ""]
     assert _ask(plain[1], "\r\n".join(lines).encode()) == status
+
+
+@pytest.mark.skipif(not BUILDX.exists(), reason="needs the buildx plugin: apt-get install docker-buildx")
+@pytest.mark.parametrize("is_secured", [False, True])
+def test_buildx_builds_over_tcp_and_tls(
+    is_secured: bool,  # noqa: FBT001 -- a parameter of the test
+    secured: tuple[EngineProcess, int],
+    plain: tuple[EngineProcess, int],
+    certificates: Path,
+    tmp_path: Path,
+) -> None:
+    need_busybox()
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nCOPY f /f\nRUN cat /f\n")
+    (tmp_path / "f").write_bytes(b"x" * 1_000_000 + b"the end\n")
+    engine, port = secured if is_secured else plain
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DOCKER_HOST": f"tcp://{HOST}:{port}"}
+    if is_secured:
+        environment |= {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(certificates)}
+    words = ["docker", "build", "-q", "--network", "none", str(tmp_path)]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert engine.json("GET", f"/images/{done.stdout.strip()}/json")["RootFS"]["Layers"][1:]

@@ -130,7 +130,8 @@ def check_remote(request: web.BaseRequest) -> None:
     """Refuse what a page in a browser sends over tcp: a foreign Origin, or without TLS a Host that is a name.
 
     A name that an attacker's server gave this machine's address (DNS rebinding) makes his page one of our origin; TLS
-    sees to it that the name is ours. Raises Forbidden.
+    sees to it that the name is ours. No browser leaves the Host empty, which Docker's clients do where they leave HTTP
+    (buildx). Raises Forbidden.
     """
     protocol = request.protocol
     kind = protocol.kind if isinstance(protocol, Connection) else ""
@@ -140,7 +141,7 @@ def check_remote(request: web.BaseRequest) -> None:
     origin = request.headers.get("Origin", "")
     if origin and urlsplit(origin).netloc != host:
         raise Forbidden(f"refusing a request of the page {origin}", remedy="talk to the API from a program")
-    if kind == "tcp" and not _is_own(host):
+    if kind == "tcp" and host and not _is_own(host):
         raise Forbidden(f"refusing a request for the host {host!r}", remedy="use the machine's address or its name")
 
 
