@@ -186,7 +186,7 @@ def _targets(dockerfile: Dockerfile, content: bytes) -> dict[str, bytes]:
 
 def _describe() -> dict[str, bytes]:
     known = [
-        {"Name": name, "Version": _VERSION.decode(), "Type": "rpc", "Description": text, "Opts": [], "Metadata": []}
+        {"name": name, "version": _VERSION.decode(), "type": "rpc", "description": text, "opts": [], "metadata": []}
         for name, text in _DESCRIPTIONS.items()
     ]
     rows = [
