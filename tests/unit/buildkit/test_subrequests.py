@@ -96,6 +96,6 @@ def test_checks_of_a_dockerfile_that_is_none_say_where() -> None:
 def test_all_that_may_be_asked_is_listed_and_nothing_else_is_answered() -> None:
     document, _, _ = asked("subrequests.describe")
     for one in document:
-        assert answer(one["Name"], DOCKERFILE.encode(), "Dockerfile", REQUEST, b"")["version"] == b"1.0.0"
+        assert answer(one["name"], DOCKERFILE.encode(), "Dockerfile", REQUEST, b"")["version"] == b"1.0.0"
     with pytest.raises(NotImplementedHere, match=r"frontend\.none"):
         asked("none")
