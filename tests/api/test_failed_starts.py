@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,40 @@ def script(folder: Path, content: bytes) -> dict[str, Any]:
     (folder / "program").write_bytes(content)
     os.chmod(folder / "program", 0o755)
     return {"Binds": [f"{folder}:/x:ro"]}
+
+
+def test_a_source_that_cannot_be_made_is_named_with_what_is_in_the_way(engine: EngineProcess, tmp_path: Path) -> None:
+    status, answer = refusal(engine, "true", host={"Binds": ["/proc/nobody/x:/y"]})
+    assert status == 500
+    assert "creating mount source path '/proc/nobody/x': mkdir /proc/nobody: no such file or directory" in answer
+    assert answer.endswith("name a path of the host that is there, or can be made")
+    (tmp_path / "file").touch()
+    status, answer = refusal(engine, "true", host={"Binds": [f"{tmp_path}/file/x:/y"]})
+    assert status == 500
+    assert answer.endswith("a part of this one is a file")
+
+
+def test_a_directory_deeper_than_any_path_gives_the_devices_that_can_be_reached(
+    engine: EngineProcess, tmp_path: Path
+) -> None:
+    deep = tmp_path / "deep"
+    deep.mkdir()
+    os.mknod(deep / "zero", stat.S_IFCHR | 0o666, os.makedev(1, 5))
+    fd = os.open(deep, os.O_RDONLY)
+    for _ in range(25):  # of 200 characters: more than PATH_MAX
+        os.mkdir("d" * 200, dir_fd=fd)
+        below = os.open("d" * 200, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    try:
+        devices = [{"PathOnHost": str(deep), "PathInContainer": "/dev/few", "CgroupPermissions": "rwm"}]
+        engine.run("few", "stat", "-c", "%t:%T", "/dev/few/zero", host={"Devices": devices})
+        assert engine.wait("few") == 0
+        assert engine.output("few") == ["1:5"]
+        engine.json("DELETE", "/containers/few", expect=204)
+    finally:
+        shutil.rmtree(deep)
 
 
 @pytest.mark.parametrize(

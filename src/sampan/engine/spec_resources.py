@@ -16,6 +16,7 @@ from sampan.oci.runtime_spec import Device, Rlimit
 
 CPU_PERIOD_US = 100_000
 NANO = 1_000_000_000
+_NO_DEVICES = frozenset({"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"})
 
 
 def runtime_resources(host: HostConfig, devices: tuple[tuple[Device, str], ...]) -> oci.Resources:
@@ -136,16 +137,19 @@ def _mapped(mapping: DeviceMapping) -> Iterator[tuple[Device, str]]:
 
 
 def _tree(path: str, inside: str, permissions: str) -> Iterator[tuple[Device, str]]:
-    """Every device node below `path`; terminals and shared memory of the host are no devices of a container."""
-    for entry in sorted(os.scandir(path), key=lambda entry: entry.name):
-        target = f"{inside}/{entry.name}"
-        if entry.is_dir(follow_symlinks=False):
-            if entry.name not in {"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"}:
-                yield from _tree(entry.path, target, permissions)
-        elif not entry.is_symlink() and entry.name != "console":
-            status = entry.stat(follow_symlinks=False)
+    """Every device node below `path`; terminals and shared memory of the host are no devices of a container.
+
+    What cannot be looked at is left out: nodes come and go meanwhile.
+    """
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(set(folders) - _NO_DEVICES)
+        for name in sorted(set(names) - {"console"}):
+            try:
+                status = os.lstat(f"{folder}/{name}")
+            except OSError:
+                continue
             if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-                yield _node(target, status), permissions
+                yield _node(f"{inside}/{folder[len(path) :]}/{name}", status), permissions
 
 
 def _node(inside: str, status: os.stat_result) -> Device:

@@ -115,6 +115,9 @@ def set_process_limits(pid: int, own: ProcessPlan, refused: Collection[int]) -> 
         fd = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(fd, str(own.oom_score_adj).encode())
+        except OSError as error:
+            error.filename = f"oom_score_adj {own.oom_score_adj}"
+            raise
         finally:
             os.close(fd)
     if own.io_priority is not None:

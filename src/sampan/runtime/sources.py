@@ -38,7 +38,11 @@ def open_source(mount: MountPlan) -> int:
     except FileNotFoundError:
         if not mount.create_source:
             raise
-    os.makedirs(mount.source, 0o755, exist_ok=True)
+    try:
+        os.makedirs(mount.source, 0o755, exist_ok=True)
+    except OSError as error:
+        words = f"error while creating mount source path '{mount.source}': mkdir {error.filename}"
+        raise OSError(error.errno, f"{words}: {(error.strerror or '').lower()}") from error
     return open_tree(AT_FDCWD, mount.source, clone=True, recursive=recursive)
 
 
