@@ -131,6 +131,25 @@ def test_a_killed_daemon_leaves_nothing_of_a_parallel_build_and_a_sound_cache(en
     assert_the_cache_is_sound(engine)
 
 
+def test_a_daemon_that_ends_in_order_ends_its_builds_and_says_so(engine: EngineProcess) -> None:
+    connection = start_build(engine, PARALLEL)
+    until(lambda: steps_running(engine) == 2, 30)
+    until(lambda: len(sleepers()) == 2, 30)
+    engine.stop()
+    assert sleepers() == []
+    told = b""
+    with connection:
+        connection.settimeout(30)
+        while piece := connection.recv(65536):
+            told += piece
+    assert b"the build was canceled" in told
+    assert told.endswith(b"0\r\n\r\n")
+    assert os.listdir(f"{engine.data_root}/containers") == []
+    engine.start()
+    assert_nothing_is_left(engine)
+    assert_the_cache_is_sound(engine)
+
+
 @pytest.mark.parametrize("words", ["Step 3", "Step 5"])
 def test_a_daemon_that_is_killed_between_steps_loses_nothing_else(engine: EngineProcess, words: str) -> None:
     dockerfile = "FROM busybox\nRUN echo 1 > /1\nCOPY big /big\nWORKDIR /w\nRUN echo 2 > /2\n"

@@ -27,6 +27,7 @@ from sampan.linux.apart import is_in_chroot
 from sampan.version import VERSION
 
 LAST_PATIENCE_S = 2.0
+BUILDS_PATIENCE_S = 10.0
 PREPARE_AFTER_S = 0.2  # when whoever had the daemon started has been answered
 
 log = logging.getLogger("sampan")
@@ -162,6 +163,7 @@ async def serve(options: Options) -> None:
         tell_manager(STOPPING)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(options.pid_path)
+        await engine.services.builds.close(BUILDS_PATIENCE_S)
     finally:
         await listeners.close()
         await wait_for_those_left_behind(LAST_PATIENCE_S)

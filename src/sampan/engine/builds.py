@@ -236,6 +236,17 @@ class Builds:
             raise NotFound(f"no build with the id {build_id} is going on")
         task.cancel()
 
+    async def close(self, patience_s: float) -> None:
+        """Cancel what goes on, as its clients could not hear of its end; what runs for it is gone after that, or stays.
+
+        The next daemon ends what had no end within `patience_s`.
+        """
+        going = tuple(self._running.values())
+        for task in going:
+            task.cancel()
+        if going:
+            await asyncio.wait(going, timeout=patience_s)
+
     async def _build(
         self, order: _Order, planned: Planned, context: str, scratch: str
     ) -> AsyncGenerator[tuple[Event, ...] | Built]:
