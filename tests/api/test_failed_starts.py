@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.building import need_busybox
 from tests.engine_process import EngineProcess
 
 
@@ -36,6 +37,16 @@ def test_a_source_that_cannot_be_made_is_named_with_what_is_in_the_way(engine: E
     status, answer = refusal(engine, "true", host={"Binds": [f"{tmp_path}/file/x:/y"]})
     assert status == 500
     assert answer.endswith("a part of this one is a file")
+
+
+def test_a_part_of_an_image_that_is_not_there_is_named(engine: EngineProcess) -> None:
+    need_busybox()
+    engine.json("POST", "/images/busybox/tag?repo=tools", expect=201)
+    options = {"Subpath": "no/such"}
+    mount = {"Type": "image", "Source": "tools", "Target": "/opt", "ImageOptions": options}
+    _, answer = refusal(engine, "true", host={"Mounts": [mount]})
+    assert "subpath no/such of the image at /opt: no such file or directory" in answer
+    assert answer.endswith("name a path that is in it, or mount it as a whole")
 
 
 def test_a_directory_deeper_than_any_path_gives_the_devices_that_can_be_reached(

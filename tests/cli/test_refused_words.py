@@ -100,3 +100,25 @@ def test_what_can_mean_nothing_is_refused_with_code_1_before_anybody_is_asked(
     assert done.stderr.decode().splitlines()[0] == f"sampan: {sentence}"
     assert b"  try: " in done.stderr
     assert fake_daemon.lines == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["volume", "create", "--label", "", "db"], 125, "--label '' has no name"),
+        (["network", "create", "--label", "=x", "n1"], 125, "--label '=x' has no name"),
+        (["secret", "create", "--label", "", "key", "/etc/hostname"], 125, "--label '' has no name"),
+        (["volume", "import", "--label", "", "/etc/hostname", "db"], 125, "--label '' has no name"),
+        (["create", "--time-offset", "foo", "app"], 125, "--time-offset 'foo' cannot be"),
+        (["image", "diet", "--squash", "", "app"], 1, "--squash names no image"),
+        (["stats", "--json", "--format", "{{.Name}}", "c1"], 125, "--json and --format exclude each other"),
+        (["doctor", "--reach", "--repair"], 125, "--reach and --repair exclude each other"),
+    ],
+)
+def test_an_option_that_says_nothing_is_refused_before_anybody_is_asked(
+    fake_daemon: FakeDaemon, sampan: Command, words: list[str], code: int, sentence: str
+) -> None:
+    done = sampan(*words)
+
+    assert (done.returncode, done.stderr.decode().splitlines()[0]) == (code, f"sampan: {sentence}")
+    assert fake_daemon.lines == []

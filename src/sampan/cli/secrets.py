@@ -23,14 +23,14 @@ def create(arguments: Arguments, session: Session, kind: str) -> int:
     """Send a file's or standard input's content, and print the id."""
     from base64 import b64encode
 
-    from sampan.cli.request.environment import key_values
+    from sampan.cli.request.environment import read_labels
 
     name, source = arguments.words
     with open(0 if source == "-" else source, "rb", closefd=source != "-") as file:
         content = file.read()
     body: dict[str, Any] = {"Name": name, "Data": b64encode(content).decode(), "Labels": {}}
     if arguments.items("label"):
-        body["Labels"] = key_values(arguments.items("label"))
+        body["Labels"] = read_labels(arguments.items("label"))
     sys.stdout.write(session.call("POST", f"/{kind}s/create", None, body)["ID"] + "\n")
     return 0
 

@@ -49,6 +49,7 @@ _KNOWN = (
     _Known("mount_filesystems", errno.EINVAL, "tmpfs", "man 5 tmpfs lists the options of a tmpfs"),
     _Known("write_sysctls", errno.EINVAL, "", "the kernel takes another kind of value: `sysctl -a` shows the host's"),
     _Known("make_sources", errno.ENOENT, "creating mount", "name a path of the host that is there, or can be made"),
+    _Known("make_sources", errno.ENOENT, "subpath", "name a path that is in it, or mount it as a whole"),
     _Known("make_sources", errno.ENOTDIR, "", "name a path of the host that is there: a part of this one is a file"),
     _Known("set_limits", errno.EACCES, "oom_score_adj", "a lower score than the daemon's own takes CAP_SYS_RESOURCE"),
     _Known("set_limits", errno.EPERM, "", "ask for less; a process has at most /proc/sys/fs/nr_open files open"),

@@ -71,7 +71,11 @@ def open_overlay(mount: MountPlan) -> int:
     if not mount.subpath:
         return fd
     try:
-        place = openat2(fd, mount.subpath.lstrip("/"), os.O_PATH, 0, _IN_ROOT)
+        try:
+            place = openat2(fd, mount.subpath.lstrip("/"), os.O_PATH, 0, _IN_ROOT)
+        except OSError as error:
+            why = os.strerror(error.errno or 0).lower()
+            raise OSError(error.errno, f"subpath {mount.subpath} of the image at /{mount.target}: {why}") from error
         try:
             return clone_inside(fd, place)
         finally:

@@ -39,8 +39,7 @@ _BAR = 20
 def run(arguments: Arguments, session: Session) -> int:
     """Print it, or write what was asked for."""
     image = arguments.words[0]
-    if arguments.items("leave-out") and not arguments.text("slim"):
-        raise UsageError("--leave-out says what --slim leaves out", remedy="give a name with --slim too")
+    _check(arguments)
     path = f"/images/{quote(image)}/diet"
     if page := arguments.text("html"):
         write_archive(session, path, {"format": "html"}, page)
@@ -59,6 +58,14 @@ def run(arguments: Arguments, session: Session) -> int:
     if not any(arguments.given(name) for name in ("html", "json", "squash", "slim")):
         sys.stdout.write(shown(image, session.call("GET", path)))
     return 0
+
+
+def _check(arguments: Arguments) -> None:
+    if arguments.items("leave-out") and not arguments.text("slim"):
+        raise UsageError("--leave-out says what --slim leaves out", remedy="give a name with --slim too")
+    for option in ("squash", "slim"):
+        if arguments.given(option) and not arguments.text(option):
+            raise UsageError(f"--{option} names no image", remedy="say what the smaller image is to be called", code=1)
 
 
 def _write(session: Session, image: str, target: str, slim: str) -> str:

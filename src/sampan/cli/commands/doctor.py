@@ -38,6 +38,8 @@ _MODES = {
 
 def run(arguments: Arguments, session: Session) -> int:
     """Print a sentence and its remedy for each finding, or a paragraph for each container."""
+    if arguments.flag("reach") and arguments.flag("repair"):
+        raise UsageError("--reach and --repair exclude each other", remedy="leave one of them out")
     if arguments.flag("reach"):
         return _reach(arguments, session)
     if arguments.words:

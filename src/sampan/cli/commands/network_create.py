@@ -6,7 +6,7 @@ import ipaddress
 import sys
 
 from sampan.cli.grammar import Failure, UsageError
-from sampan.cli.request.environment import key_values
+from sampan.cli.request.environment import key_values, read_labels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def run(arguments: Arguments, session: Session) -> int:
         "ConfigOnly": arguments.flag("config-only"),
         "ConfigFrom": {"Network": source} if source else None,
         "Options": key_values(arguments.items("opt")),
-        "Labels": key_values(arguments.items("label")),
+        "Labels": read_labels(arguments.items("label")),
         "Name": arguments.words[0],
     }
     answer = session.call("POST", "/networks/create", None, document)

@@ -87,7 +87,7 @@ def _become(command: list[str]) -> int:
     try:
         os.execvp(command[0], command)
     except FileNotFoundError:
-        code, reason = 127, "not found"
+        code, reason = 127, "not found\n  try: name a program of this host, or add --mount for those of the container"
     except OSError as error:
         code, reason = 126, (error.strerror or "").lower()
     os.write(2, f"sampan: {command[0]}: {reason}\n".encode())

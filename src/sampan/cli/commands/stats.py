@@ -7,6 +7,7 @@ import time
 
 from sampan.cli.each import complain
 from sampan.cli.formats.listing import show
+from sampan.cli.grammar import UsageError
 from sampan.cli.usage import (
     DEFAULT,
     HISTORY_LENGTH,
@@ -44,6 +45,8 @@ INTERVAL_S = 1.0
 def run(arguments: Arguments, session: Session) -> int:
     """Print a table, and unless told otherwise a new one over it each second, until Ctrl-C."""
     meter = Meter(session)
+    if arguments.flag("json") and arguments.text("format"):
+        raise UsageError("--json and --format exclude each other", remedy="leave one of them out")
     if arguments.flag("json"):
         return _run_json(arguments, meter, session)
     columns = usage_columns(full=arguments.flag("no-trunc"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from sampan.cli.request.environment import key_values
+from sampan.cli.request.environment import key_values, read_labels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def run(arguments: Arguments, session: Session) -> int:
     if arguments.items("opt"):
         document["DriverOpts"] = key_values(arguments.items("opt"))
     if arguments.items("label"):
-        document["Labels"] = key_values(arguments.items("label"))
+        document["Labels"] = read_labels(arguments.items("label"))
     if arguments.words:
         document["Name"] = arguments.words[0]
     sys.stdout.write(session.call("POST", "/volumes/create", None, document)["Name"] + "\n")

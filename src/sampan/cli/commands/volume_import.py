@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from sampan.cli.commands.import_image import pieces
-from sampan.cli.request.environment import key_values
+from sampan.cli.request.environment import read_labels
 from sampan.client.json_text import dumps, loads
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ def run(arguments: Arguments, session: Session) -> int:
     source, *name = arguments.words
     query = {"name": name[0] if name else ""}
     if arguments.items("label"):
-        query["labels"] = dumps(key_values(arguments.items("label"))).decode()
+        query["labels"] = dumps(read_labels(arguments.items("label"))).decode()
     headers = {"Content-Type": "application/x-tar"}
     response = session.request("POST", "/volumes/import", query, pieces(source), headers)
     sys.stdout.write(loads(response.read())["Name"] + "\n")

@@ -18,11 +18,7 @@ def apply(arguments: Arguments, request: CreateRequest) -> None:
     if environment:
         request.config["Env"] = environment
     labels = [line for path in arguments.items("label-file") for line in _lines(path, "--label-file")]
-    for text in arguments.items("label"):
-        if not text.partition("=")[0].strip():
-            raise UsageError(f"--label {text!r} has no name", remedy="write key=value")
-        labels.append(text)
-    request.config["Labels"] = key_values(labels)
+    request.config["Labels"] = key_values(labels) | read_labels(arguments.items("label"))
     if arguments.given("entrypoint"):
         request.config["Entrypoint"] = [arguments.text("entrypoint")]
 
@@ -46,6 +42,14 @@ def environment_of(arguments: Arguments) -> list[str]:
         value = None if mark else posix.environ.get(name.encode())
         found.append(text if value is None else f"{name}={value.decode('utf-8', 'surrogateescape')}")
     return found
+
+
+def read_labels(items: list[str]) -> dict[str, str]:
+    """What --label says, as a dictionary; UsageError for one without a name."""
+    for text in items:
+        if not text.partition("=")[0].strip():
+            raise UsageError(f"--label {text!r} has no name", remedy="write key=value")
+    return key_values(items)
 
 
 def key_values(items: list[str]) -> dict[str, str]:

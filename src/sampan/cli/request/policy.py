@@ -113,7 +113,7 @@ def _beyond_docker(arguments: Arguments, host: dict[str, Any]) -> None:
     for clock, offset in offsets.items():
         if clock not in CLOCKS or not offset:
             raise UsageError(
-                f"--time-offset {clock}={offset} cannot be",
+                f"--time-offset {f'{clock}={offset}' if offset else clock!r} cannot be",
                 remedy="write boottime=24h or monotonic=90s; the clock on the wall is the same everywhere",
             )
     if offsets:
