@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
 import pytest
 from tests.building import build, context_of
-from tests.engine_process import EngineProcess
+from tests.engine_process import EngineProcess, UnixConnection
 from tests.raw_http import connect, receive_head, request
 
 pytestmark = pytest.mark.usefixtures("busybox")
@@ -86,3 +87,27 @@ def test_isolation_is_read_without_its_case(engine: EngineProcess) -> None:
     assert build(engine, {"Dockerfile": "FROM busybox\n"}, isolation="Default").status == 200
     told = build(engine, {"Dockerfile": "FROM busybox\n"}, isolation="hyperv")
     assert (told.status, told.error["message"]) == (400, 'unsupported isolation: "hyperv"')
+
+
+def test_what_a_dockerfile_takes_of_a_context_is_told_before_it_is_sent(engine: EngineProcess) -> None:
+    build(engine, {"Dockerfile": "FROM busybox\nONBUILD COPY . /\n"}, t="triggers:1")
+
+    def taken(dockerfile: str, **query: str) -> object:
+        connection = UnixConnection(engine.socket)
+        connection.request("POST", f"/v1.45/build/taken?{urlencode(query)}", dockerfile.encode())
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        return answer.get("Paths", answer)
+
+    assert taken("FROM busybox\nCOPY a b/ /to/\n") == ["a", "b"]
+    assert taken("FROM busybox AS x\nCOPY . /\nFROM busybox\nCOPY a /\n") == ["a"]
+    assert taken("FROM busybox AS x\nCOPY . /\nFROM busybox\nCOPY a /\n", target="x") is None
+    assert taken("FROM busybox\n") == []
+    assert taken("ARG B=busybox\nFROM $B\nCOPY a /\n") == ["a"]
+    assert taken("ARG B\nFROM $B\nCOPY a /\n", buildargs='{"B":"triggers:1"}') is None
+    assert taken("FROM triggers:1\nCOPY a /\n") is None
+    assert taken("FROM other\nCOPY a /\n", buildcontexts='{"other":"triggers:1"}') is None
+    assert taken("FROM unknown.test/image\nCOPY a /\n") is None
+    assert taken("FROM busybox\nCOPY a /\n", pull="1") is None
+    assert taken("FROM busybox\nCOPY a /\n", platform="linux/s390x") is None
+    assert "unknown instruction" in str(taken("FROM busybox\nCOPPY a /\n"))

@@ -172,3 +172,76 @@ def test_an_address_is_left_to_the_daemon(builds: FakeDaemon, sampan: Command) -
         assert sampan("build", "-q", address).returncode == 0
         asked = builds.asked("POST", "/build")[-1]
         assert (asked.query["remote"], asked.body) == (address, b"")
+
+
+LARGE = "x" * (2 << 20)
+
+
+def may_take(daemon: FakeDaemon, paths: list[str] | None) -> None:
+    """Have the daemon say what steps take of the context."""
+    daemon.on("POST", "/build/taken", daemon.reply(200, {"Paths": paths}))
+
+
+@pytest.mark.parametrize(
+    ("paths", "wanted"),
+    [
+        (["a"], {"a"}),
+        (["src", "*.txt"], {"src/", "src/in", "src/deep/", "src/deep/er", "one.txt", "two.txt"}),
+        (["src/deep/er"], {"src/", "src/deep/", "src/deep/er"}),
+        (["missing", "a", "no*"], {"a"}),
+        ([], set()),
+    ],
+)
+def test_of_a_large_context_what_the_steps_take_is_sent(
+    builds: FakeDaemon, sampan: Command, tmp_path: Path, paths: list[str], wanted: set[str]
+) -> None:
+    may_take(builds, paths)
+    root = directory(tmp_path / "c", Dockerfile="FROM base\n", a="a", src__in="i", src__deep__er="d", src__no="n")
+    directory(root, other__large=LARGE)
+    for name in ("one.txt", "two.txt"):
+        (root / name).write_text(name)
+    (root / ".dockerignore").write_text("**/no\n")
+    words = ["--target", "t", "--build-arg", "A=b", "--pull"]
+    assert sampan("build", "-q", *words, str(root)).returncode == 0
+    assert set(sent(builds)) == wanted | {"Dockerfile", ".dockerignore"}
+    (asked,) = builds.asked("POST", "/build/taken")
+    assert asked.body == b"FROM base\n"
+    assert asked.query == {"target": "t", "buildargs": '{"A":"b"}', "pull": "1"}
+
+
+@pytest.mark.parametrize("paths", [None, ["link"], ["linked/in"], ["l*"], ["**/a"]])
+def test_a_large_context_is_sent_whole_when_anything_of_it_may_be_taken(
+    builds: FakeDaemon, sampan: Command, tmp_path: Path, paths: list[str] | None
+) -> None:
+    may_take(builds, paths)
+    root = directory(tmp_path / "c", Dockerfile="FROM base\n", a="a", src__in="i", other=LARGE)
+    (root / "link").symlink_to("a")
+    (root / "linked").symlink_to("src")
+    assert sampan("build", "-q", str(root)).returncode == 0
+    assert set(sent(builds)) == {"Dockerfile", "a", "src/", "src/in", "other", "link", "linked"}
+
+
+def test_a_large_context_is_sent_whole_to_a_daemon_that_cannot_say_what_is_taken(
+    builds: FakeDaemon, sampan: Command, tmp_path: Path
+) -> None:
+    builds.on("POST", "/build/taken", builds.reply(404, {"message": "page not found"}))
+    root = directory(tmp_path / "c", Dockerfile="FROM base\nCOPY a /\n", a="a", other=LARGE)
+    assert sampan("build", "-q", str(root)).returncode == 0
+    assert set(sent(builds)) == {"Dockerfile", "a", "other"}
+
+
+def test_a_small_context_is_sent_without_a_question(builds: FakeDaemon, sampan: Command, tmp_path: Path) -> None:
+    root = directory(tmp_path / "c", Dockerfile="FROM base\nCOPY a /\n", a="a", other="o")
+    assert sampan("build", "-q", str(root)).returncode == 0
+    assert set(sent(builds)) == {"Dockerfile", "a", "other"}
+    assert not builds.asked("POST", "/build/taken")
+
+
+def test_a_dockerfile_from_elsewhere_narrows_a_large_context_too(
+    builds: FakeDaemon, sampan: Command, tmp_path: Path
+) -> None:
+    may_take(builds, ["a"])
+    root = directory(tmp_path / "c", a="a", other=LARGE, DOTdockerignore="x\n")
+    assert sampan("build", "-q", "-f", "-", str(root), input=b"FROM base\nCOPY a /\n").returncode == 0
+    name = builds.asked("POST", "/build")[-1].query["dockerfile"]
+    assert set(sent(builds)) == {name, "a", ".dockerignore"}

@@ -248,6 +248,12 @@ async def import_cache(call: Call, services: Services) -> web.StreamResponse:
     return nothing()
 
 
+async def taken(call: Call, services: Services) -> web.StreamResponse:
+    """POST /build/taken, beyond Docker: what the steps of a Dockerfile may take of a context; asked as a build."""
+    paths = services.builds.taken(build_request(call), await call.request.read())
+    return reply({"Paths": None if paths is None else list(paths)})
+
+
 async def cancel(call: Call, services: Services) -> web.StreamResponse:
     """POST /build/cancel."""
     services.builds.cancel(call.text("id"))

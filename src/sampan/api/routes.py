@@ -90,6 +90,7 @@ TABLE: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/images/{name:path}/get", images.save),
     ("POST", "/commit", images.commit),
     ("POST", "/build", builds.build),
+    ("POST", "/build/taken", builds.taken),
     ("POST", "/build/cancel", builds.cancel),
     ("POST", "/build/prune", builds.prune),
     ("GET", "/build/caches", builds.list_caches),

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from sampan.build import instructions as said
+from sampan.build.graph import Graph
 from sampan.build.instructions import Instruction, MountType
 from sampan.build.mounts import read_mount
 from sampan.build.sources import is_remote
-
-if TYPE_CHECKING:
-    from sampan.build.builder import Planned
 
 _NOTHING = "scratch"
 _UNKNOWN = frozenset("$'\"\\")  # what is expanded or quoted is known when its step is carried out
 
 
-def taken_from_context(planned: Planned, may_have_triggers: Callable[[str], bool]) -> tuple[str, ...] | None:
+def taken_from_context(graph: Graph, may_have_triggers: Callable[[str], bool]) -> tuple[str, ...] | None:
     """The paths that steps take, with wildcards; None when any may be taken.
 
     `may_have_triggers` says of a base image whether steps may come with it (ONBUILD).
     """
     found = set()
-    for plan in planned.graph.stages:
+    for plan in graph.stages:
         if plan.base_stage is None and plan.base != _NOTHING and may_have_triggers(plan.base):
             return None
         for instruction in plan.stage.instructions:

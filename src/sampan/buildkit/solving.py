@@ -12,11 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from grpclib.exceptions import GRPCError
 
-from sampan.build.builder import plan_dockerfile
 from sampan.build.ignore import read_ignore_file
 from sampan.build.repositories import read_repository
 from sampan.build.request import BuildRequest
-from sampan.build.taken import taken_from_context
 from sampan.buildkit import frontend, subrequests
 from sampan.buildkit.callbacks import SessionAsker
 from sampan.buildkit.contexts import LocalContexts
@@ -31,7 +29,7 @@ from sampan.buildkit.statuses import Statuses
 from sampan.buildkit.uploads import UPLOADS, uploaded
 from sampan.engine.builds import Builds, Built
 from sampan.engine.image_imports import Imports
-from sampan.engine.images import EngineImages, misfit_of
+from sampan.engine.images import EngineImages
 from sampan.errors import InvalidArgument, NotFound, NotImplementedHere, SampanError
 from sampan.image.tar_entry import Entry, Kind
 from sampan.image.tar_write import encode_entry, padding
@@ -125,18 +123,8 @@ class Solve:
             stack.callback(asker.close)
             request = replace(await files.placed(request), contexts=images, asker=asker)
             if files.dockerfile:
-                planned = plan_dockerfile(request, files.dockerfile, read_ignore_file(files.ignore))
-                files.taken = taken_from_context(planned, lambda base: self._may_have_triggers(request, base))
+                files.taken = self.engine.builds.taken(request, files.dockerfile)
             return await self._carry_out(request, files)
-
-    def _may_have_triggers(self, request: BuildRequest, base: str) -> bool:
-        """Whether steps may come with a base image: unless it is the one that is here, and has none."""
-        name = request.contexts.get(base.lower().removesuffix(":latest"), base)
-        try:
-            image = self.engine.images.images.get(name)
-        except NotFound:
-            return True
-        return request.pull or bool(misfit_of(image, name, request.platform) or image.defaults.on_build)
 
     async def _carry_out(self, request: BuildRequest, files: _Files) -> str:
         image_id = ""

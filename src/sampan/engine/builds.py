@@ -229,6 +229,24 @@ class Builds:
             raise Conflict(f"build cache {name} is being used by a build", remedy="wait for its end, or cancel it")
         self.caches.remove(one.directory for one in meant)
 
+    def taken(self, request: BuildRequest, dockerfile: bytes) -> tuple[str, ...] | None:
+        """The paths of the context, with wildcards, that the steps of this Dockerfile may take; None for any.
+
+        Raises InvalidArgument for what is no Dockerfile.
+        """
+        from sampan.build.builder import plan_dockerfile
+        from sampan.build.taken import taken_from_context
+
+        def may_have_triggers(base: str) -> bool:
+            name = request.contexts.get(base.lower().removesuffix(":latest"), base)
+            image_id = self.images.images.find(name)
+            if image_id is None or request.pull:
+                return True
+            image = self.images.images.records.get(image_id)
+            return bool(misfit_of(image, name, request.platform) or image.defaults.on_build)
+
+        return taken_from_context(plan_dockerfile(request, dockerfile, None).graph, may_have_triggers)
+
     def cancel(self, build_id: str) -> None:
         """End a build. Raises NotFound when there is none of this id."""
         task = self._running.get(build_id)

@@ -11,7 +11,7 @@ from sampan.build.taken import taken_from_context
 
 def taken(dockerfile: str, target: str = "", *, triggers: bool = False) -> tuple[str, ...] | None:
     planned = plan_dockerfile(BuildRequest(target=target), dockerfile.encode(), None)
-    return taken_from_context(planned, lambda _: triggers)
+    return taken_from_context(planned.graph, lambda _: triggers)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,11 @@ from sampan.cli.grammar import Failure, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from sampan.build.ignore import IgnoreRules
+
+    Pack = Callable[[Iterable[str] | None], Iterator[bytes]]
 
 _STEP = 1 << 18
 _HEAD = 512
@@ -29,13 +31,14 @@ IGNORE = ".dockerignore"
 
 
 class Context:
-    """What is sent: `body` in pieces (None when the daemon fetches `remote`), and the Dockerfile's name in it.
+    """What is sent: `body` in pieces, a directory, or nothing (the daemon fetches `remote`), and the Dockerfile's name.
 
     `text` is the Dockerfile's content where it is known here, `shown` what messages call it. `left_out` is what no step
-    is to see of all that is sent, None for what .dockerignore says of itself and the Dockerfile.
+    is to see of all that is sent, None for what .dockerignore says of itself and the Dockerfile. `pack` packs the
+    directory `root`, all of it or what is at some paths.
     """
 
-    __slots__ = ("body", "dockerfile", "left_out", "remote", "rules", "shown", "text")
+    __slots__ = ("body", "dockerfile", "left_out", "pack", "remote", "root", "rules", "shown", "text")
 
     def __init__(
         self,
@@ -54,6 +57,8 @@ class Context:
         self.text = text
         self.rules = rules
         self.left_out = left_out
+        self.root = ""
+        self.pack: Pack | None = None
 
 
 def find_context(where: str, dockerfile: str, is_dockers: Callable[[], bool]) -> Context:
@@ -116,13 +121,26 @@ def _from_directory(where: str, dockerfile: str, is_dockers: Callable[[], bool])
             extra[IGNORE] = _hiding(name, root, rules)
         elif ignore_file != IGNORE:
             extra[name + IGNORE] = _read(path + IGNORE)
-        return Context(pack_directory(root, rules, extra), "", name, shown, text, rules, [*extra])
+        return _packed(root, rules, extra, (IGNORE,), Context(None, "", name, shown, text, rules, [*extra]))
     if rules is None or ignore_file == IGNORE:
         kept = rules.with_kept((inside, IGNORE)) if rules else None
-        return Context(pack_directory(root, kept, {}), "", inside, inside, text, rules)
+        return _packed(root, kept, {}, (inside, IGNORE), Context(None, "", inside, inside, text, rules))
     needed = (inside, inside + IGNORE)
     left_out = [name for name in needed if rules.excludes(name)]
-    return Context(pack_directory(root, rules.with_kept(needed), {}), "", inside, inside, text, rules, left_out)
+    context = Context(None, "", inside, inside, text, rules, left_out)
+    return _packed(root, rules.with_kept(needed), {}, needed, context)
+
+
+def _packed(
+    root: str, rules: IgnoreRules | None, extra: dict[str, bytes], always: tuple[str, ...], context: Context
+) -> Context:
+    """The context with its directory packed; the files that are `always` there are for the daemon."""
+
+    def pack(only: Iterable[str] | None) -> Iterator[bytes]:
+        return pack_directory(root, rules, extra, None if only is None else {*only, *always})
+
+    context.root, context.pack = root, pack
+    return context
 
 
 def _hiding(name: str, root: str, rules: IgnoreRules | None) -> bytes:

@@ -38,10 +38,15 @@ def pack_files(files: Mapping[str, bytes]) -> Iterator[bytes]:
     yield b"".join(_given(files)) + _END
 
 
-def pack_directory(root: str, rules: IgnoreRules | None, extra: Mapping[str, bytes]) -> Iterator[bytes]:
-    """An archive of what is below `root`, and of files given by content, which take the place of those below it."""
-    packing = _Packing(root, rules, frozenset(extra))
-    yield from _gathered([*_given(extra)], packing.below(""))
+def pack_directory(
+    root: str, rules: IgnoreRules | None, extra: Mapping[str, bytes], only: Iterable[str] | None = None
+) -> Iterator[bytes]:
+    """An archive of what is below `root`, and of files given by content, which take the place of those below it.
+
+    `only` are the paths of which all is packed, with the directories that lead there; None means everything.
+    """
+    packing = _Packing(root, rules, frozenset(extra), None if only is None else frozenset(only))
+    yield from _gathered([*_given(extra)], packing.below("", whole=only is None or "" in only))
     yield _END
 
 
@@ -132,16 +137,20 @@ def _padding(size: int) -> bytes:
 class _Packing:
     """What is packed, and which names its files had first."""
 
-    __slots__ = ("replaced", "root", "rules", "seen")
+    __slots__ = ("leading", "only", "replaced", "root", "rules", "seen")
 
-    def __init__(self, root: str, rules: IgnoreRules | None, replaced: frozenset[str]) -> None:
+    def __init__(
+        self, root: str, rules: IgnoreRules | None, replaced: frozenset[str], only: frozenset[str] | None
+    ) -> None:
+        self.only = only or frozenset()
+        self.leading = {path[:end] for path in self.only for end in range(len(path)) if path[end] == "/"}
         self.root = root
         self.rules = rules
         self.replaced = replaced
         self.seen: dict[tuple[int, int], bytes] = {}
 
-    def below(self, directory: str) -> Iterator[bytes]:
-        """Everything below a directory, named from the root."""
+    def below(self, directory: str, *, whole: bool) -> Iterator[bytes]:
+        """Everything below a directory, named from the root, or what of it is wanted."""
         try:
             with posix.scandir(joined(self.root, directory)) as found:
                 names = sorted(entry.name for entry in found)
@@ -151,7 +160,7 @@ class _Packing:
             raise _unreadable(directory or self.root, error) from error
         for name in names:
             path = f"{directory}/{name}" if directory else name
-            if path in self.replaced:
+            if path in self.replaced or not (whole or path in self.only or path in self.leading):
                 continue
             excluded = self.rules is not None and self.rules.excludes(path)
             try:
@@ -161,7 +170,7 @@ class _Packing:
             if not excluded:
                 yield from self._one(path, status)
             if stat.S_ISDIR(status.st_mode) and not (excluded and self.rules and self.rules.skips(path)):
-                yield from self.below(path)
+                yield from self.below(path, whole=whole or path in self.only)
 
     def _one(self, path: str, status: posix.stat_result) -> Iterator[bytes]:
         name, mode, mtime_s = encoded(path), stat.S_IMODE(status.st_mode), int(status.st_mtime)

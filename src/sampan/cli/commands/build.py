@@ -11,9 +11,10 @@ from sampan.client.failure import ApiError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, NoReturn, TextIO
 
-    from sampan.cli.building.context import Context
+    from sampan.cli.building.context import Context, Pack
     from sampan.cli.building.outputs import Output
     from sampan.cli.building.story import Outcome, View
     from sampan.cli.grammar import Arguments
@@ -93,6 +94,7 @@ OPTIONS = (
     ("target", "", "string", "", "The stage to build"),
     ("ulimit", "", "ulimit", "", "A limit of the steps, as NAME=SOFT[:HARD]"),
 )
+_SMALL_BYTES = 1 << 20  # of a context: asking what is needed of it would take longer than sending it
 _DUMB = frozenset({"", "dumb", "unknown"})
 _PROGRESS = frozenset({"auto", "tty", "plain", "rawjson", "quiet"})
 
@@ -199,7 +201,7 @@ def _build(arguments: Arguments, session: Session, context: Context, more: dict[
     from sampan.client.session import documents
 
     query, headers = query_of(arguments, context, str(session.endpoint)) | more, headers_of(arguments)
-    body = context.body
+    body = _sparing(session, query, context, context.pack) if context.pack else context.body
     if body is not None and arguments.flag("compress"):
         body = compressed(body)
     how = "quiet" if is_quiet(arguments) else arguments.text("progress")
@@ -217,6 +219,25 @@ def _build(arguments: Arguments, session: Session, context: Context, more: dict[
         return follow(messages, Later(lambda: _view("plain", sys.stderr)) if query["q"] else _view(how, sys.stderr))
     finally:
         response.close()
+
+
+def _sparing(session: Session, query: dict[str, QueryValue], context: Context, pack: Pack) -> Iterator[bytes]:
+    """A directory as an archive; of a large one what is needed."""
+    packed = pack(None)
+    held: list[bytes] = []
+    size = 0
+    for piece in packed:
+        held.append(piece)
+        size += len(piece)
+        if size > _SMALL_BYTES:
+            from sampan.cli.building.narrowing import needed
+
+            only = needed(session, query, context)
+            if only is not None:
+                held, packed = [], pack(only)
+            break
+    yield from held
+    yield from packed
 
 
 def _is_drawn(how: str) -> bool:
