@@ -16,6 +16,7 @@ from grpclib.client import UnaryStreamMethod, UnaryUnaryMethod
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from tests.building import run
 from tests.buildkit_client import DIFF_COPY, SEND, Serves, calling, files, serving, streaming, upgraded
 from tests.engine_process import EngineProcess
 from tests.waiting import until
@@ -213,7 +214,7 @@ async def test_a_client_that_comes_again_is_asked_for_what_has_changed(engine: E
             return super().__getitem__(name)
 
     async def build(ref: str, times: Mapping[str, int], key: str = "mine") -> tuple[str, list[str]]:
-        """The image, and which files were asked for of the context."""
+        """What the image has of the context, and which of its files were asked for."""
         entries = [
             Stat(path=name, mode=0o644, size=len(content), modTime=times.get(name, 1))
             for name, content in sorted(contents.items())
@@ -221,24 +222,48 @@ async def test_a_client_that_comes_again_is_asked_for_what_has_changed(engine: E
         asked.clear()
         async with client(engine, files(entries, Asked(contents)), shared_key=key) as one:
             answer = await one.build(ref, **{"no-cache": ""})
-        return answer["containerimage.digest"], sorted(asked)
+        shown = ("sh", "-c", "cd /all && cat a b c 2>/dev/null; ls")
+        return await asyncio.to_thread(run, engine, answer["containerimage.digest"], *shown), sorted(asked)
 
-    first, everything = await build("kept-1", {})
-    assert everything == ["Dockerfile", "Dockerfile", "a", "b"]
-    assert await build("kept-2", {}) == (first, ["Dockerfile"])
+    everything = ["Dockerfile", "Dockerfile", "a", "b"]
+    assert await build("kept-1", {}) == ("12Dockerfile\na\nb", everything)
+    assert await build("kept-2", {}) == ("12Dockerfile\na\nb", ["Dockerfile"])
     contents["b"] = b"3"
-    changed, again = await build("kept-3", {"b": 2})
-    assert again == ["Dockerfile", "b"]
-    assert (await build("kept-4", {"b": 2}, key="other")) == (changed, everything)
+    assert await build("kept-3", {"b": 2}) == ("13Dockerfile\na\nb", ["Dockerfile", "b"])
+    assert await build("kept-4", {"b": 2}, key="other") == ("13Dockerfile\na\nb", everything)
     contents["c"] = contents.pop("a")
-    _, again = await build("kept-5", {"b": 2})
-    assert again == ["Dockerfile", "c"]
+    assert await build("kept-5", {"b": 2}) == ("31Dockerfile\nb\nc", ["Dockerfile", "c"])
     (kept, _) = [one for one in engine.json("GET", "/system/df")["BuildCache"] if one["Type"] == "source.local"]
     assert kept["Description"] == "local source for context"
     assert len(os.listdir(f"{engine.data_root}/contexts")) == 2
     engine.json("POST", "/build/prune")
     await asyncio.to_thread(until, lambda: not os.listdir(f"{engine.data_root}/contexts"))
     assert (await build("kept-6", {"b": 2}))[1] == ["Dockerfile", "Dockerfile", "b", "c"]
+    await nothing_left(engine)
+
+
+async def test_a_build_that_found_all_of_it_is_answered_by_the_list_of_its_files(engine: EngineProcess) -> None:
+    """The third time: the first build makes what the second one finds. Small contexts are known by what is in them."""
+    contents = {"Dockerfile": b"FROM busybox\nCOPY . /all\n", "large": os.urandom(3 << 20), "small": b"1"}
+
+    async def build(ref: str, time_ns: int) -> tuple[str, str]:
+        """The image, and the youngest kept context: a build that takes the files keeps another."""
+        entries = [Stat(path=name, mode=0o644, size=len(contents[name]), modTime=time_ns) for name in sorted(contents)]
+        async with client(engine, files(entries, contents), shared_key="listed") as one:
+            answer = await one.build(ref)
+        names = os.listdir(f"{engine.data_root}/contexts")
+        return answer["containerimage.digest"], max(names, key=lambda name: int(name.rpartition("-")[2], 16))
+
+    first, kept = await build("listed-1", 1)
+    again, kept_again = await build("listed-2", 1)
+    assert again == first
+    assert kept_again != kept
+    assert await build("listed-3", 1) == (first, kept_again)
+    contents["small"] = b"2"
+    changed, others = await build("listed-4", 2)
+    assert changed != first
+    assert others != kept_again
+    engine.json("POST", "/build/prune")
     await nothing_left(engine)
 
 

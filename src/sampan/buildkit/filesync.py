@@ -7,6 +7,8 @@ Files are asked for ahead, so many that what waits in memory stays bounded.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import posixpath
 import stat
@@ -91,6 +93,14 @@ async def archive_of(session: Session, wanted: Wanted, heard: Heard, kept: str =
 
     A file is taken from the directory `kept`, to which nobody writes, where it is the same by size, time and mode.
     """
+    async with listing_of(session, wanted, heard) as listing:
+        async for piece in listing.archive(kept):
+            yield piece
+
+
+@contextlib.asynccontextmanager
+async def listing_of(session: Session, wanted: Wanted, heard: Heard) -> AsyncGenerator[Listing]:
+    """What a client lists of a directory of its. Raises InvalidArgument with what the client says, here and later."""
     if not session.serves(METHOD):
         raise NotImplementedHere("the client sends no files", remedy="give a context that the daemon can fetch")
     call = StreamStreamMethod(session.caller, METHOD, Packet, Packet)
@@ -98,11 +108,7 @@ async def archive_of(session: Session, wanted: Wanted, heard: Heard, kept: str =
         async with call.open(metadata=wanted.metadata) as stream:
             transfer = _Transfer(stream, heard)
             await transfer.take_list()
-            async for piece in transfer.kept(kept):
-                yield piece
-            async for piece in _together(transfer.entries()):
-                yield piece
-            await transfer.finish()
+            yield Listing(transfer)
     except (GRPCError, StreamTerminatedError) as error:
         raise InvalidArgument(f"{wanted.directory} cannot be read: {reason(error)}") from error
 
@@ -129,6 +135,34 @@ async def file_of(session: Session, directory: str, names: Sequence[str], heard:
     return {name: contents[path] for name, path in paths.items() if path in contents}
 
 
+@dataclass(slots=True)
+class Listing:
+    """The list of a directory of a client's, whose files may be asked for: once, or not at all."""
+
+    _transfer: _Transfer
+    _is_over: bool = False
+
+    @property
+    def digest(self) -> bytes:
+        """Another one when a file is another by its name, size, time, mode or kind."""
+        contents = [one.SerializeToString(deterministic=True) for one in self._transfer.listed]
+        return hashlib.sha256(b"".join(b"%d:%b" % (len(one), one) for one in contents)).digest()
+
+    async def archive(self, kept: str = "") -> AsyncGenerator[bytes]:
+        """The entries of an archive, as of `archive_of`."""
+        async for piece in self._transfer.kept(kept):
+            yield piece
+        async for piece in _together(self._transfer.entries()):
+            yield piece
+        await self.end()
+
+    async def end(self) -> None:
+        """Say that nothing more is wanted."""
+        if not self._is_over:
+            self._is_over = True
+            await self._transfer.finish()
+
+
 async def _together(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
     """The same bytes in larger pieces."""
     held: list[bytes] = []
@@ -149,7 +183,7 @@ class _Transfer:
 
     stream: Any
     heard: Heard
-    _listed: list[Stat] = field(default_factory=list)
+    listed: list[Stat] = field(default_factory=list)
     _asked: dict[int, None] = field(default_factory=dict)  # files whose content is awaited, in order
     _ahead_bytes: int = 0  # of these
     _kept: dict[int, list[bytes]] = field(default_factory=dict)  # what has come of those that are not the first
@@ -167,30 +201,30 @@ class _Transfer:
                 raise InvalidArgument("the client sends files that nobody asked for")
             if not packet.HasField("stat"):
                 return
-            self._listed.append(packet.stat)
+            self.listed.append(packet.stat)
 
     def only(self, names: Iterable[str]) -> dict[str, str]:
         """Of the list only what these names lead to counts: the paths of that."""
-        links = {one.path: one.linkname for one in self._listed if one.mode & FileKind.SYMLINK}
+        links = {one.path: one.linkname for one in self.listed if one.mode & FileKind.SYMLINK}
         paths = {name: _followed(name, links) for name in names}
-        for index, one in enumerate(self._listed):
+        for index, one in enumerate(self.listed):
             if one.path not in paths.values():
-                self._listed[index] = Stat(path=one.path, mode=FileKind.IRREGULAR)
+                self.listed[index] = Stat(path=one.path, mode=FileKind.IRREGULAR)
         return paths
 
     async def files(self) -> AsyncGenerator[tuple[Stat, bytes]]:
         """The regular files, each in one or several pieces, the last one empty."""
         waiting = deque(
-            index for index, one in enumerate(self._listed) if _has_content(one) and index not in self._there
+            index for index, one in enumerate(self.listed) if _has_content(one) and index not in self._there
         )
         while waiting or self._asked:
             await self._ask(waiting)
             index = next(iter(self._asked))
             async for piece in self._content(index):
-                yield self._listed[index], piece
+                yield self.listed[index], piece
             del self._asked[index]
-            self._ahead_bytes -= self._listed[index].size
-            yield self._listed[index], b""
+            self._ahead_bytes -= self.listed[index].size
+            yield self.listed[index], b""
 
     async def kept(self, directory: str) -> AsyncGenerator[bytes]:
         """The files that are the same in a directory, as entries of the archive."""
@@ -205,7 +239,7 @@ class _Transfer:
         size = 0
         root_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            for index, one in enumerate(self._listed):
+            for index, one in enumerate(self.listed):
                 fd = _open_same(root_fd, one) if _has_content(one) else -1
                 if fd < 0:
                     continue
@@ -229,7 +263,7 @@ class _Transfer:
     async def entries(self) -> AsyncGenerator[bytes]:
         """The rest of it: all that is no file first, but for links to files, which follow these."""
         links = []
-        for one in self._listed:
+        for one in self.listed:
             if _is_hard_link(one):
                 links.append(one)
             elif not _has_content(one) and (entry := _entry(one)) is not None:
@@ -266,7 +300,7 @@ class _Transfer:
             return
         while waiting and (not self._asked or (self._ahead_bytes < _AHEAD_BYTES and len(self._asked) < _AHEAD_FILES)):
             index = waiting.popleft()
-            self._ahead_bytes += self._listed[index].size
+            self._ahead_bytes += self.listed[index].size
             self._asked[index] = None
             await self.stream.send_message(Packet(type=Packet.PACKET_REQ, ID=index))
 
@@ -281,7 +315,7 @@ class _Transfer:
                 self._ended.add(packet.ID)
             elif index == packet.ID:
                 yield packet.data
-            elif sum(map(len, kept := self._kept.setdefault(packet.ID, []))) < self._listed[packet.ID].size:
+            elif sum(map(len, kept := self._kept.setdefault(packet.ID, []))) < self.listed[packet.ID].size:
                 kept.append(packet.data)
 
     async def _receive(self) -> Packet:

@@ -20,7 +20,7 @@ from sampan.buildkit.callbacks import SessionAsker
 from sampan.buildkit.contexts import LocalContexts
 from sampan.buildkit.errors import as_status, in_buildkits_words, unforeseen
 from sampan.buildkit.exports import IMAGE_KINDS, refuse_unknown
-from sampan.buildkit.filesync import END_OF_ARCHIVE, Wanted, archive_of, file_of
+from sampan.buildkit.filesync import END_OF_ARCHIVE, Listing, Wanted, file_of, listing_of
 from sampan.buildkit.frontend import Places
 from sampan.buildkit.proto.control_pb2 import SolveRequest
 from sampan.buildkit.proto.gateway_pb2 import ReturnRequest
@@ -124,17 +124,19 @@ class Solve:
             request = replace(await files.placed(request), contexts=images, asker=asker)
             if files.dockerfile:
                 files.taken = self.engine.builds.taken(request, files.dockerfile)
+            await stack.enter_async_context(files.listed())
             return await self._carry_out(request, files)
 
     async def _carry_out(self, request: BuildRequest, files: _Files) -> str:
         image_id = ""
         fetching = self.statuses.begin(_fetching(request.remote)) if request.remote else ""
-        steps = self.engine.builds.build(request, files.archive(), keep=files.keep)
+        steps = self.engine.builds.build(request, files.archive(), keep=files.keep, known=files.known)
         async with contextlib.aclosing(steps) as closing:
             async for told in closing:
                 if isinstance(told, Built):
                     image_id = told.image_id
                 else:
+                    await files.end()
                     self.statuses.end(fetching)
                     self.statuses.hear(told)
                     await self.statuses.room()
@@ -155,6 +157,8 @@ class _Files:
     _name: str = ""  # of the Dockerfile in the archive
     _kept_as: str = ""
     _size: int = 0  # of the context, in bytes
+    _listing: Listing | None = None  # of the context
+    _vertex: str = ""
 
     async def placed(self, request: BuildRequest) -> BuildRequest:
         """The request with where its files come from; the Dockerfile is read. Raises InvalidArgument."""
@@ -191,25 +195,41 @@ class _Files:
         if not self._name:
             return
         yield _plain(self._name, self.dockerfile) + _plain(self._name + IGNORE, self.ignore)
-        if self.taken != ():
-            async for piece in self._context():
-                yield piece
+        if self._listing is not None:
+            with self.engine.builds.kept.reading(self._kept_as) as kept:
+                async for piece in self._listing.archive(kept):
+                    self._size += len(piece)
+                    yield piece
+            self.statuses.end(self._vertex)
         yield END_OF_ARCHIVE
 
-    async def _context(self) -> AsyncGenerator[bytes]:
-        """The files of the context that steps may take."""
-        digest = self.statuses.begin("[internal] load build context")
+    @contextlib.asynccontextmanager
+    async def listed(self) -> AsyncGenerator[None]:
+        """Have the client list the files of the context that steps may take, if there are any."""
+        if not self._name or self.taken == ():
+            yield
+            return
+        self._vertex = self.statuses.begin("[internal] load build context")
 
         def heard(count: int) -> None:
-            self.statuses.advance(digest, "transferring context:", count)
+            self.statuses.advance(self._vertex, "transferring context:", count)
 
         wanted = Wanted(self.places.context, self.taken or (), read_ignore_file(self.ignore).lines)
-        session = await self._session(self.places.context)
-        with self.engine.builds.kept.reading(self._kept_as) as kept:
-            async for piece in archive_of(session, wanted, heard, kept):
-                self._size += len(piece)
-                yield piece
-        self.statuses.end(digest)
+        async with listing_of(await self._session(self.places.context), wanted, heard) as self._listing:
+            yield
+
+    @property
+    def known(self) -> tuple[bytes, ...]:
+        """All that the files of this client's build are known by before they come; () when they are not."""
+        if self._listing is None or not self._kept_as:
+            return ()
+        return (self._kept_as.encode(), b"\0", self.ignore, b"\0", self.dockerfile, self._listing.digest)
+
+    async def end(self) -> None:
+        """Nothing more is asked of the client's files, if anything was."""
+        if self._listing is not None:
+            await self._listing.end()
+            self.statuses.end(self._vertex)
 
     def keep(self, context: str) -> None:
         """Keep the directory of the context for the next build of the same client."""

@@ -144,19 +144,25 @@ class Builds:
         archive: AsyncIterator[bytes],
         build_id: str = "",
         keep: Callable[[str], None] | None = None,
+        known: tuple[bytes, ...] = (),
     ) -> AsyncGenerator[tuple[Event, ...] | Built]:
         """Build from a context that comes as an archive, telling how it goes; whoever stops listening cancels it.
 
-        `keep` is given the directory of the context when nothing uses it any more, and may take it away.
+        `keep` is given the directory of the context when nothing uses it any more, and may take it away. `known` is
+        what the content is known by before it comes: it is not asked for when a build of the same has told all.
         Events that have happened by the time they are asked for come together.
         Raises InvalidArgument for what is wrong with names, archive or Dockerfile before anything is told.
         """
         references = _names(request.tags)
         build_id = build_id or secrets.token_hex(16)
         self._refuse_running(build_id)
-        arriving = Arriving((), None) if request.remote else await hold(archive)
-        question = self._question(request, arriving)
+        question = question_of(request, known, self._version) if known else None
         told = self.cache.find_told(question) if question else None
+        arriving = Arriving((), None)
+        if told is None and not request.remote:
+            arriving = await hold(archive)
+            question = question or self._question(request, arriving)
+            told = self.cache.find_told(question) if question else None
         if told is not None:
             self._name(told.image_id, references)
             asyncio.get_running_loop().call_soon(self.cache.remember_used)  # behind the answer
