@@ -8,7 +8,7 @@ from __future__ import annotations
 import posix
 import sys
 
-from sampan.cli.commands import ALIASES, GROUPS, OPTIONS, TOP_LEVEL, load
+from sampan.cli.commands import ALIASES, GROUPS, OPTIONS, TOP_LEVEL, command_module
 from sampan.cli.grammar import Arguments, HelpWanted, UsageError, parse
 
 TYPE_CHECKING = False
@@ -91,7 +91,7 @@ def find_command(words: Sequence[str]) -> tuple[ModuleType, list[str], list[str]
         raise HelpWanted
     first = words[0]
     if first in TOP_LEVEL and first not in GROUPS:
-        return load(TOP_LEVEL[first]), [first], list(words[1:])
+        return command_module(TOP_LEVEL[first]), [first], list(words[1:])
     if first not in GROUPS:
         from sampan.cli.unknown import unknown_command
 
@@ -104,7 +104,7 @@ def find_command(words: Sequence[str]) -> tuple[ModuleType, list[str], list[str]
         from sampan.cli.unknown import unknown_command
 
         raise unknown_command((first, second), commands)
-    return load(commands[second]), [first, second], list(words[2:])
+    return command_module(commands[second]), [first, second], list(words[2:])
 
 
 def parse_command(module: ModuleType, words: Sequence[str], name: str) -> Arguments:

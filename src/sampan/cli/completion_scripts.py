@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from sampan.cli.catalogue import command_names
-from sampan.cli.commands import GROUPS, OPTIONS, TOP_LEVEL, load
+from sampan.cli.commands import GROUPS, OPTIONS, TOP_LEVEL, command_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _VALUES = {"--link": "container", "--network": "network", "--volumes-from": "con
 
 def argument_kinds(module: str) -> list[str]:
     """What the command's words name: kinds of `KINDS`, or nothing that completion knows."""
-    words = re.findall(r"[A-Z][A-Z_|]*", " ".join(load(module).USAGE).replace("[VOLUME]", ""))
+    words = re.findall(r"[A-Z][A-Z_|]*", " ".join(command_module(module).USAGE).replace("[VOLUME]", ""))
     return [kind for kind, (names, _) in KINDS.items() if not {*names}.isdisjoint(words)]
 
 
@@ -70,7 +70,7 @@ def bash() -> str:
     for group, (_, commands) in sorted(GROUPS.items()):
         lines.append(f'    {group}) names="{" ".join(sorted(commands))}" ;;')
     for name, module in command_names():
-        rows = load(module).OPTIONS
+        rows = command_module(module).OPTIONS
         lines.append(f'    "{" ".join(name)}") kinds="{" ".join(argument_kinds(module))}"')
         lines.append(f'      options="{" ".join(_words(rows))}"')
         lines.append(f'      valued=" {" ".join(_with_value(rows))} " ;;')
@@ -113,7 +113,7 @@ def zsh() -> str:
     ]
     for title, names in (("", TOP_LEVEL), *((group, commands) for group, (_, commands) in sorted(GROUPS.items()))):
         lines += ["", f"_sampan_{title or 'top'}_names() {{", "  local -a names=("]
-        lines += [f"    '{name}:{_zsh_text(load(module).SUMMARY)}'" for name, module in sorted(names.items())]
+        lines += [f"    '{name}:{_zsh_text(command_module(module).SUMMARY)}'" for name, module in sorted(names.items())]
         if not title:
             lines += [f"    '{group}:{_zsh_text(summary)}'" for group, (summary, _) in sorted(GROUPS.items())]
         lines += ["  )", "  _describe command names", "}"]
@@ -137,7 +137,9 @@ def zsh() -> str:
         kinds = argument_kinds(module)
         listed = "; ".join(f"_sampan_{kind}s" for kind in kinds)
         rest = f"'*:{' or '.join(kinds)}:{{{listed}}}'" if kinds else "'*:file:_files'"
-        lines.append(f"    '{' '.join(name)}') _arguments -s {' '.join(_zsh_options(load(module).OPTIONS))} {rest} ;;")
+        lines.append(
+            f"    '{' '.join(name)}') _arguments -s {' '.join(_zsh_options(command_module(module).OPTIONS))} {rest} ;;"
+        )
     return "\n".join([*lines, "  esac", "}", "", '_sampan "$@"', ""])
 
 
@@ -149,17 +151,19 @@ def fish() -> str:
     """A script for fish, to be put into its completions folder as `sampan.fish`."""
     lines = ["# fish completion for sampan, made by `sampan completion fish`", "complete -c sampan -f"]
     for name, module in sorted(TOP_LEVEL.items()):
-        lines.append(f"complete -c sampan -n __fish_use_subcommand -a {name} -d '{_fish_text(load(module).SUMMARY)}'")
+        lines.append(
+            f"complete -c sampan -n __fish_use_subcommand -a {name} -d '{_fish_text(command_module(module).SUMMARY)}'"
+        )
     for group, (summary, commands) in sorted(GROUPS.items()):
         if group not in TOP_LEVEL:
             lines.append(f"complete -c sampan -n __fish_use_subcommand -a {group} -d '{_fish_text(summary)}'")
         seen = f"__fish_seen_subcommand_from {group}; and not __fish_seen_subcommand_from {' '.join(sorted(commands))}"
         for name, module in sorted(commands.items()):
-            lines.append(f"complete -c sampan -n '{seen}' -a {name} -d '{_fish_text(load(module).SUMMARY)}'")
+            lines.append(f"complete -c sampan -n '{seen}' -a {name} -d '{_fish_text(command_module(module).SUMMARY)}'")
     lines += [f"complete -c sampan -n __fish_use_subcommand {_fish_option(row)}" for row in OPTIONS]
     for words, module in command_names():
         seen = "; and ".join(f"__fish_seen_subcommand_from {part}" for part in words)
-        rows = [row for row in load(module).OPTIONS if row[2] != "alias"]
+        rows = [row for row in command_module(module).OPTIONS if row[2] != "alias"]
         lines += [f"complete -c sampan -n '{seen}' {_fish_option(row)}" for row in rows]
         for kind in argument_kinds(module):
             listing = KINDS[kind][1].replace("'", '"')

@@ -6,7 +6,7 @@ import os
 import sys
 from textwrap import wrap
 
-from sampan.cli.commands import ALIASES, COMMON, GROUPS, OPTIONS, TOP_LEVEL, load
+from sampan.cli.commands import ALIASES, COMMON, GROUPS, OPTIONS, TOP_LEVEL, command_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,18 +37,29 @@ def help_text(name: Sequence[str], *, width: int = 80) -> str:
         return overview(width)
     if len(name) == 1 and name[0] in GROUPS and name[0] not in TOP_LEVEL:
         return group_help(name[0], width)
-    module = load(module_of(name))
+    module = command_module(module_of(name))
     lines = usage_lines(" ".join(name), module)
     lines += ["", module.SUMMARY]
     details: str = getattr(module, "DETAILS", "")
     if details:
-        lines += ["", *details.strip().splitlines()]
+        lines += ["", *detail_lines(details, width)]
     others = names_of(module_of(name))
     if len(others) > 1:
         lines += ["", "Aliases:", "  " + ", ".join(f"sampan {other}" for other in others)]
     if module.OPTIONS:
         lines += ["", "Options:", *option_lines(module.OPTIONS, width)]
     return "\n".join(["", *lines, ""])
+
+
+def detail_lines(details: str, width: int) -> list[str]:
+    """The paragraphs of a command's details, wrapped at `width` where they are wider; what is in columns stays so."""
+    found: list[str] = []
+    for paragraph in details.strip().split("\n\n"):
+        lines = paragraph.splitlines()
+        if "  " not in paragraph and max(map(len, lines)) > width:
+            lines = wrap(paragraph, width)
+        found += [*([""] if found else []), *lines]
+    return found
 
 
 def module_of(name: Sequence[str]) -> str:
@@ -107,7 +118,7 @@ def two_columns(pairs: Sequence[tuple[str, str]], width: int) -> list[str]:
 
 
 def _commands(names: dict[str, str], width: int) -> list[str]:
-    return two_columns([(f"  {name}", load(module).SUMMARY) for name, module in sorted(names.items())], width)
+    return two_columns([(f"  {name}", command_module(module).SUMMARY) for name, module in sorted(names.items())], width)
 
 
 def group_help(group: str, width: int) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from sampan.cli.commands import GROUPS, OPTIONS, TOP_LEVEL, load
+from sampan.cli.commands import GROUPS, OPTIONS, TOP_LEVEL, command_module
 from sampan.cli.grammar import spelled
 from sampan.cli.help import default_text, names_of, usage_lines, value_word
 
@@ -38,7 +38,7 @@ def reference() -> str:
 
 
 def _section(module: str) -> list[str]:
-    described = load(module)
+    described = command_module(module)
     names = names_of(module)
     short = min(names, key=len) if len(names) > 1 else names[0]
     lines = [f"\n## sampan {short}\n", f"{described.SUMMARY}.\n", "```"]

@@ -211,8 +211,8 @@ ALIASES: dict[str, str] = {
 COMMON = ("run", "exec", "ps", "images", "logs", "stop", "rm", "inspect", "stats", "top", "version", "info")
 
 
-def load(module: str) -> ModuleType:
-    """The module of a command."""
+def command_module(module: str) -> ModuleType:
+    """The module of a command; not called `load`, which is one of them and takes that name here when it is imported."""
     name = f"sampan.cli.commands.{module}"
     __import__(name)
     return sys.modules[name]

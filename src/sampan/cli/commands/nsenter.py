@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sampan.client.session import Session
 
 SUMMARY = "Run a command of the host in chosen namespaces of a container"
-USAGE = ("CONTAINER [--net] [--pid] [--mount] [...] [COMMAND] [ARG...]",)
+USAGE = ("CONTAINER [--net] [--mount] [...] [COMMAND] [ARG...]",)
 DETAILS = """
 The tools are the host's, so the container's image need not have them. Without a choice all
 namespaces are entered but the mount and user ones. Without a command a shell is started.
