@@ -382,14 +382,22 @@ def _bytes(text: str) -> bytes:
 
 
 def _file(one: Stat) -> Entry:
-    return Entry(_bytes(one.path), Kind.FILE, _mode(one), size=one.size, payload=one.size, mtime_ns=one.modTime)
+    return Entry(
+        _bytes(one.path),
+        Kind.FILE,
+        _mode(one),
+        size=one.size,
+        payload=one.size,
+        mtime_ns=one.modTime,
+        xattrs=dict(one.xattrs),
+    )
 
 
 def _entry(one: Stat) -> Entry | None:
     """A directory, a symbolic link or a named pipe; sockets and devices are no files to build from."""
     name, mode, mtime_ns = _bytes(one.path), _mode(one), one.modTime
     if one.mode & FileKind.DIRECTORY:
-        return Entry(name, Kind.DIRECTORY, mode, mtime_ns=mtime_ns)
+        return Entry(name, Kind.DIRECTORY, mode, mtime_ns=mtime_ns, xattrs=dict(one.xattrs))
     if one.mode & FileKind.SYMLINK:
         return Entry(name, Kind.SYMLINK, 0o777, link=_bytes(one.linkname), mtime_ns=mtime_ns)
     if one.mode & FileKind.FIFO:

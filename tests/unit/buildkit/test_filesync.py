@@ -43,7 +43,7 @@ async def test_a_tree_becomes_an_archive() -> None:
     entries = [
         Stat(path="a", mode=FileKind.DIRECTORY | 0o750),
         Stat(path="a/large", mode=0o644, size=len(large), modTime=1_700_000_000_500_000_000),
-        Stat(path="a/small", mode=0o600 | 1 << 23, size=2),
+        Stat(path="a/small", mode=0o600 | 1 << 23, size=2, xattrs={"user.k": b"v"}),
         Stat(path="b", mode=0o600, size=2, linkname="a/small"),
         Stat(path="empty", mode=0o644),
         Stat(path="link", mode=FileKind.SYMLINK | 0o777, linkname="../out"),
@@ -58,6 +58,7 @@ async def test_a_tree_becomes_an_archive() -> None:
     assert (members["a"].isdir(), members["a"].mode) == (True, 0o750)
     assert (found["a/large"][1], members["a/large"].mtime) == (large, 1_700_000_000.5)
     assert (found["a/small"][1], members["a/small"].mode) == (b"hi", 0o4600)
+    assert members["a/small"].pax_headers["SCHILY.xattr.user.k"] == "v"
     assert (members["b"].islnk(), members["b"].linkname) == (True, "a/small")
     assert (members["link"].issym(), members["link"].linkname) == (True, "../out")
     assert members["pipe"].isfifo()
