@@ -242,6 +242,18 @@ def test_no_id_of_an_earlier_build_is_left_by_one_that_fails(
     assert not iid.exists()
 
 
+@pytest.mark.usefixtures("builds")
+def test_an_id_goes_where_a_link_leads_and_the_link_stays(sampan: Command, tmp_path: Path) -> None:
+    link, file = tmp_path / "link", tmp_path / "file"
+    for target in (Path("/proc/self/fd/1"), file):
+        link.symlink_to(target)
+        done = sampan("build", "--iidfile", str(link), "-", input=b"FROM base\n")
+        assert done.returncode == 0
+        assert link.is_symlink()
+        assert (done.stdout.decode() if target is not file else file.read_text()) == IMAGE
+        link.unlink()
+
+
 def test_docker_says_the_id_of_a_quiet_build_as_text(fake_daemon: FakeDaemon, sampan: Command, tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "Dockerfile").write_text("FROM base\n")

@@ -133,11 +133,19 @@ def run(arguments: Arguments, session: Session) -> int:
 
 
 def _forget_former(path: str) -> None:
-    """Remove what an earlier build wrote there: who finds a file finds this build's image."""
+    """Remove what an earlier build wrote there: who finds a file finds this build's image.
+
+    A link and a device stay, above all /dev/stdout.
+    """
     if path:
         import os
+        import stat
 
-        if os.path.exists(path):
+        try:
+            is_file = stat.S_ISREG(os.lstat(path).st_mode)
+        except OSError:
+            return
+        if is_file:
             os.unlink(path)
 
 
