@@ -122,3 +122,9 @@ def test_an_option_that_says_nothing_is_refused_before_anybody_is_asked(
 
     assert (done.returncode, done.stderr.decode().splitlines()[0]) == (code, f"sampan: {sentence}")
     assert fake_daemon.lines == []
+
+
+def test_a_template_that_is_none_has_docker_s_exit_code(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    fake_daemon.on("GET", "/containers/c1/json", fake_daemon.reply(200, {"Name": "/c1"}))
+
+    assert [sampan("inspect", "-f", text, "c1").returncode for text in ("{{", "{{.Nope}}", "{{.Name}}")] == [64, 1, 0]

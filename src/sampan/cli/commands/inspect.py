@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from sampan.cli.grammar import UsageError
+from sampan.cli.grammar import Failure, UsageError
 from sampan.client.failure import ApiError, ClientError, NamelessError, NotFoundError
 from sampan.client.json_text import indented
 from sampan.client.session import quote
@@ -25,6 +25,7 @@ OPTIONS = (
     ("size", "s", "bool", "", "Show how much containers have written"),
     ("type", "", "string", "", "Look among these only: container, image, network, volume"),
 )
+NO_TEMPLATE = 64  # docker's code for it; for one that does not fit the document it is 1
 PATHS = {
     "container": "/containers/{}/json",
     "image": "/images/{}/json",
@@ -84,8 +85,11 @@ def _find(session: Session, word: str, kinds: Sequence[str], *, size: bool) -> A
 
 
 def _print_by_template(source: str, documents: list[Any]) -> None:
-    from sampan.cli.formats.template import Template
+    from sampan.cli.formats.template import Template, TemplateError
 
-    template = Template("{{json .}}" if source == "json" else source)
+    try:
+        template = Template("{{json .}}" if source == "json" else source)
+    except TemplateError as error:
+        raise Failure(str(error), remedy=error.remedy, code=NO_TEMPLATE) from None
     for document in documents:
         sys.stdout.write(template.render(document) + "\n")
