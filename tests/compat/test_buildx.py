@@ -184,6 +184,11 @@ def test_a_context_is_an_archive_on_standard_input_or_at_an_address(docker: Dock
     with serving(files) as address:
         assert " from the context\n" in shown(docker, "--no-cache", f"{address}/context.tar")
         assert " fetched\n" in shown(docker, "--no-cache", f"{address}/Alone")
+        given = "FROM busybox\nCOPY . /c\nRUN ls /c; cat /c/f\n"
+        text = shown(docker, "--no-cache", "-f", "-", f"{address}/context.tar", given=given)
+        assert " Dockerfile\n" in text
+        assert " from the context\n" in text
+        assert ".dockerfile" not in text
         text = shown(docker, f"{address}/none", code=1)
     assert "[internal] load remote build context" in text
     assert "404" in text

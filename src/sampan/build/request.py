@@ -56,6 +56,7 @@ class BuildRequest:
     dockerfile: str = "Dockerfile"
     left_out: tuple[str, ...] | None = None  # what no step sees of the context; None: as .dockerignore in it says
     remote: str = ""  # the context is fetched from there
+    given: bytes = b""  # the Dockerfile for a context that is fetched, in place of one that is in it
     contexts: Mapping[str, str] = field(default_factory=dict)  # images that stand for names of stages and images
     target: str = ""
     tags: tuple[str, ...] = ()

@@ -94,6 +94,8 @@ class _Sending:
             await answering
         finally:
             answering.cancel()
+            await asyncio.wait([answering])
+            _ = answering.cancelled() or answering.exception()  # which the one that is raised has led to
 
     async def _answer(self) -> None:
         while True:

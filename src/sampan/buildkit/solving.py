@@ -166,19 +166,17 @@ class _Files:
         is_remote = bool(places.remote) and not places.remote.startswith(UPLOADS)
         if is_remote and not places.is_dockerfile_local:
             return replace(request, remote=_remote(places), dockerfile=places.filename)
-        if is_remote:
-            raise NotImplementedHere(
-                "a Dockerfile of the client's does not go with a context that is fetched",
-                remedy="put the Dockerfile into the context, or clone it and give the directory",
-            )
         if places.remote.startswith(UPLOADS):
             return replace(request, dockerfile=places.filename)
         await self._read()
         self._name = f".dockerfile.{hashlib.sha256(self.dockerfile).hexdigest()[:20]}"
+        left_out = (self._name, self._name + IGNORE)
+        if is_remote:
+            remote = _remote(places)
+            return replace(request, remote=remote, given=self.dockerfile, dockerfile=self._name, left_out=left_out)
         session = await self._session(self.places.context)
         if session.shared_key:
             self._kept_as = f"{session.shared_key}\0{self.places.context}"
-        left_out = (self._name, self._name + IGNORE)
         return replace(request, dockerfile=self._name, left_out=left_out, keeps_context=bool(self._kept_as))
 
     def called(self, text: str) -> str:
@@ -206,7 +204,7 @@ class _Files:
     @contextlib.asynccontextmanager
     async def listed(self) -> AsyncGenerator[None]:
         """Have the client list the files of the context that steps may take, if there are any."""
-        if not self._name or self.taken == ():
+        if not self._name or self.taken == () or self.places.remote:
             yield
             return
         self._vertex = self.statuses.begin("[internal] load build context")
@@ -252,13 +250,13 @@ class _Files:
         self.statuses.filename = name
         self.statuses.advance(digest, "transferring dockerfile:", len(content), done=True)
         self.statuses.end(digest)
-        if own not in found:
+        if own not in found and not self.places.remote:
             digest = self.statuses.begin("[internal] load .dockerignore")
             context = await self._session(self.places.context)
             found[own] = (await file_of(context, self.places.context, [IGNORE], lambda _: None)).get(IGNORE, b"")
             self.statuses.advance(digest, "transferring context:", len(found[own]), done=True)
             self.statuses.end(digest)
-        self.ignore = found[own]
+        self.ignore = found.get(own, b"")
 
     async def _session(self, directory: str) -> Session:
         """The session that has a directory."""

@@ -67,10 +67,23 @@ async def hold(archive: AsyncIterator[bytes]) -> Arriving:
 
 
 async def fetch_context(request: BuildRequest, context: str, scratch: str) -> str:
-    """Fetch the request's remote; the directory to build from, `context` or one below it.
+    """Fetch the request's remote; the directory to build from, `context` or one below it, with the Dockerfile given.
 
     Raises InvalidArgument for what is no context, SystemFailure for what cannot be fetched.
     """
+    found = await _fetch(request, context, scratch)
+    if request.given:
+        await away(lambda: _put(os.path.join(found, request.dockerfile), request.given))
+    return found
+
+
+def _put(path: str, content: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with os.fdopen(fd, "wb") as file:
+        file.write(content)
+
+
+async def _fetch(request: BuildRequest, context: str, scratch: str) -> str:
     repository = read_repository(request.remote)
     if repository is not None:
         keeps = request.build_args.get(_KEEP_GIT, "").lower() in {"1", "t", "true"}
