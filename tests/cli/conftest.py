@@ -23,6 +23,7 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 CONTAINER_ID = "c0ffee" + "0" * 58
+IMAGE = "sha256:" + "ab" * 32
 PROGRAM = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from sampan.cli.__main__ import main; main()"
 
 
@@ -187,6 +188,19 @@ def fake_daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
         daemon.exited.set()
         listener.shutdown(socket.SHUT_RDWR)
     thread.join(60)
+
+
+@pytest.fixture
+def builds(fake_daemon: FakeDaemon) -> FakeDaemon:
+    """The daemon, for which every build goes well."""
+
+    def built(_: Request, client: socket.socket) -> None:
+        body = json.dumps({"aux": {"ID": IMAGE}}).encode() + b"\r\n"
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    fake_daemon.on("POST", "/build", built)
+    fake_daemon.on("GET", "/version", fake_daemon.reply(200, {"Platform": {"Name": "sampan 0.1.0"}}))
+    return fake_daemon
 
 
 @dataclass(frozen=True)

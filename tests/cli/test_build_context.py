@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import socket
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,22 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Command, FakeDaemon, Request
-
-IMAGE = "sha256:" + "ab" * 32
-
-
-@pytest.fixture
-def builds(fake_daemon: FakeDaemon) -> FakeDaemon:
-    """The daemon, for which every build goes well."""
-
-    def built(_: Request, client: socket.socket) -> None:
-        body = json.dumps({"aux": {"ID": IMAGE}}).encode() + b"\r\n"
-        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-
-    fake_daemon.on("POST", "/build", built)
-    fake_daemon.on("GET", "/version", fake_daemon.reply(200, {"Platform": {"Name": "sampan 0.1.0"}}))
-    return fake_daemon
+    from tests.cli.conftest import Command, FakeDaemon
 
 
 def sent(daemon: FakeDaemon) -> dict[str, bytes]:

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.cli.conftest import IMAGE
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Command, FakeDaemon, Request
-
-IMAGE = "sha256:" + "ab" * 32
-
-
-@pytest.fixture
-def builds(fake_daemon: FakeDaemon) -> FakeDaemon:
-    """The daemon, for which every build goes well."""
-
-    def built(_: Request, client: socket.socket) -> None:
-        body = json.dumps({"aux": {"ID": IMAGE}}).encode() + b"\r\n"
-        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-
-    fake_daemon.on("POST", "/build", built)
-    return fake_daemon
+    from tests.cli.conftest import Command, FakeDaemon
 
 
 @pytest.fixture
