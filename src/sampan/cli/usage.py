@@ -24,12 +24,26 @@ class Usage:
     """Use of processors in per cent of one, of memory, network and disk in bytes. `known` is False before a sample."""
 
     __slots__ = (
-        *("cpu", "cpu_before", "id", "known", "limit", "memory", "name", "pressure", "processes", "read", "received"),
+        *(
+            "asked",
+            "cpu",
+            "cpu_before",
+            "id",
+            "known",
+            "limit",
+            "memory",
+            "name",
+            "pressure",
+            "processes",
+            "read",
+            "received",
+        ),
         *("sent", "written"),
     )
 
     def __init__(self, id: str, name: str) -> None:
         self.id = id
+        self.asked = id  # as it was named on the command line
         self.name = name
         self.known = False
         self.cpu = 0.0
@@ -94,7 +108,7 @@ def usage_columns(*, full: bool = False) -> dict[str, Column]:
     return {
         "BlockIO": ("BLOCK I/O", lambda usage: shown(f"{size(usage.read)} / {size(usage.written)}", usage)),
         "CPUPerc": ("CPU %", lambda usage: shown(f"{usage.cpu:.2f}%", usage)),
-        "Container": ("CONTAINER", lambda usage: usage.id if full else usage.id[:12]),
+        "Container": ("CONTAINER", lambda usage: usage.id[:12] if usage.asked == usage.id else usage.asked),
         "ID": ("CONTAINER ID", lambda usage: usage.id if full else usage.id[:12]),
         "MemPerc": ("MEM %", lambda usage: shown(f"{usage.memory_share:.2f}%", usage)),
         "MemUsage": (

@@ -73,12 +73,12 @@ def image_columns(*, full: bool = False) -> dict[str, Column]:
 
 
 def _size(count: int) -> str:
-    return "N/A" if count < 0 else size(count)
+    return "N/A" if count < 0 else size(count, 4)
 
 
 def _unique_size(row: dict[str, Any]) -> str:
     shared = row.get("SharedSize", -1)
-    return "N/A" if shared < 0 else size(row["Size"] - shared)
+    return "N/A" if shared < 0 else size(row["Size"] - shared, 4)
 
 
 def image_rows(image: dict[str, Any], *, digests: bool) -> list[dict[str, Any]]:

@@ -114,6 +114,7 @@ class Meter:
         self._session = session
         self._before: dict[str, Any] = {}
         self._history: dict[str, tuple[float, ...]] = {}
+        self._asked: dict[str, str] = {}  # how a container was named first
         self.failed = False
 
     def once(self, identifiers: list[tuple[str, str]]) -> list[Usage]:
@@ -147,6 +148,7 @@ class Meter:
             if "one-shot" in query and before is None:
                 before = answer
             usage = usage_of(found, name or answer.get("name", "").removeprefix("/"), answer, before)
+            usage.asked = self._asked.setdefault(found, word)
             self._history[found] = (*self._history.get(found, ()), usage.cpu)[-HISTORY_LENGTH:]
             usage.cpu_before = self._history[found]
             usages.append(usage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from sampan.cli.formats.listing import show
+from sampan.cli.formats.listing import Row, show
 from sampan.cli.formats.table import columns
 from sampan.cli.formats.written import ago, short_id, size
 
@@ -42,13 +42,33 @@ COLUMNS: dict[str, Column] = {
 }
 
 
+CACHE_COLUMNS: dict[str, Column] = {
+    "CacheType": ("CACHE TYPE", lambda record: record["Type"]),
+    "CreatedAt": ("CREATED", lambda record: record.get("CreatedAt") or ""),
+    "Description": ("DESCRIPTION", lambda record: record.get("Description") or ""),
+    "ID": ("CACHE ID", lambda record: record["ID"]),
+    "InUse": ("IN USE", lambda record: str(bool(record.get("InUse"))).lower()),
+    "LastUsedAt": ("LAST USED", lambda record: record.get("LastUsedAt") or ""),
+    "Parent": ("PARENT", lambda record: record.get("Parent") or ""),
+    "Shared": ("SHARED", lambda record: str(bool(record.get("Shared"))).lower()),
+    "Size": ("SIZE", lambda record: size(record.get("Size") or 0, 4)),
+    "UsageCount": ("USAGE", lambda record: str(record.get("UsageCount") or 0)),
+}
+
+
 def run(arguments: Arguments, session: Session) -> int:
     """Print a line for each kind of thing, or for each thing."""
     usage = session.call("GET", "/system/df")
-    if arguments.flag("verbose"):
+    template = arguments.text("format")
+    if arguments.flag("verbose") and template not in {"", "table"}:
+        from sampan.cli.formats.template import Template, unescaped
+
+        source = "{{json .}}" if template == "json" else unescaped(template)
+        sys.stdout.write(Template(source).render(everything(usage)) + "\n")
+    elif arguments.flag("verbose"):
         _print_everything(usage)
     else:
-        show(summary(usage), COLUMNS, SHOWN, arguments.text("format"))
+        show(summary(usage), COLUMNS, SHOWN, template)
     return 0
 
 
@@ -86,6 +106,23 @@ def _volume_size(volume: dict[str, Any]) -> int:
     return max(int((volume.get("UsageData") or {}).get("Size") or 0), 0)
 
 
+def everything(usage: dict[str, Any]) -> dict[str, list[dict[str, object]]]:
+    """What a template sees with --verbose: a list for each kind, of what there is in the words of its own list."""
+    from sampan.cli.commands import volume_ls
+    from sampan.cli.commands.images import image_columns, image_rows
+    from sampan.cli.formats.containers import container_columns
+
+    images = [row for image in usage.get("Images") or [] for row in image_rows(image, digests=False)]
+    own = {"Size": ("SIZE", lambda row: size(row.get("SizeRw") or 0))}
+    kinds: list[tuple[str, dict[str, Column], list[Any]]] = [
+        ("Images", image_columns(full=True), images),
+        ("Containers", {**container_columns(full=True), **own}, usage.get("Containers") or []),
+        ("Volumes", volume_ls.COLUMNS, usage.get("Volumes") or []),
+        ("BuildCache", CACHE_COLUMNS, usage.get("BuildCache") or []),
+    ]
+    return {kind: [Row(columns, document).template_document() for document in found] for kind, columns, found in kinds}
+
+
 def _print_everything(usage: dict[str, Any]) -> None:
     from sampan.cli.commands.images import image_rows
     from sampan.cli.formats.containers import container_columns
@@ -93,7 +130,7 @@ def _print_everything(usage: dict[str, Any]) -> None:
     lines = [["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SHARED SIZE", "UNIQUE SIZE", "CONTAINERS"]]
     for image in usage.get("Images") or []:
         shared = max(image.get("SharedSize", 0), 0)
-        sizes = [size(image["Size"]), size(shared), size(image["Size"] - shared, 4), str(image.get("Containers", 0))]
+        sizes = [size(image["Size"]), size(shared, 4), size(image["Size"] - shared, 4), str(image.get("Containers", 0))]
         rows = image_rows(image, digests=False)
         lines += [[row["Repository"], row["Tag"], short_id(row["Id"]), ago(row["Created"]), *sizes] for row in rows]
     sys.stdout.write("Images space usage:\n\n" + columns(lines))
