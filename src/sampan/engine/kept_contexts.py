@@ -1,7 +1,8 @@
 """The last contexts of clients that send theirs again and again: a build takes from one what has not changed.
 
 Each is the directory that a build was made from, under a name that its client gives; nothing is written to it any more.
-A daemon that starts has none. The last ones are kept, up to a bound for all of them, and not for longer than an hour.
+A daemon that starts has none. The last ones are kept, up to a bound for all of them and a part of the disk, and not for
+longer than an hour.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 
 MOST = 16
 MOST_BYTES = 4 << 30
+PART_OF_DISK = 20  # a twentieth of it at the most
 KEPT_S = 3600.0
 
 
@@ -72,13 +74,14 @@ class KeptContexts:
         """Keep a directory under a name, in place of an earlier one. It is taken away from where it is."""
         kept_id, now = _id(name), time.time()
         self.remove([kept_id])
-        if size_bytes > MOST_BYTES:
+        most_bytes = self._most_bytes()
+        if size_bytes > most_bytes:
             return
         path = f"{self.directory}/{kept_id[:32]}-{time.monotonic_ns():x}"
         os.rename(context, path)
         self._kept[kept_id] = KeptContext(kept_id, path, size_bytes, now, now)
         waiting = self.all()
-        while len(waiting) > MOST or sum(one.size_bytes for one in waiting) > MOST_BYTES:
+        while len(waiting) > MOST or sum(one.size_bytes for one in waiting) > most_bytes:
             self.remove([waiting.pop(0).id])
 
     def remove(self, ids: list[str]) -> list[str]:
@@ -90,6 +93,10 @@ class KeptContexts:
             if not one.readers:
                 self.dispose(one.path)
         return [one.id for one in found]
+
+    def _most_bytes(self) -> int:
+        disk = os.statvfs(self.directory)
+        return min(MOST_BYTES, disk.f_blocks * disk.f_frsize // PART_OF_DISK)
 
     def _let_go_of_old(self) -> None:
         self.remove([one.id for one in self._kept.values() if one.used_s < time.time() - KEPT_S])
