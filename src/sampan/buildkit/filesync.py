@@ -16,7 +16,6 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntFlag
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -27,6 +26,7 @@ from sampan.build.threads import away
 from sampan.buildkit.errors import reason
 from sampan.buildkit.proto.session_pb2 import Packet, Stat
 from sampan.buildkit.sessions import Session
+from sampan.buildkit.stats import FileKind, bytes_of, file_entry, has_content, is_hard_link, mode_of, other_entry
 from sampan.errors import InvalidArgument, NotImplementedHere
 from sampan.image.tar_entry import Entry, Kind
 from sampan.image.tar_write import encode_entry, padding
@@ -41,21 +41,6 @@ _TELLS_S = 0.1
 _MOST_STEPS = 4096
 _LARGEST_TEXT = 16 << 20  # of a Dockerfile
 
-
-class FileKind(IntFlag):
-    """What a file is, in the bits of Go's os.FileMode; a regular file has none of them."""
-
-    DIRECTORY = 1 << 31
-    SYMLINK = 1 << 27
-    DEVICE = 1 << 26
-    FIFO = 1 << 25
-    SOCKET = 1 << 24
-    CHARACTER = 1 << 21  # of devices
-    IRREGULAR = 1 << 19
-    ANY = DIRECTORY | SYMLINK | DEVICE | FIFO | SOCKET | IRREGULAR
-
-
-LENT = {1 << 23: stat.S_ISUID, 1 << 22: stat.S_ISGID, 1 << 20: stat.S_ISVTX}  # Go's bits, and the kernel's
 
 Heard = Callable[[int], None]  # is told how many bytes have come
 
@@ -214,9 +199,7 @@ class _Transfer:
 
     async def files(self) -> AsyncGenerator[tuple[Stat, bytes]]:
         """The regular files, each in one or several pieces, the last one empty."""
-        waiting = deque(
-            index for index, one in enumerate(self.listed) if _has_content(one) and index not in self._there
-        )
+        waiting = deque(index for index, one in enumerate(self.listed) if has_content(one) and index not in self._there)
         while waiting or self._asked:
             await self._ask(waiting)
             index = next(iter(self._asked))
@@ -240,11 +223,11 @@ class _Transfer:
         root_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for index, one in enumerate(self.listed):
-                fd = _open_same(root_fd, one) if _has_content(one) else -1
+                fd = _open_same(root_fd, one) if has_content(one) else -1
                 if fd < 0:
                     continue
                 self._there.add(index)
-                held.append(encode_entry(_file(one)))
+                held.append(encode_entry(file_entry(one)))
                 try:
                     for start in range(0, one.size, _TOGETHER_BYTES):
                         held.append(os.pread(fd, min(_TOGETHER_BYTES, one.size - start), start))
@@ -264,15 +247,15 @@ class _Transfer:
         """The rest of it: all that is no file first, but for links to files, which follow these."""
         links = []
         for one in self.listed:
-            if _is_hard_link(one):
+            if is_hard_link(one):
                 links.append(one)
-            elif not _has_content(one) and (entry := _entry(one)) is not None:
+            elif not has_content(one) and (entry := other_entry(one)) is not None:
                 yield encode_entry(entry)
         begun, left = False, 0
         async for one, piece in self.files():
             if not begun:
                 begun, left = True, one.size
-                yield encode_entry(_file(one))
+                yield encode_entry(file_entry(one))
             if piece:
                 yield piece[:left]
                 left -= min(left, len(piece))
@@ -283,7 +266,7 @@ class _Transfer:
             yield padding(one.size)
             begun = False
         for one in links:
-            yield encode_entry(Entry(_bytes(one.path), Kind.LINK, link=_bytes(one.linkname)))
+            yield encode_entry(Entry(bytes_of(one.path), Kind.LINK, link=bytes_of(one.linkname)))
 
     async def finish(self) -> None:
         """Say that nothing more is wanted, and wait until the client has heard it."""
@@ -339,7 +322,7 @@ def _open_same(root_fd: int, one: Stat) -> int:
     except (OSError, ValueError):
         return -1
     found = os.fstat(fd)
-    same = (found.st_size, found.st_mtime_ns, stat.S_IMODE(found.st_mode)) == (one.size, one.modTime, _mode(one))
+    same = (found.st_size, found.st_mtime_ns, stat.S_IMODE(found.st_mode)) == (one.size, one.modTime, mode_of(one))
     if same and stat.S_ISREG(found.st_mode):
         return fd
     os.close(fd)
@@ -363,43 +346,3 @@ def _followed(name: str, links: Mapping[str, str]) -> str:
             else:
                 path = inner
     return ""
-
-
-def _has_content(one: Stat) -> bool:
-    return not one.mode & FileKind.ANY and not one.linkname
-
-
-def _is_hard_link(one: Stat) -> bool:
-    return not one.mode & FileKind.ANY and bool(one.linkname)
-
-
-def _mode(one: Stat) -> int:
-    return int(one.mode & 0o777) | sum(bit for lent, bit in LENT.items() if one.mode & lent)
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _file(one: Stat) -> Entry:
-    return Entry(
-        _bytes(one.path),
-        Kind.FILE,
-        _mode(one),
-        size=one.size,
-        payload=one.size,
-        mtime_ns=one.modTime,
-        xattrs=dict(one.xattrs),
-    )
-
-
-def _entry(one: Stat) -> Entry | None:
-    """A directory, a symbolic link or a named pipe; sockets and devices are no files to build from."""
-    name, mode, mtime_ns = _bytes(one.path), _mode(one), one.modTime
-    if one.mode & FileKind.DIRECTORY:
-        return Entry(name, Kind.DIRECTORY, mode, mtime_ns=mtime_ns, xattrs=dict(one.xattrs))
-    if one.mode & FileKind.SYMLINK:
-        return Entry(name, Kind.SYMLINK, 0o777, link=_bytes(one.linkname), mtime_ns=mtime_ns)
-    if one.mode & FileKind.FIFO:
-        return Entry(name, Kind.FIFO, mode, mtime_ns=mtime_ns)
-    return None

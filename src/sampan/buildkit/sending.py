@@ -15,10 +15,10 @@ from grpclib.client import StreamStreamMethod
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from sampan.buildkit.errors import reason
-from sampan.buildkit.filesync import LENT, FileKind
 from sampan.buildkit.proto.control_pb2 import BytesMessage
 from sampan.buildkit.proto.session_pb2 import Packet, Stat
 from sampan.buildkit.sessions import Session
+from sampan.buildkit.stats import LENT, FileKind
 from sampan.errors import InvalidArgument, NotImplementedHere
 from sampan.linux.openat import open_in_root
 

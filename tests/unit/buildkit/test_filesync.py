@@ -17,8 +17,9 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from tests.buildkit_client import DIFF_COPY, Serves, files, listing, served, streaming
 
-from sampan.buildkit.filesync import END_OF_ARCHIVE, FileKind, Wanted, archive_of, file_of
+from sampan.buildkit.filesync import END_OF_ARCHIVE, Wanted, archive_of, file_of
 from sampan.buildkit.proto.session_pb2 import Packet, Stat
+from sampan.buildkit.stats import FileKind
 from sampan.errors import InvalidArgument, NotImplementedHere
 
 CONTEXT = Wanted("context")

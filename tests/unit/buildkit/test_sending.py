@@ -11,10 +11,10 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from tests.buildkit_client import SEND, Serves, served, streaming
 
-from sampan.buildkit.filesync import FileKind
 from sampan.buildkit.proto.control_pb2 import BytesMessage
 from sampan.buildkit.proto.session_pb2 import Packet, Stat
 from sampan.buildkit.sending import send_archive, send_tree
+from sampan.buildkit.stats import FileKind
 from sampan.errors import InvalidArgument, NotImplementedHere
 
 
