@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import socket
 import threading
 from collections.abc import AsyncGenerator, Mapping
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from google.protobuf.message import DecodeError
 from grpclib.client import UnaryStreamMethod, UnaryUnaryMethod
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
@@ -27,6 +29,7 @@ from sampan.buildkit.proto import gateway_pb2 as gateway
 from sampan.buildkit.proto.session_pb2 import Packet, Stat
 
 pytestmark = pytest.mark.usefixtures("busybox")
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DOCKERFILE = {"Frontend": "dockerfile.v0"}
 CONTROL, BRIDGE = "/moby.buildkit.v1.Control", "/moby.buildkit.v1.frontend.LLBBridge"
 
@@ -397,3 +400,39 @@ def test_what_is_no_http2_closes_that_connection_alone(engine: EngineProcess) ->
 )
 def test_who_asks_without_an_upgrade_is_told_how(engine: EngineProcess, path: str, said: str) -> None:
     assert said in engine.json("POST", path, expect=400)["message"]
+
+
+class Bare:
+    """What is sent as it is, in place of a message."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def SerializeToString(self) -> bytes:  # noqa: N802 -- protobuf's name
+        return self.content
+
+
+async def test_whatever_is_sent_is_answered_and_the_daemon_goes_on(engine: EngineProcess) -> None:
+    chance = random.Random(8)
+    methods = [
+        *(f"{CONTROL}/{name}" for name in ("ListWorkers", "Info", "Solve", "Status", "DiskUsage", "Prune", "Session")),
+        *(f"{BRIDGE}/{name}" for name in ("Ping", "Inputs", "Solve", "Evaluate", "Return", "Warn", "ReadFile")),
+    ]
+    before = len(os.listdir(f"/proc/{engine.pid}/fd"))
+    for turn in range(150):
+        connection, _ = upgraded(engine.socket, "/grpc")
+        if turn % 3 == 0:
+            with connection:
+                connection.settimeout(60)
+                connection.sendall(PREFACE * (turn % 2) + chance.randbytes(chance.randrange(1, 300)))
+            continue
+        caller = Caller(connection, b"")
+        await caller.connect()
+        call = UnaryUnaryMethod(caller, chance.choice(methods), Bare, control.BytesMessage)
+        content = Bare(chance.randbytes(chance.choice([0, 1, 5, 40])))
+        with contextlib.suppress(GRPCError, TimeoutError, DecodeError, AssertionError):  # the last for no message
+            await call(content, timeout=0.05)
+        caller.close()
+    assert engine.request("GET", "/_ping") == (200, b"OK")
+    await asyncio.to_thread(until, lambda: len(os.listdir(f"/proc/{engine.pid}/fd")) < before + 10)
+    await nothing_left(engine)
