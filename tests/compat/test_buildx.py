@@ -142,8 +142,10 @@ def test_the_cache_is_left_out_for_all_stages_or_for_those_that_are_named(docker
 
 def test_an_image_that_is_named_as_a_cache_counts_beside_the_engines_own(docker: DockerCli, context: Path) -> None:
     shown(docker, str(context))
-    text = shown(docker, "--cache-from", "busybox", "--cache-from", "none.invalid/none", str(context))
+    text = shown(docker, "--cache-from", "busybox", "--cache-from", "127.0.0.1:1/none", str(context))
     assert text.count("CACHED") == 2
+    assert "importing cache manifest from 127.0.0.1:1/none" in text
+    assert "ERROR: cannot reach the registry" in text
 
 
 def test_the_machines_network_is_had_only_by_who_may_have_it(docker: DockerCli, context: Path) -> None:

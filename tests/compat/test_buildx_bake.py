@@ -142,6 +142,21 @@ def test_what_builds_keep_is_shown_and_pruned_as_far_as_it_is_meant(docker: Dock
     assert shown(docker, str(tmp_path)).count("CACHED") == 0
 
 
+def test_the_steps_of_an_image_in_a_registry_count_where_they_were_never_built(
+    docker: DockerCli, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN date > /made\nRUN cat /made > /copy\n")
+    with registry_process(tmp_path) as domain:
+        shown(docker, "--push", "-t", f"{domain}/cache:1", str(tmp_path))
+        made = run(docker, f"{domain}/cache:1", "cat", "/copy")
+        docker("rmi", f"{domain}/cache:1")
+        docker("buildx", "prune", "-af")
+        text = shown(docker, "--cache-from", f"type=registry,ref={domain}/cache:1", "-t", "cached", str(tmp_path))
+    assert f"importing cache manifest from {domain}/cache:1" in text
+    assert text.count("CACHED") == 2
+    assert run(docker, "cached", "cat", "/made") == made
+
+
 def test_an_image_is_pushed_as_it_was_built(docker: DockerCli, tmp_path: Path) -> None:
     with registry_process(tmp_path) as domain:
         (tmp_path / "Dockerfile").write_text("FROM busybox\nCMD echo pushed\n")

@@ -33,6 +33,7 @@ from sampan.engine.images import EngineImages
 from sampan.errors import InvalidArgument, NotFound, NotImplementedHere, SampanError
 from sampan.image.tar_entry import Entry, Kind
 from sampan.image.tar_write import encode_entry, padding
+from sampan.oci.reference import parse_reference
 
 IGNORE = ".dockerignore"
 
@@ -122,10 +123,29 @@ class Solve:
             asker = SessionAsker(session, self.engine.run_directory)
             stack.callback(asker.close)
             request = replace(await files.placed(request), contexts=images, asker=asker)
+            for name in request.cache_from:
+                await self._have_cache(name, request)
             if files.dockerfile:
                 files.taken = self.engine.builds.taken(request, files.dockerfile)
             await stack.enter_async_context(files.listed())
             return await self._carry_out(request, files)
+
+    async def _have_cache(self, name: str, request: BuildRequest) -> None:
+        """Fetch an image whose steps are to count, when it is not here; without it the build goes on."""
+        if self.engine.images.images.find(name) is not None:
+            return
+        digest = self.statuses.begin(f"importing cache manifest from {name}")
+        try:
+            reference = parse_reference(name).with_default_tag()
+            login = await request.asker.login(reference.domain)
+            steps = self.engine.builds.transfers.pull(reference.familiar, request.platform, login)
+            async with contextlib.aclosing(steps) as closing:
+                async for step in closing:
+                    self.statuses.pull(digest, step)
+        except SampanError as error:
+            self.statuses.end(digest, error=error.sentence)
+        else:
+            self.statuses.end(digest)
 
     async def _carry_out(self, request: BuildRequest, files: _Files) -> str:
         image_id = ""

@@ -151,7 +151,7 @@ class Statuses:
             case progress.Fetching(url, done, total):
                 self.advance(digest, url, done, total, done=0 < total <= done)
             case progress.Pulling(transfer):
-                self._pulling(digest, transfer)
+                self.pull(digest, transfer)
             case progress.Warned():
                 self._unread.warnings.append(self._warning(event))
 
@@ -165,7 +165,8 @@ class Statuses:
         label = "" if stage.is_alone and stage.name.startswith(_UNNAMED) else f"{stage.name} "
         self._steps[number] = self.begin(f"[{label}{count}/{stage.file_steps}] {text}", f"{number} {count}")
 
-    def _pulling(self, digest: str, transfer: object) -> None:
+    def pull(self, digest: str, transfer: object) -> None:
+        """How far an image is on its way that belongs to a vertex."""
         match transfer:
             case PullBegins(reference):
                 self.advance(digest, f"resolve {reference.familiar}", 0)
