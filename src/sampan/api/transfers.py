@@ -13,6 +13,7 @@ from aiohttp import web
 from sampan.api.call import Call, encode, failure_line, reply
 from sampan.api.pieces import in_pieces
 from sampan.api.services import Services
+from sampan.buildkit.door import is_there
 from sampan.engine import lookups
 from sampan.engine.transfers import PullBegins, PullEnds, PullStep, PushBegins, PushStep
 from sampan.errors import InvalidArgument, SampanError, of_kind
@@ -84,7 +85,10 @@ async def _lines_for_buildx(lines: AsyncGenerator[bytes]) -> AsyncGenerator[byte
             async for line in closing:
                 yield line
         except SampanError as error:
-            sentence = f"{error}. A builder in a container wants it: `docker buildx use default` builds without one"
+            without = (
+                "`docker buildx use default`" if is_there() else "DOCKER_BUILDKIT=0, or sampan[buildkit] beside it,"
+            )
+            sentence = f"{error}. A builder in a container wants it: {without} builds without one"
             raise of_kind(error.kind, sentence, remedy=error.remedy) from error
 
 
