@@ -135,3 +135,21 @@ def test_a_body_behind_line_feeds_is_read_as_it_is(engine: EngineProcess) -> Non
         status, _, _ = receive_head(connection)
     assert status == 201
     assert engine.inspect("fed")["Config"]["Labels"]["text"] == "a"
+
+
+def test_the_answer_to_a_load_begins_when_its_archive_is_there(engine: EngineProcess) -> None:
+    ask(engine, "POST", "/images/create?fromSrc=-&repo=large", context_of({"file": bytes(8 << 20)}))
+    archive = ask(engine, "GET", "/images/large/get").body
+    half = len(archive) // 2  # which no socket holds: it has to be read to be sent
+    with connect(engine) as connection:
+        head = ["POST /images/load?quiet=1 HTTP/1.0", "Host: x", f"Content-Length: {len(archive)}", "", ""]
+        connection.sendall("\r\n".join(head).encode() + archive[:half])
+        connection.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            connection.recv(1)
+        connection.settimeout(60)
+        connection.sendall(archive[half:])
+        status, _, content = receive_head(connection)
+        while piece := connection.recv(1 << 20):
+            content += piece
+    assert (status, json.loads(content)) == (200, {"stream": "Loaded image: large:latest\n"})

@@ -97,7 +97,7 @@ async def load(call: Call, services: Services) -> web.StreamResponse:
         except SampanError as error:
             yield failure_line(error)
 
-    return await call.stream(pieces())
+    return await call.stream(pieces(), at_once=False)  # proxies send no more of an archive once the answer has begun
 
 
 async def save(call: Call, services: Services) -> web.StreamResponse:
