@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from sampan.errors import Kind
 
 
+NO_ENGINE = "see whether an engine listens at that address, or something else"
+
+
 class ClientError(Exception):
     """The base of all: `str(error)` is the sentence, `error.remedy` says what can be done and may be empty."""
 
@@ -35,6 +38,9 @@ class NamelessError(ClientError):
 
 class ProtocolError(ClientError):
     """The other end does not speak HTTP as it should, or ended in the middle of an answer."""
+
+    def __init__(self, sentence: str, *, remedy: str = "") -> None:
+        super().__init__(sentence, remedy=remedy or NO_ENGINE)
 
 
 class ApiError(ClientError):
@@ -88,6 +94,8 @@ def api_error(status: int, body: bytes, path: str = "") -> ApiError:
         document = None
     if isinstance(document, dict) and "message" in document:
         sentence, remedy = str(document["message"]), str(document.get("remedy") or "")
+    elif sentence or status < 400:
+        remedy = NO_ENGINE
     made: type[ApiError] = ApiError
     if status == 404:
         made = ImageNotFoundError if "o such image" in sentence else NotFoundError

@@ -6,7 +6,7 @@ What the calls mean is not known here: `containers`, `images` and so on say that
 from __future__ import annotations
 
 from sampan.client.endpoint import environment
-from sampan.client.failure import DaemonUnreachable, NamelessError, api_error
+from sampan.client.failure import DaemonUnreachable, NamelessError, ProtocolError, api_error
 from sampan.client.json_text import dumps, loads, scan
 from sampan.client.transport import Connection, ConnectionLost, Response
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 API_VERSION = "1.45"
 MOST_AT_ONCE = 50
+NOT_MODIFIED = 304  # it is so already; other redirections no engine answers
 _UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:,@")
 
@@ -49,6 +50,14 @@ def query_text(query: Query | None) -> str:
         elif value is not None and value is not False:
             pairs.append(f"{key}={quote(str(value))}")
     return "?" + "&".join(pairs) if pairs else ""
+
+
+def _document(data: bytes) -> Any:
+    """The JSON of an answer, None for an empty one. Raises ProtocolError for anything else."""
+    try:
+        return loads(data) if data.strip() else None
+    except ValueError:
+        raise ProtocolError(f"the answer is no JSON: {data[:60].decode(errors='replace')!r}") from None
 
 
 def _nameless(path: str) -> str:
@@ -126,7 +135,7 @@ class Session:
         Raises ApiError: the daemon refused; ClientError: there was no answer.
         """
         data = self.request(method, path, query, body).read()
-        return loads(data) if data.strip() else None
+        return _document(data)
 
     def request(
         self,
@@ -142,7 +151,7 @@ class Session:
         """
         while True:
             response = self._exchange(method, path, query, body, headers)
-            if response.status < 400:
+            if response.status < 300 or response.status == NOT_MODIFIED:
                 return response
             data = response.read()
             if response.status != 400 or not self._older_version(data):
@@ -177,8 +186,8 @@ class Session:
                 continue
             response = self._receive(under_way.pop(0), method)
             data = response.read()
-            if response.status < 400:
-                yield loads(data) if data.strip() else None
+            if response.status < 300 or response.status == NOT_MODIFIED:
+                yield _document(data)
             elif response.status == 400 and self._older_version(data):
                 yield self.call(method, path, query)
             else:

@@ -1,0 +1,48 @@
+"""What listens at the address is no engine: its answers are told as such, with what to look at."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Command, FakeDaemon, Request
+
+REMEDY = "  try: see whether an engine listens at that address, or something else"
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (b"301 Moved\r\nLocation: http://x/\r\nContent-Length: 0", "answered with status 301 and no message"),
+        (b"200 OK\r\nContent-Length: 5", "the answer is no JSON: 'hello'"),
+        (b"502 Bad Gateway\r\nContent-Length: 5", "Error response from daemon: hello"),
+        (b"200 OK\r\nTransfer-Encoding: chunked", "is no chunk length"),
+    ],
+)
+@pytest.mark.parametrize("words", [["ps"], ["rm", "c1"]])
+def test_an_answer_of_something_else_is_told_with_what_to_look_at(
+    fake_daemon: FakeDaemon, sampan: Command, words: list[str], answer: bytes, sentence: str
+) -> None:
+    def handle(_: Request, client: socket.socket) -> None:
+        client.sendall(b"HTTP/1.1 " + answer + b"\r\n\r\nhello\r\n")
+        client.shutdown(socket.SHUT_RDWR)
+
+    fake_daemon.on("*", "/.*", handle)
+
+    done = sampan(*words)
+
+    said = done.stderr.decode().splitlines()
+    assert done.returncode == 1
+    assert sentence in said[0]
+    assert said[1] == REMEDY
+
+
+def test_what_is_so_already_is_no_failure(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    fake_daemon.on("POST", "/containers/c1/start", fake_daemon.reply(304))
+
+    done = sampan("start", "c1")
+
+    assert (done.returncode, done.stdout) == (0, b"c1\n")
