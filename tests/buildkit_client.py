@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from grpclib.client import StreamStreamMethod
+from grpclib.client import StreamStreamMethod, UnaryStreamMethod, UnaryUnaryMethod
 from grpclib.const import Cardinality, Handler
+from tests.engine_process import EngineProcess
+from tests.waiting import until
 
 from sampan.buildkit.connections import Caller, serve
+from sampan.buildkit.proto import control_pb2 as control
 from sampan.buildkit.proto.control_pb2 import BytesMessage
 from sampan.buildkit.proto.session_pb2 import Packet, Stat
 from sampan.buildkit.sessions import Session
 
 DIFF_COPY = "/moby.filesync.v1.FileSync/DiffCopy"
 SEND = "/moby.filesync.v1.FileSend/DiffCopy"
+CONTROL, BRIDGE = "/moby.buildkit.v1.Control", "/moby.buildkit.v1.frontend.LLBBridge"
 
 type Serves = Callable[[Any], Awaitable[None]]
 
@@ -127,3 +133,70 @@ async def pull(session: Session, method: str, metadata: Sequence[tuple[str, str]
     async with call.open(metadata=list(metadata)) as stream:
         await stream.send_request(end=True)
         return b"".join([message.data async for message in stream])
+
+
+def tree(contents: Mapping[str, bytes]) -> Serves:
+    """A client with these files in whatever directory it is asked for."""
+    entries = [Stat(path=name, mode=0o644, size=len(content)) for name, content in sorted(contents.items())]
+    return files(entries, contents)
+
+
+@dataclass
+class Client:
+    """One who builds: a connection to call on, and the id of a session."""
+
+    caller: Caller
+    session: str
+    told: control.StatusResponse = field(default_factory=control.StatusResponse)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)  # a step has written "begun"
+
+    async def solve(self, ref: str, **fields: Any) -> dict[str, str]:
+        """Control.Solve, with what it answers."""
+        call = UnaryUnaryMethod(self.caller, f"{CONTROL}/Solve", control.SolveRequest, control.SolveResponse)
+        return dict((await call(control.SolveRequest(Ref=ref, Session=self.session, **fields))).ExporterResponse)
+
+    async def build(self, ref: str, name: str = "", **options: str) -> dict[str, str]:
+        """A build that names the front end at once."""
+        exporters = [control.Exporter(Type="moby", Attrs={"name": name})]
+        return await self.solve(ref, Frontend="dockerfile.v0", FrontendAttrs=options, Exporters=exporters)
+
+    async def listen(self, ref: str) -> None:
+        """Control.Status until its end."""
+        call = UnaryStreamMethod(self.caller, f"{CONTROL}/Status", control.StatusRequest, control.StatusResponse)
+        async with call.open() as stream:
+            await stream.send_message(control.StatusRequest(Ref=ref))
+            async for response in stream:
+                self.told.MergeFrom(response)
+                if any(b"begun" in log.msg for log in response.logs):
+                    self.begun.set()
+
+    async def bridge(self, ref: str, method: str, request: Any, answer: Any) -> Any:
+        """A call of LLBBridge for a build."""
+        call = UnaryUnaryMethod(self.caller, f"{BRIDGE}/{method}", type(request), answer)
+        return await call(request, metadata={"buildkit-controlapi-buildid": ref})
+
+
+@contextlib.asynccontextmanager
+async def client(
+    engine: EngineProcess,
+    contents: Mapping[str, bytes] | Serves,
+    more: Mapping[str, Any] | None = None,
+    shared_key: str = "",
+) -> AsyncGenerator[Client]:
+    """A client whose session has these files."""
+    session = f"session-{os.urandom(8).hex()}"
+    diff_copy = contents if callable(contents) else tree(contents)
+    methods = {DIFF_COPY: streaming(diff_copy), **(more or {})}
+    async with serving(engine.socket, session, methods, shared_key), calling(engine.socket) as caller:
+        yield Client(caller, session)
+
+
+def leftovers(engine: EngineProcess) -> list[str]:
+    """What a build has below the data root while it goes on."""
+    return os.listdir(f"{engine.data_root}/build")
+
+
+async def nothing_left(engine: EngineProcess) -> None:
+    """Wait until no build has anything any more, and see that no container is there."""
+    await asyncio.to_thread(until, lambda: not leftovers(engine))
+    assert engine.json("GET", "/containers/json?all=1") == []

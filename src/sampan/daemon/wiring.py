@@ -157,7 +157,7 @@ def wire(options: Options) -> Engine:
             archives=Archives(images, events),
             commits=Commits(store, images, announcer, locks, options.cgroup_parent),
             builds=builds,
-            buildkit=BuildKit(builds, images, imports, layout.exec_root, networks.host_gateway),
+            buildkit=BuildKit(builds, images, imports, layout.exec_root, networks.registry.host_gateway),
             build_caches=BuildCaches(caches),
             transfers=transfers,
             updates=Updates(store, announcer, locks, options.cgroup_parent),

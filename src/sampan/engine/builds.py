@@ -230,7 +230,7 @@ class Builds:
         """Remove the caches of a name, or the one of an id. Raises NotFound, Conflict for one that is used."""
         meant = [one for one in self.caches.all() if name in {one.name, one.directory}]
         if not meant:
-            raise NotFound(f"no such build cache: {name}", remedy="`sampan builder ls` lists them")
+            raise NotFound(f"no such build cache: {name}", remedy="`sampan builder cache ls` lists them")
         if any(one.in_use for one in meant):
             raise Conflict(f"build cache {name} is being used by a build", remedy="wait for its end, or cancel it")
         self.caches.remove(one.directory for one in meant)

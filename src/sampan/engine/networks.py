@@ -197,10 +197,6 @@ class ContainerNetworks:
             linked=linked,
         )
 
-    async def host_gateway(self) -> str:
-        """The address that containers on the default bridge reach this machine by; "" without one."""
-        return (await self._network(DEFAULT)).gateway(4) if self.registry.has_default else ""
-
     def _linked(self, record: ContainerRecord) -> Linked:
         if not record.config.host.links or self.name(self.mode(record)) != DEFAULT:
             return Linked()

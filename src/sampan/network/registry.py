@@ -70,6 +70,10 @@ class Registry:
         async with self._allotting:
             return await self._complete(self.find(DEFAULT))
 
+    async def host_gateway(self) -> str:
+        """The address that containers on the default bridge reach this machine by; "" without one."""
+        return (await self.default()).gateway(4) if self.has_default else ""
+
     def _is_complete(self, known: Network) -> bool:
         return (
             bool(known.subnets)
