@@ -16,8 +16,8 @@ COMPOSE = PLUGINS / "docker-compose"
 def need_buildx() -> None:
     """Skip without the plugin, and without what images are made of."""
     need_busybox()
-    if not (PLUGINS / "docker-buildx").exists():
-        pytest.skip("needs the buildx plugin: apt-get install docker-buildx")
+    if shutil.which("docker") is None or not (PLUGINS / "docker-buildx").exists():
+        pytest.skip("needs the docker command and buildx: apt-get install docker-cli docker-buildx")
 
 
 def need_compose() -> None:
