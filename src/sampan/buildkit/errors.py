@@ -17,12 +17,10 @@ from grpclib.encoding.base import StatusDetailsCodecBase
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from sampan.build.commands import StepFailed
-from sampan.errors import Kind, SampanError
+from sampan.errors import SampanError
 
 log = logging.getLogger("sampan.buildkit")
 
-# BuildKit's clients show the bare sentence of what is UNKNOWN, others with the status before it
-_STATUS = {Kind.NOT_IMPLEMENTED: Status.UNIMPLEMENTED}
 _SOURCE = "github.com/moby/buildkit/errdefs.Source+json"
 
 
@@ -42,9 +40,12 @@ class Details(StatusDetailsCodecBase):
 
 
 def as_status(error: SampanError, source: bytes = b"") -> GRPCError:
-    """The status for an error; `source` is the Dockerfile whose lines its place speaks of."""
+    """The status for an error; `source` is the Dockerfile whose lines its place speaks of.
+
+    It is UNKNOWN for all of them: BuildKit's clients show the bare sentence of that, others with the status before it.
+    """
     sentence = f"{error.sentence} ({error.remedy})" if error.remedy else error.sentence
-    return GRPCError(_STATUS.get(error.kind, Status.UNKNOWN), sentence, _details(error, source))
+    return GRPCError(Status.UNKNOWN, sentence, _details(error, source))
 
 
 def in_buildkits_words(error: SampanError) -> None:
