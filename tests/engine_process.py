@@ -110,11 +110,11 @@ class EngineProcess:
         self.stop()
 
     def request(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
-        """Status and body of one request on a connection of its own."""
+        """Status and body of one request on a connection of its own; a body that is no bytes is sent as JSON."""
         connection = UnixConnection(self.socket)
         try:
-            content = None if body is None else json.dumps(body)
-            headers = {} if body is None else {"Content-Type": "application/json"}
+            content = body if isinstance(body, bytes | None) else json.dumps(body)
+            headers = {} if content is body else {"Content-Type": "application/json"}
             connection.request(method, path, content, headers)
             response = connection.getresponse()
             return response.status, response.read()

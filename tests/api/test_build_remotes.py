@@ -126,6 +126,24 @@ def test_a_text_by_http_is_a_dockerfile(engine: EngineProcess, served: tuple[str
     assert engine.json("GET", "/images/remote-text/json")["Config"]["Labels"] == {"a": "b"}
 
 
+def test_a_dockerfile_that_is_sent_takes_the_place_of_that_in_a_fetched_context(
+    engine: EngineProcess, served: tuple[str, dict[str, bytes]]
+) -> None:
+    address, files = served
+    files["/c.tar.gz"] = archive(Dockerfile=b"FROM nothing-of-this\n", f=b"from the archive")
+    asked = {"remote": f"{address}/c.tar.gz", "dockerfile": ".sent", "leaveout": '[".sent"]', "dockerfilesent": "1"}
+    dockerfile = b"FROM scratch\nCOPY . /all/\n"
+    status, content = engine.request("POST", f"/build?{urlencode({**asked, 't': 'sent'})}", dockerfile)
+    assert (status, b"Successfully tagged sent" in content) == (200, True), content
+    assert built_file(engine, "sent", "/all/f") == b"from the archive"
+    container = engine.create("", "none", image="sent")
+    assert engine.request("GET", f"/containers/{container}/archive?path=/all/.sent")[0] == 404
+    engine.request("DELETE", f"/containers/{container}?force=1")
+    for wrong in ({"remote": ""}, {"dockerfile": "../../sent"}):
+        status, content = engine.request("POST", f"/build?{urlencode({**asked, **wrong})}", dockerfile)
+        assert (status, b"dockerfilesent goes with remote" in content) == (400, True), content
+
+
 def test_what_is_not_there_is_told_before_the_build_begins(
     engine: EngineProcess, served: tuple[str, dict[str, bytes]]
 ) -> None:

@@ -158,6 +158,22 @@ def test_an_address_is_left_to_the_daemon(builds: FakeDaemon, sampan: Command) -
         assert (asked.query["remote"], asked.body) == (address, b"")
 
 
+def test_a_dockerfile_from_standard_input_goes_with_an_address(builds: FakeDaemon, sampan: Command) -> None:
+    builds.on("GET", "/version", builds.reply(200, {"Platform": {"Name": "sampan"}}))
+    done = sampan("build", "-q", "-f", "-", "https://example.test/x.git", input=b"FROM base\n")
+    assert done.returncode == 0, done.stderr
+    asked = builds.asked("POST", "/build")[-1]
+    assert (asked.query["remote"], asked.query["dockerfilesent"], asked.body) == (
+        "https://example.test/x.git",
+        "1",
+        b"FROM base\n",
+    )
+    assert json.loads(asked.query["leaveout"]) == [asked.query["dockerfile"]]
+    builds.on("GET", "/version", builds.reply(200, {"Platform": {"Name": "Docker Engine - Community"}}))
+    done = sampan("build", "-q", "-f", "-", "https://example.test/x.git", input=b"FROM base\n")
+    assert (done.returncode, b"with Docker's daemon" in done.stderr) == (1, True)
+
+
 LARGE = "x" * (2 << 20)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -23,6 +24,7 @@ from sampan.api.transfers import pull_line
 from sampan.api.uploads import arriving
 from sampan.api.withheld import Withheld
 from sampan.build import progress
+from sampan.build.request import BuildRequest
 from sampan.engine.build_prunes import CONTEXT, MOUNT, PruneCaches
 from sampan.engine.builds import Built
 from sampan.engine.transfers import PullBegins, PullEnds
@@ -39,6 +41,8 @@ _RED, _PLAIN = "\x1b[91m", "\x1b[0m"
 async def build(call: Call, services: Services) -> web.StreamResponse:
     """POST /build: an error before the first word is a status, later a line."""
     request = build_request(call)
+    if call.flag("dockerfilesent"):
+        request = await _with_sent(request, call)
     quiet = call.flag("q")
     steps = services.builds.build(request, call.request.content.iter_any(), call.text("buildid"))
     response = in_pieces(call.request, {"Content-Type": "application/json"})
@@ -63,6 +67,16 @@ async def build(call: Call, services: Services) -> web.StreamResponse:
         await _write(response, call, [failure_line(error)])
     await response.write_eof()
     return response
+
+
+async def _with_sent(request: BuildRequest, call: Call) -> BuildRequest:
+    """`dockerfilesent`, beyond Docker: the body is the Dockerfile for a context that is fetched."""
+    if not request.remote or "/" in request.dockerfile:
+        raise InvalidArgument(
+            "dockerfilesent goes with remote, and a dockerfile that is a name alone",
+            remedy="send an archive as the body where the context is not fetched",
+        )
+    return replace(request, given=await call.request.read())
 
 
 async def _write(response: web.StreamResponse, call: Call, lines: list[dict[str, Any]]) -> None:

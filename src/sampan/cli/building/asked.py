@@ -66,6 +66,7 @@ def query_of(arguments: Arguments, context: Context, host: str) -> dict[str, Que
     query: dict[str, QueryValue] = {
         "remote": context.remote or None,
         "dockerfile": context.dockerfile or None,
+        "dockerfilesent": True if context.remote and context.body is not None else None,
         "leaveout": None if context.left_out is None else dumps(context.left_out).decode(),
         "nocache": arguments.flag("no-cache"),
         "pull": arguments.flag("pull"),

@@ -31,7 +31,9 @@ IGNORE = ".dockerignore"
 
 
 class Context:
-    """What is sent: `body` in pieces, a directory, or nothing (the daemon fetches `remote`), and the Dockerfile's name.
+    """What is sent: `body` in pieces, a directory, or nothing, and the Dockerfile's name.
+
+    Where the daemon fetches `remote`, a body is the Dockerfile.
 
     `text` is the Dockerfile's content where it is known here, `shown` what messages call it. `left_out` is what no step
     is to see of all that is sent, None for what .dockerignore says of itself and the Dockerfile. `pack` packs the
@@ -72,15 +74,31 @@ def find_context(where: str, dockerfile: str, is_dockers: Callable[[], bool]) ->
         return _from_stdin(dockerfile)
     if where.startswith(REMOTE) or where.partition("#")[0].endswith(".git"):
         if dockerfile == "-":
-            raise UsageError(
-                "a Dockerfile from standard input needs a context on this machine", remedy="clone it first", code=1
-            )
+            return _fetched_with_stdin(where, is_dockers)
         return Context(None, where, dockerfile, dockerfile or "Dockerfile", None, None)
     if not is_directory(where):
         if exists(where):
             raise Failure(f"{where} is no directory", remedy="name the directory; the Dockerfile is named with -f")
         raise Failure(f"{where} does not exist", remedy="name the directory with the files to build from, as in `.`")
     return _from_directory(where, dockerfile, is_dockers)
+
+
+def _fetched_with_stdin(where: str, is_dockers: Callable[[], bool]) -> Context:
+    """A context that the daemon fetches, with the Dockerfile from standard input as the body."""
+    if is_dockers():
+        raise UsageError(
+            "with Docker's daemon a Dockerfile from standard input needs a context on this machine",
+            remedy="clone it first",
+            code=1,
+        )
+    text = _dockerfile("", "-")[1]
+    name = _name_beside()
+    return Context(iter((text,)), where, name, "Dockerfile", text, None, [name])
+
+
+def _name_beside() -> str:
+    """A name for a Dockerfile among the files of a context that it is none of."""
+    return f".dockerfile.{posix.urandom(10).hex()}"
 
 
 def _from_stdin(dockerfile: str) -> Context:
@@ -115,7 +133,7 @@ def _from_directory(where: str, dockerfile: str, is_dockers: Callable[[], bool])
     inside = _inside(root, path) if path else ""
     rules, ignore_file = _rules(root, path)
     if not inside or inside.startswith("../"):
-        name, shown = f".dockerfile.{posix.urandom(10).hex()}", dockerfile if inside else "Dockerfile"
+        name, shown = _name_beside(), dockerfile if inside else "Dockerfile"
         extra = {name: text}
         if is_dockers():
             extra[IGNORE] = _hiding(name, root, rules)
