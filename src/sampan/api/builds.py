@@ -60,8 +60,7 @@ async def build(call: Call, services: Services) -> web.StreamResponse:
                 else:
                     await _write(response, call, lines)
     except Exception as error:
-        has_left = call.request.transport is None or call.request.transport.is_closing()
-        if has_left or (not response.prepared and not withheld):
+        if call.has_left or (not response.prepared and not withheld):
             raise
         await _tell_withheld(response, call, withheld)
         await _write(response, call, [failure_line(error)])

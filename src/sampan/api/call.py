@@ -17,7 +17,7 @@ from aiohttp import web
 from sampan.api.answer import Answer
 from sampan.api.pieces import in_pieces
 from sampan.api.versions import Version
-from sampan.errors import InvalidArgument, SampanError
+from sampan.errors import InvalidArgument
 
 T = TypeVar("T")
 log = logging.getLogger("sampan.api")
@@ -57,6 +57,11 @@ class Call:
             raise InvalidArgument(
                 f"invalid value for {name}: {value[:80]!r} is no number", remedy="pass a number"
             ) from error
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the client is gone."""
+        return self.request.transport is None or self.request.transport.is_closing()
 
     def filters(self, known: frozenset[str] | None) -> dict[str, tuple[str, ...]]:
         """The `filters` of the query, in either of Docker's two forms; with None any name will do.
@@ -180,12 +185,6 @@ def _refuse_odd(value: Any) -> None:
 def encode(value: Any) -> bytes:
     """JSON as Docker writes it: compact, no HTML escapes, a newline at the end."""
     return msgspec.json.encode(value) + b"\n"
-
-
-def failure_line(error: SampanError) -> bytes:
-    """The last line of a stream of JSON that had begun well; the remedy is beyond Docker's."""
-    detail = {"message": str(error), "remedy": error.remedy}
-    return encode({"errorDetail": detail, "error": str(error)})
 
 
 def reply(value: Any, status: int = 200) -> Answer:

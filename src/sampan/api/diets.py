@@ -8,7 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from sampan.api.call import Call, encode, failure_line, reply
+from sampan.api.call import Call, encode, reply
+from sampan.api.failures import failure_line
 from sampan.api.services import Services
 from sampan.engine import diets
 from sampan.engine.bootstraps import bootstrap as bootstrap_image

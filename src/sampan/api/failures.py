@@ -10,7 +10,7 @@ import stat
 from typing import Any
 
 from sampan.api.answer import Answer
-from sampan.api.call import nothing, reply
+from sampan.api.call import encode, nothing, reply
 from sampan.errors import Kind, SampanError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -28,6 +28,12 @@ def answer(error: BaseException) -> Answer:
     if remedy:
         document["remedy"] = remedy
     return reply(document, error.kind.http_status if isinstance(error, SampanError) else 500)
+
+
+def failure_line(error: Exception) -> bytes:
+    """The last line of a stream of JSON that had begun well; the remedy is beyond Docker's."""
+    sentence, remedy = told(error)
+    return encode({"errorDetail": {"message": sentence, "remedy": remedy}, "error": sentence})
 
 
 def told(error: BaseException) -> tuple[str, str]:

@@ -9,8 +9,9 @@ from typing import cast
 from aiohttp import web
 
 from sampan.api import image_documents, transfers
-from sampan.api.call import Call, encode, failure_line, nothing, parse_time, reply
+from sampan.api.call import Call, encode, nothing, parse_time, reply
 from sampan.api.container_config import process_from
+from sampan.api.failures import failure_line
 from sampan.api.services import Services
 from sampan.engine.archives import LayerProgress, Loaded
 from sampan.engine.downloads import download

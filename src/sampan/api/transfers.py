@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from sampan.api.call import Call, encode, failure_line, reply
+from sampan.api.call import Call, encode, reply
+from sampan.api.failures import failure_line
 from sampan.api.pieces import in_pieces
 from sampan.api.services import Services
 from sampan.buildkit.door import is_there
@@ -151,8 +152,8 @@ async def _stream(call: Call, lines: AsyncGenerator[bytes]) -> web.StreamRespons
                 if not response.prepared:
                     await response.prepare(call.request)
                 await response.write(line)
-    except SampanError as error:
-        if not response.prepared:
+    except Exception as error:
+        if call.has_left or not response.prepared:
             raise
         await response.write(failure_line(error))
     if not response.prepared:

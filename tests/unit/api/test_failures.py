@@ -24,8 +24,11 @@ from sampan.api.call import Call
 from sampan.api.dispatch import make_handler
 from sampan.api.server import hijack, make_server, upgrade_head
 from sampan.api.services import Services
+from sampan.api.transfers import pull
 from sampan.build.progress import Event, Note
+from sampan.engine.transfers import PullBegins, PullStep
 from sampan.errors import Conflict
+from sampan.oci.reference import parse_reference
 
 Raise = Callable[[Call], Awaitable[web.StreamResponse]]
 
@@ -173,6 +176,29 @@ def test_a_build_that_fails_in_a_way_that_nobody_foresaw_says_so_in_its_last_lin
     assert last["errorDetail"]["message"] == last["error"]
     assert "log" in last["errorDetail"]["remedy"]
     assert any(record.exc_info and record.exc_info[1] is error for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ZeroDivisionError("one by none"), "internal error: ZeroDivisionError: one by none"),
+        (ConnectionResetError("a registry that died"), "internal error: ConnectionResetError: a registry that died"),
+        (OSError(errno.ENOSPC, "No space left on device", "/f"), "cannot write /f: No space left on device"),
+        (Conflict("/a/\udcff is in the way", remedy="remove it"), "/a/\\udcff is in the way"),
+    ],
+)
+def test_a_pull_that_fails_in_any_way_says_so_in_its_last_line(serve: Any, error: Exception, said: str) -> None:
+    async def steps(*_: object) -> AsyncIterator[PullStep]:
+        yield PullBegins(parse_reference("app:latest"))
+        raise error
+
+    services = cast("Services", SimpleNamespace(transfers=SimpleNamespace(pull=steps)))
+    with serve(lambda call: pull(call, services)) as served:
+        status, _, body = served.request("/images/create?fromImage=app")
+    first, last = (json.loads(line) for line in body.splitlines())
+    assert (status, first["id"]) == (200, "latest")
+    assert last["error"] == last["errorDetail"]["message"] == said
+    assert last["errorDetail"]["remedy"]
 
 
 def test_an_error_that_names_a_path_of_any_bytes_is_told(serve: Any) -> None:
