@@ -77,6 +77,12 @@ def test_an_empty_id_or_volume_is_nobody_s(stock: EngineProcess) -> None:
     assert listed(stock, volume=["/host"]) == ["grandchild"]
 
 
+def test_a_filter_without_values_leaves_all(stock: EngineProcess) -> None:
+    for name in ("is_task", "name", "label", "id", "network"):
+        for values in ([], {}, {"x": False}):
+            assert len(listed(stock, **{name: values})) == 5, (name, values)
+
+
 def test_values_that_cannot_be_are_refused(stock: EngineProcess) -> None:
     for path, filters, message in (
         ("/containers/json", {"is-task": ["x"]}, "invalid filter 'is-task=[x]'"),
