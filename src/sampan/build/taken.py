@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 
 from sampan.build import instructions as said
 from sampan.build.graph import Graph
-from sampan.build.instructions import Instruction, MountType
+from sampan.build.instructions import Instruction, MountType, MountWord, Position
 from sampan.build.mounts import read_mount
 from sampan.build.sources import is_remote
+from sampan.errors import InvalidArgument
 
 _NOTHING = "scratch"
-_UNKNOWN = frozenset("$'\"\\")  # what is expanded or quoted is known when its step is carried out
+_UNKNOWN = frozenset("$'\"\\`")  # what is expanded or quoted is known when its step is carried out
 
 
 def taken_from_context(graph: Graph, may_have_triggers: Callable[[str], bool]) -> tuple[str, ...] | None:
@@ -41,6 +42,14 @@ def _sources(instruction: Instruction) -> Iterator[str]:
             yield from (source for source in sources if not is_remote(source))
         case said.Run(mounts=mounts):
             for word in mounts:
-                mount = read_mount(word, lambda text: text, instruction.position)
-                if mount.type is MountType.BIND and not mount.origin:
-                    yield mount.source
+                yield from _mounted(word, instruction.position)
+
+
+def _mounted(word: MountWord, where: Position) -> Iterator[str]:
+    try:
+        mount = read_mount(word, lambda text: text, where)
+    except InvalidArgument:  # of its kind, or a number, it is a variable that is to say it
+        yield word.text
+        return
+    if mount.type is MountType.BIND and not mount.origin:
+        yield mount.source

@@ -37,10 +37,16 @@ def taken(dockerfile: str, target: str = "", *, triggers: bool = False) -> tuple
         ("ARG X=a\nRUN --mount=source=${X},target=/x true", None),
         (r"COPY a\ b /", None),
         ('COPY "a" /', None),
+        ("ARG U=1\nRUN --mount=type=secret,id=s,uid=$U true", None),
+        ("ARG T=cache\nRUN --mount=type=$T,target=/c true", None),
     ],
 )
 def test_paths_are_known_unless_any_may_be_meant(steps: str, paths: tuple[str, ...] | None) -> None:
     assert taken(f"# syntax=docker/dockerfile:1\nFROM busybox\n{steps}\n") == paths
+
+
+def test_the_other_escape_may_mean_any_path_too() -> None:
+    assert taken("# escape=`\nFROM busybox\nCOPY a` b /\n") is None
 
 
 def test_stages_that_are_not_built_take_nothing() -> None:
