@@ -11,6 +11,7 @@ from grpclib.client import Channel
 from grpclib.config import Configuration
 from grpclib.const import Handler
 from grpclib.encoding.proto import ProtoCodec
+from grpclib.exceptions import StreamTerminatedError
 from grpclib.protocol import EventsProcessor, H2Protocol
 from grpclib.server import Server
 from h2.errors import ErrorCodes
@@ -88,6 +89,8 @@ class Caller(Channel):
         await self.__connect__()
 
     async def _create_connection(self) -> H2Protocol:
+        if self.over.done():  # grpclib would connect again
+            raise StreamTerminatedError("the client has left")
         made = _Connection(self._protocol_factory(), self._early, self._end)
         await _taken(self._sock, made)
         return made
