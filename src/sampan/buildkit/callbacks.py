@@ -108,23 +108,29 @@ def _close(server: asyncio.Server, path: str) -> None:
 
 
 def _forwarding(session: Session, agent_id: str) -> Any:
-    """What a connection to an agent's socket is served by: the client's own agent."""
+    """What a connection to an agent's socket is served by: the client's own agent, until that ends."""
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         call = StreamStreamMethod(session.caller, _FORWARD_AGENT, BytesMessage, BytesMessage)
         with contextlib.suppress(ConnectionError, GRPCError, StreamTerminatedError), contextlib.closing(writer):
             async with call.open(metadata=[(_SSH_ID, agent_id)]) as stream:
                 await stream.send_request()
-                back = asyncio.ensure_future(_answers(stream, writer))
+                asking = asyncio.ensure_future(_questions(reader, stream))
                 try:
-                    while data := await reader.read(_PIECE):
-                        await stream.send_message(BytesMessage(data=data))
-                    await stream.end()
-                    await back
+                    await _answers(stream, writer)
                 finally:
-                    back.cancel()
+                    asking.cancel()
+                    await asyncio.wait([asking])
 
     return forward
+
+
+async def _questions(reader: asyncio.StreamReader, stream: Any) -> None:
+    with contextlib.suppress(StreamTerminatedError):  # of which the answers tell
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(_PIECE):
+                await stream.send_message(BytesMessage(data=data))
+        await stream.end()
 
 
 async def _answers(stream: Any, writer: asyncio.StreamWriter) -> None:

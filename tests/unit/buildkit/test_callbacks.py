@@ -137,3 +137,21 @@ async def test_the_path_of_an_agent_s_socket_may_be_long(tmp_path: Path) -> None
 async def test_a_client_without_agents_has_none(tmp_path: Path) -> None:
     async with asking({}, tmp_path) as asker:
         assert await asker.agent("default") is None
+
+
+async def test_who_talks_to_an_agent_that_ends_is_not_left_waiting(tmp_path: Path) -> None:
+    async def breaks_off(stream: Any) -> None:
+        await stream.recv_message()
+        raise GRPCError(Status.UNKNOWN, "connection refused")
+
+    async def answers_once(stream: Any) -> None:
+        await stream.send_message(BytesMessage(data=b"?" + (await stream.recv_message()).data))
+
+    for agent, answer in ((breaks_off, b""), (answers_once, b"?x")):
+        async with asking(AGENTS | {FORWARD: streaming(agent, BytesMessage)}, tmp_path) as asker:
+            path = await asker.agent("default")
+            assert path is not None
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(b"x")
+            assert await asyncio.wait_for(reader.read(), 10) == answer
+            writer.close()
