@@ -9,6 +9,7 @@ import errno
 from typing import NamedTuple
 
 from sampan.errors import Kind, SampanError, of_kind
+from sampan.image.layers import FEWER_LAYERS
 from sampan.monitor.protocol import Failed
 
 
@@ -51,6 +52,7 @@ _KNOWN = (
     _Known("make_sources", errno.ENOENT, "creating mount", "name a path of the host that is there, or can be made"),
     _Known("make_sources", errno.ENOENT, "subpath", "name a path that is in it, or mount it as a whole"),
     _Known("make_sources", errno.ENOTDIR, "", "name a path of the host that is there: a part of this one is a file"),
+    _Known("make_sources", errno.EINVAL, "too many lower directories", FEWER_LAYERS),
     _Known("set_limits", errno.EACCES, "oom_score_adj", "a lower score than the daemon's own takes CAP_SYS_RESOURCE"),
     _Known("set_limits", errno.EPERM, "", "ask for less; a process has at most /proc/sys/fs/nr_open files open"),
 )

@@ -38,9 +38,10 @@ from sampan.image.tar_read import DEFAULT_LIMITS, ArchiveLimits
 from sampan.image.tree import disk_failure, place_apart, remove_tree
 from sampan.image.unpack import unpack
 from sampan.image.unpack_terms import Unpacked
-from sampan.linux.overlay import is_opaque
+from sampan.linux.overlay import MOST_LOWERS, is_opaque
 
 _NEW, SHARED = "new-", "shared-"
+FEWER_LAYERS = "join steps that change files, or build an image below them with --squash"
 _HEX = 64
 _DIFF_ID = re.compile(f"sha256:([0-9a-f]{{{_HEX}}})")
 
@@ -117,7 +118,8 @@ class LayerStore:
         """The trees of these layers (lowest first) as overlayfs takes them: topmost first, each once.
 
         It takes no directory twice, and needs none: the topmost of two hides all that the lower one could show. Empty
-        trees fill it up to the `fewest` that it takes: one, or two without an upper directory. NotFound for a layer.
+        trees fill it up to the `fewest` that it takes: one, or two without an upper directory. NotFound for a layer,
+        InvalidArgument for more than the kernel takes.
         """
         lowers: dict[str, None] = {}
         for diff_id in reversed(diff_ids):
@@ -125,6 +127,9 @@ class LayerStore:
             lowers[self.diff(diff_id)] = None
             if layer.opaque_root:
                 break
+        if len(lowers) > MOST_LOWERS:
+            sentence = f"max depth exceeded: of {len(lowers)} layers the kernel takes {MOST_LOWERS}"
+            raise InvalidArgument(sentence, remedy=FEWER_LAYERS)
         return (*lowers, *(self._empty(number) for number in range(fewest - len(lowers))))
 
     def list(self) -> list[str]:

@@ -23,6 +23,7 @@ from sampan.linux.mount import (
 )
 from sampan.linux.namespace import CloneFlag, unshare
 
+MOST_LOWERS = 500  # OVL_MAX_STACK of fs/overlayfs
 _LONGEST_VALUE = 255  # of FSCONFIG_SET_STRING
 _MOUNT_DATA = 4095  # mount(2) takes one page
 _SPECIAL = frozenset(b":\\,")
@@ -39,7 +40,7 @@ def mount_overlay(
     """Mount an overlay and return a descriptor of its detached mount; `lowers` from the top down.
 
     Without `upper` and `work` it is read-only. Layers are given one by one (`lowerdir+`, Linux 6.5), so neither
-    their number (up to the kernel's 500) nor colons in their names matter; older kernels get them through mount(2) in a
+    their number (up to MOST_LOWERS) nor colons in their names matter; older kernels get them through mount(2) in a
     form that fits one page. Raises OSError with the kernel's own message where it gives one.
     """
     try:
