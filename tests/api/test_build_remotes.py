@@ -139,7 +139,7 @@ def test_a_dockerfile_that_is_sent_takes_the_place_of_that_in_a_fetched_context(
     container = engine.create("", "none", image="sent")
     assert engine.request("GET", f"/containers/{container}/archive?path=/all/.sent")[0] == 404
     engine.request("DELETE", f"/containers/{container}?force=1")
-    for wrong in ({"remote": ""}, {"dockerfile": "../../sent"}):
+    for wrong in ({"remote": ""}, {"dockerfile": "../../sent"}, {"dockerfile": ".."}):
         status, content = engine.request("POST", f"/build?{urlencode({**asked, **wrong})}", dockerfile)
         assert (status, b"dockerfilesent goes with remote" in content) == (400, True), content
 

@@ -111,3 +111,5 @@ def test_what_a_dockerfile_takes_of_a_context_is_told_before_it_is_sent(engine: 
     assert taken("FROM busybox\nCOPY a /\n", pull="1") is None
     assert taken("FROM busybox\nCOPY a /\n", platform="linux/s390x") is None
     assert "unknown instruction" in str(taken("FROM busybox\nCOPPY a /\n"))
+    for size in (100_000, 2_000_000):
+        assert taken(f"FROM busybox\n{'#' * size}\nCOPY a /\n") is None

@@ -70,12 +70,12 @@ async def build(call: Call, services: Services) -> web.StreamResponse:
 
 async def _with_sent(request: BuildRequest, call: Call) -> BuildRequest:
     """`dockerfilesent`, beyond Docker: the body is the Dockerfile for a context that is fetched."""
-    if not request.remote or "/" in request.dockerfile:
+    if not request.remote or "/" in request.dockerfile or request.dockerfile in {".", ".."}:
         raise InvalidArgument(
             "dockerfilesent goes with remote, and a dockerfile that is a name alone",
             remedy="send an archive as the body where the context is not fetched",
         )
-    return replace(request, given=await call.request.read())
+    return replace(request, given=await call.read_body())
 
 
 async def _write(response: web.StreamResponse, call: Call, lines: list[dict[str, Any]]) -> None:
@@ -263,7 +263,7 @@ async def import_cache(call: Call, services: Services) -> web.StreamResponse:
 
 async def taken(call: Call, services: Services) -> web.StreamResponse:
     """POST /build/taken, beyond Docker: what the steps of a Dockerfile may take of a context; asked as a build."""
-    paths = services.builds.taken(build_request(call), await call.request.read())
+    paths = services.builds.taken(build_request(call), await call.read_body())
     return reply({"Paths": None if paths is None else list(paths)})
 
 

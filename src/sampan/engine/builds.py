@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sampan.build.builder import Planned  # itself imported with the first build: an idle daemon does without
 
 MOST_UNHEARD = 256  # events that a client has not taken yet, before steps wait for it
+LONG_DOCKERFILE_BYTES = 1 << 16  # a thousand lines
 MOST_AT_ONCE = 64  # events that are told together
 HEARING_S = 0.02
 TOGETHER_S = 0.01
@@ -238,8 +239,11 @@ class Builds:
     def taken(self, request: BuildRequest, dockerfile: bytes) -> tuple[str, ...] | None:
         """The paths of the context, with wildcards, that the steps of this Dockerfile may take; None for any.
 
-        Raises InvalidArgument for what is no Dockerfile.
+        A long one is not read, as that would hold up the event loop: it may take any. Raises InvalidArgument for what
+        is no Dockerfile.
         """
+        if len(dockerfile) > LONG_DOCKERFILE_BYTES:
+            return None
         from sampan.build.builder import plan_dockerfile
         from sampan.build.taken import taken_from_context
 
