@@ -138,8 +138,19 @@ def _pairs(option: str, texts: list[str]) -> dict[str, str]:
         name, _, value = text.partition("=")
         if not name:
             raise UsageError(f"--{option} {text!r} has no name", remedy="write NAME=VALUE", code=1)
+        _need_text(option, name, value)
         pairs[name] = value
     return pairs
+
+
+def _need_text(option: str, name: str, value: str) -> None:
+    try:
+        f"{name}{value}".encode()
+    except UnicodeEncodeError:
+        shown = encoded(name).decode(errors="backslashreplace")
+        raise UsageError(
+            f"--{option} {shown} is no UTF-8", remedy="an image's configuration is text: write it in UTF-8", code=1
+        ) from None
 
 
 def _build_args(texts: list[str], host: str) -> dict[str, str | None]:
@@ -152,7 +163,9 @@ def _build_args(texts: list[str], host: str) -> dict[str, str | None]:
         name, mark, value = text.partition("=")
         if not name:
             raise UsageError(f"--build-arg {text!r} has no name", remedy="write NAME=VALUE", code=1)
-        values[name] = value if mark else _variable(name)
+        given = value if mark else _variable(name)
+        _need_text("build-arg", name, given or "")
+        values[name] = given
     return values
 
 
