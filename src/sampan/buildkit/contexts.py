@@ -6,7 +6,7 @@ Such an image has no name and goes when the build is over; what steps took from 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from sampan.build.ignore import read_ignore_file
@@ -27,7 +27,7 @@ _IGNORE = ".dockerignore"
 class LocalContexts:
     """The named contexts of one build, to be given back when it is over."""
 
-    session: Session
+    session_of: Callable[[str], Awaitable[Session]]  # that has a directory
     imports: Imports
     engine_images: EngineImages
     statuses: Statuses
@@ -52,11 +52,12 @@ class LocalContexts:
             )
         directory = place.removeprefix(_LOCAL)
         digest = self.statuses.begin(f"[context {name}] load from client")
-        ignore = (await file_of(self.session, directory, [_IGNORE], lambda _: None)).get(_IGNORE, b"")
+        session = await self.session_of(directory)
+        ignore = (await file_of(session, directory, [_IGNORE], lambda _: None)).get(_IGNORE, b"")
 
         async def archive() -> AsyncGenerator[bytes]:
             async for piece in archive_of(
-                self.session,
+                session,
                 Wanted(directory, excludes=read_ignore_file(ignore).lines),
                 lambda count: self.statuses.advance(digest, f"transferring {name}:", count),
             ):

@@ -117,7 +117,7 @@ class Solve:
         request = replace(frontend.request_of(options, imports, self.asked.Entitlements), tags=self.names)
         async with contextlib.AsyncExitStack() as stack:
             session = await self.engine.sessions.get(self.asked.Session)
-            contexts = LocalContexts(session, self.engine.imports, self.engine.images, self.statuses)
+            contexts = LocalContexts(files.session_of, self.engine.imports, self.engine.images, self.statuses)
             stack.push_async_callback(contexts.give_back)
             images = await contexts.images(frontend.named_contexts(options))
             asker = SessionAsker(session, self.engine.run_directory)
@@ -194,7 +194,7 @@ class _Files:
         if is_remote:
             remote = _remote(places)
             return replace(request, remote=remote, given=self.dockerfile, dockerfile=self._name, left_out=left_out)
-        session = await self._session(self.places.context)
+        session = await self.session_of(self.places.context)
         if session.shared_key:
             self._kept_as = f"{session.shared_key}\0{self.places.context}"
         return replace(request, dockerfile=self._name, left_out=left_out, keeps_context=bool(self._kept_as))
@@ -206,7 +206,7 @@ class _Files:
     async def archive(self) -> AsyncGenerator[bytes]:
         """The context as an archive, with the Dockerfile and its ignore file in it."""
         if self.places.remote.startswith(UPLOADS):
-            session = await self._session(self.places.context)
+            session = await self.session_of(self.places.context)
             async for piece in uploaded(session, self.places.remote):
                 yield piece
             return
@@ -233,7 +233,7 @@ class _Files:
             self.statuses.advance(self._vertex, "transferring context:", count)
 
         wanted = Wanted(self.places.context, self.taken or (), read_ignore_file(self.ignore).lines)
-        async with listing_of(await self._session(self.places.context), wanted, heard) as self._listing:
+        async with listing_of(await self.session_of(self.places.context), wanted, heard) as self._listing:
             yield
 
     @property
@@ -254,12 +254,16 @@ class _Files:
         if self._kept_as:
             self.engine.builds.kept.keep(self._kept_as, context, self._size)
 
+    async def session_of(self, directory: str) -> Session:
+        """The session that has a directory."""
+        return await self.engine.sessions.get(self.places.sessions.get(directory, self.session_id))
+
     async def _read(self) -> None:
         """The Dockerfile, and the ignore file that counts: its own, or the context's."""
         name, own = self.places.filename, self.places.filename + IGNORE
         digest = self.statuses.begin(f"[internal] load build definition from {name}")
         lower = posixpath.join(posixpath.dirname(name), posixpath.basename(name).lower())
-        session = await self._session(self.places.dockerfile)
+        session = await self.session_of(self.places.dockerfile)
         found = await file_of(session, self.places.dockerfile, [name, own, lower], lambda _: None)
         content = found.get(name, found.get(lower))
         if content is None:
@@ -272,15 +276,11 @@ class _Files:
         self.statuses.end(digest)
         if own not in found and not self.places.remote:
             digest = self.statuses.begin("[internal] load .dockerignore")
-            context = await self._session(self.places.context)
+            context = await self.session_of(self.places.context)
             found[own] = (await file_of(context, self.places.context, [IGNORE], lambda _: None)).get(IGNORE, b"")
             self.statuses.advance(digest, "transferring context:", len(found[own]), done=True)
             self.statuses.end(digest)
         self.ignore = found.get(own, b"")
-
-    async def _session(self, directory: str) -> Session:
-        """The session that has a directory."""
-        return await self.engine.sessions.get(self.places.sessions.get(directory, self.session_id))
 
 
 def _fetching(address: str) -> str:
