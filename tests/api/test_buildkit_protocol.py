@@ -73,6 +73,19 @@ async def test_what_a_client_says_went_wrong_is_what_its_build_ends_with(engine:
             await going_on
 
 
+@pytest.mark.parametrize("code", [0, 99])
+async def test_an_error_of_a_client_with_a_code_that_is_none_is_told_all_the_same(
+    engine: EngineProcess, code: int
+) -> None:
+    async with client(engine, {}) as one:
+        going_on = asyncio.ensure_future(one.solve(f"code-{code}"))
+        said = gateway.ReturnRequest()
+        said.error.code, said.error.message = code, "changed my mind"
+        await one.bridge(f"code-{code}", "Return", said, gateway.ReturnResponse)
+        with pytest.raises(GRPCError, match="changed my mind"):
+            await going_on
+
+
 async def test_workers_health_and_disk_usage_are_told(engine: EngineProcess) -> None:
     async with calling(engine.socket) as caller:
         workers = await UnaryUnaryMethod(
@@ -111,6 +124,27 @@ async def test_two_builds_at_once_share_a_session(engine: EngineProcess) -> None
     async with client(engine, {"Dockerfile": dockerfile}) as one:
         answers = await asyncio.gather(*(one.build(f"both-{n}", f"both:{n}", **{"build-arg:N": n}) for n in "12"))
     assert len({answer["containerimage.digest"] for answer in answers}) == 2
+
+
+async def test_a_named_context_comes_from_the_session_that_has_it(engine: EngineProcess) -> None:
+    dockerfile = b"FROM scratch\nCOPY --from=other /f /f\n"
+    async with client(engine, {"f": b"of the other"}) as other, client(engine, {"Dockerfile": dockerfile}) as one:
+        where = {"context:other": "local:files", "local-sessionid:files": other.session}
+        await one.build("two-sessions", **where)
+        with pytest.raises(GRPCError, match="stat f"):
+            await one.build("one-session", **{"context:other": "local:files"})
+
+
+async def test_a_client_may_try_again_after_a_failure(engine: EngineProcess) -> None:
+    async with client(engine, {"Dockerfile": b"FROM scratch\nCOPY Dockerfile /\n"}) as one:
+        going_on = asyncio.ensure_future(one.solve("again", Exporters=[control.Exporter(Type="moby")]))
+        bad = gateway.SolveRequest(Frontend="dockerfile.v0", FrontendOpt={"target": "none"})
+        with pytest.raises(GRPCError, match="none"):
+            await one.bridge("again", "Solve", bad, gateway.SolveResponse)
+        wanted = gateway.SolveRequest(Frontend="dockerfile.v0", allowResultArrayRef=True)
+        result = (await one.bridge("again", "Solve", wanted, gateway.SolveResponse)).result
+        await one.bridge("again", "Return", gateway.ReturnRequest(result=result), gateway.ReturnResponse)
+        assert (await going_on)["containerimage.digest"] == result.ref.id
 
 
 async def test_files_of_an_image_are_sent_to_the_client(engine: EngineProcess) -> None:

@@ -111,12 +111,16 @@ class Control:
 
 
 async def _returned(solve: Solve) -> None:
-    """Wait until the client has said what came of it. Raises GRPCError with what went wrong."""
+    """Wait until the client has said what came of it. Raises GRPCError with what went wrong, if anything did."""
     answer = await solve.returned
-    if solve.failure is not None:
-        raise solve.failure
     if answer.HasField("error"):
-        raise GRPCError(Status(answer.error.code), answer.error.message)
+        raise solve.failure or GRPCError(_code(answer.error.code), answer.error.message)
+
+
+def _code(number: int) -> Status:
+    """The code of an error; UNKNOWN for a number that is none."""
+    codes = {one.value: one for one in Status if one is not Status.OK}
+    return codes.get(number, Status.UNKNOWN)
 
 
 def _need_dockerfile(name: str) -> None:
