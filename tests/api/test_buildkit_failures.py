@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import DecodeError
-from grpclib.client import UnaryUnaryMethod
+from grpclib.client import StreamUnaryMethod, UnaryUnaryMethod
 from grpclib.exceptions import GRPCError
 from tests.buildkit_client import (
     BRIDGE,
@@ -182,6 +182,21 @@ class Bare:
 
     def SerializeToString(self) -> bytes:  # noqa: N802 -- protobuf's name
         return self.content
+
+
+@pytest.mark.parametrize("method", ["Info", "Solve", "Status", "Prune"])
+async def test_a_message_that_cannot_be_read_is_refused_as_such(engine: EngineProcess, method: str) -> None:
+    async with calling(engine.socket) as caller:
+        call = UnaryUnaryMethod(caller, f"{CONTROL}/{method}", Bare, control.BytesMessage)
+        with pytest.raises(GRPCError, match="the message cannot be read"):
+            await call(Bare(b"\xff" * 5))
+
+
+async def test_a_call_without_a_message_is_refused_as_such(engine: EngineProcess) -> None:
+    async with calling(engine.socket) as caller:
+        call = StreamUnaryMethod(caller, f"{CONTROL}/Solve", Bare, control.BytesMessage)
+        with pytest.raises(GRPCError, match="the call has no message"):
+            await call([])
 
 
 async def test_whatever_is_sent_is_answered_and_the_daemon_goes_on(engine: EngineProcess) -> None:

@@ -11,7 +11,7 @@ from grpclib.exceptions import GRPCError
 
 from sampan.build.cache_mounts import CacheMounts
 from sampan.buildkit import frontend, prunes
-from sampan.buildkit.errors import told
+from sampan.buildkit.errors import received, told
 from sampan.buildkit.exports import export
 from sampan.buildkit.llb import with_inputs
 from sampan.buildkit.proto import control_pb2 as pb
@@ -52,19 +52,19 @@ class Control:
     @told
     async def list_workers(self, stream: Any) -> None:
         """The one worker that there is, which is this engine."""
-        await stream.recv_message()
+        await received(stream)
         await stream.send_message(pb.ListWorkersResponse(record=[await worker(self.engine)]))
 
     @told
     async def info(self, stream: Any) -> None:
         """Which version this is."""
-        await stream.recv_message()
+        await received(stream)
         await stream.send_message(pb.InfoResponse(buildkitVersion=_version()))
 
     @told
     async def solve(self, stream: Any) -> None:
         """A build, until it is over: carried out when it names a front end, else by its client's calls of LLBBridge."""
-        asked = await stream.recv_message()
+        asked = await received(stream)
         if getattr(asked.Definition, "def"):
             raise NotImplementedHere(
                 "low-level builds (LLB) are not carried out here", remedy="build from a Dockerfile"
@@ -81,7 +81,7 @@ class Control:
     @told
     async def status(self, stream: Any) -> None:
         """How a build goes, until it is over; one that is not known yet is waited for."""
-        asked = await stream.recv_message()
+        asked = await received(stream)
         solve = await self.solves.get(asked.Ref)
         await stream.send_initial_metadata()
         async for response in solve.statuses.read():
@@ -90,7 +90,7 @@ class Control:
     @told
     async def disk_usage(self, stream: Any) -> None:
         """What is kept for later builds: the directories of cache mounts."""
-        asked = await stream.recv_message()
+        asked = await received(stream)
         caches, wanted = self.engine.builds.caches, prunes.of_filters(asked.filter)
         contexts = [one for one in self.engine.builds.kept.all() if wanted.means(one.id, CONTEXT, one.used_s)]
         meant = [
@@ -104,7 +104,7 @@ class Control:
     @told
     async def prune(self, stream: Any) -> None:
         """Remove what is kept for later builds, and tell what that was."""
-        asked = await stream.recv_message()
+        asked = await received(stream)
         pruned = await self.engine.builds.prune(prunes.of_request(asked, time.time()))
         for number, one in enumerate(pruned.ids):
             await stream.send_message(pb.UsageRecord(ID=one, Size=0 if number else pruned.freed_bytes))

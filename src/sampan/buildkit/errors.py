@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import functools
 import json
@@ -11,13 +10,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status as StatusMessage
 from grpclib.const import Status
 from grpclib.encoding.base import StatusDetailsCodecBase
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from sampan.build.commands import StepFailed
-from sampan.errors import SampanError
+from sampan.errors import InvalidArgument, SampanError
 
 log = logging.getLogger("sampan.buildkit")
 
@@ -73,12 +73,23 @@ def told[Self](handler: Callable[[Self, Any], Awaitable[None]]) -> Callable[[Sel
             await handler(self, stream)
         except SampanError as error:
             raise as_status(error) from error
-        except (GRPCError, StreamTerminatedError, asyncio.CancelledError):
+        except (GRPCError, StreamTerminatedError):
             raise
         except Exception as error:
             raise unforeseen(error) from error
 
     return telling
+
+
+async def received(stream: Any) -> Any:
+    """The message that a call begins with. Raises InvalidArgument for what is none."""
+    try:
+        message = await stream.recv_message()
+    except DecodeError as error:
+        raise InvalidArgument(f"the message cannot be read: {error}") from error
+    if message is None:
+        raise InvalidArgument("the call has no message")
+    return message
 
 
 def unforeseen(error: Exception) -> GRPCError:

@@ -9,7 +9,7 @@ from grpclib.const import Cardinality, Handler
 
 from sampan.buildkit import frontend
 from sampan.buildkit.control import worker
-from sampan.buildkit.errors import told
+from sampan.buildkit.errors import received, told
 from sampan.buildkit.llb import definition_of, with_inputs
 from sampan.buildkit.proto import gateway_pb2 as pb
 from sampan.buildkit.solves import Solves
@@ -55,7 +55,7 @@ class Gateway:
     async def ping(self, stream: Any) -> None:
         """What this gateway can do."""
         await self._of(stream)
-        await stream.recv_message()
+        await received(stream)
         await stream.send_message(
             pb.PongResponse(
                 FrontendAPICaps=[pb.APICap(ID=one, Enabled=True) for one in _FRONTEND_CAPS.split()],
@@ -67,14 +67,14 @@ class Gateway:
     @told
     async def inputs(self, stream: Any) -> None:
         """None: builds get their files from sessions."""
-        await stream.recv_message()
+        await received(stream)
         await stream.send_message(pb.InputsResponse())
 
     @told
     async def solve(self, stream: Any) -> None:
         """Build from a Dockerfile; the answer names the result by the image's id."""
         solve = await self._of(stream)
-        asked = await stream.recv_message()
+        asked = await received(stream)
         if getattr(asked.Definition, "def"):
             raise NotImplementedHere(
                 "low-level builds (LLB) are not carried out here",
@@ -103,14 +103,14 @@ class Gateway:
     @told
     async def evaluate(self, stream: Any) -> None:
         """Nothing: what is named has been built."""
-        await stream.recv_message()
+        await received(stream)
         await stream.send_message(pb.EvaluateResponse())
 
     @told
     async def give_back(self, stream: Any) -> None:
         """The end of a build, as the client sees it: its result, or what went wrong."""
         solve = await self._of(stream)
-        answer = await stream.recv_message()
+        answer = await received(stream)
         if not solve.returned.done():
             solve.returned.set_result(answer)
         await stream.send_message(pb.ReturnResponse())
@@ -118,7 +118,7 @@ class Gateway:
     @told
     async def warn(self, stream: Any) -> None:
         """A warning of the client's own, which shows it itself."""
-        await stream.recv_message()
+        await received(stream)
         await stream.send_message(pb.WarnResponse())
 
     async def _of(self, stream: Any) -> Solve:

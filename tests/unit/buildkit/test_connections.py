@@ -14,7 +14,7 @@ from sampan.buildkit.filesync import Wanted, archive_of
 from sampan.buildkit.sessions import Session
 from sampan.errors import InvalidArgument
 
-SECRET = "/moby.buildkit.secrets.v1.Secrets/GetSecret"  # noqa: S105 -- a method's name
+SECRET = "/moby.buildkit.secrets.v1.Secrets/GetSecret"
 
 
 async def test_who_asks_a_client_that_has_left_is_told_so() -> None:
