@@ -126,15 +126,16 @@ def test_a_head_may_end_its_lines_with_line_feeds_alone(
     assert status == 200
 
 
-def test_a_body_behind_line_feeds_is_read_as_it_is(engine: EngineProcess) -> None:
+@pytest.mark.parametrize(("name", "last"), [("fed", "\n"), ("mixed", "\r\n")])
+def test_a_body_behind_line_feeds_is_read_as_it_is(engine: EngineProcess, name: str, last: str) -> None:
     body = json.dumps({"Image": "host", "Cmd": ["true"], "Labels": {"text": "a"}}).encode() + b"\r\n\r\n \n\n"
-    lines = ["POST /containers/create?name=fed HTTP/1.1", "Host: x", "Content-Type: application/json"]
-    lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
+    lines = [f"POST /containers/create?name={name} HTTP/1.1", "Host: x", "Content-Type: application/json"]
+    lines += [f"Content-Length: {len(body)}", "Connection: close", last]
     with connect(engine) as connection:
         connection.sendall("\n".join(lines).encode() + body)
         status, _, _ = receive_head(connection)
     assert status == 201
-    assert engine.inspect("fed")["Config"]["Labels"]["text"] == "a"
+    assert engine.inspect(name)["Config"]["Labels"]["text"] == "a"
 
 
 def test_the_answer_to_a_load_begins_when_its_archive_is_there(engine: EngineProcess) -> None:

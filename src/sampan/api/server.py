@@ -92,7 +92,7 @@ class Connection(RequestHandler):
             data = self._head + data
             self._head = b""
             end = data.find(b"\r\n\r\n")
-            if end < 0 or data.find(b"\n\n", 0, end) >= 0:
+            if end < 0 or b"\n\n" in data[:end] or b"\n\r\n" in data[: end + 2]:
                 data, end = _with_line_ends(data)
             if end < 0 and len(data) < MAX_HEAD_BYTES:
                 self._head = data
