@@ -40,6 +40,14 @@ def test_an_answer_of_something_else_is_told_with_what_to_look_at(
     assert said[1] == REMEDY
 
 
+@pytest.mark.parametrize("command", ["rmi", "rm", "update -c 2", "inspect", "doctor --reach"])
+def test_that_nobody_answers_is_said_once_however_many_are_named(sampan: Command, command: str) -> None:
+    done = sampan("-H", "unix:///nowhere.sock", *command.split(), "one", "two")
+
+    assert done.returncode == 1
+    assert done.stderr.decode().count("cannot connect to the daemon") == 1
+
+
 def test_what_is_so_already_is_no_failure(fake_daemon: FakeDaemon, sampan: Command) -> None:
     fake_daemon.on("POST", "/containers/c1/start", fake_daemon.reply(304))
 

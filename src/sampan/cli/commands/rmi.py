@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from sampan.cli.each import complain
-from sampan.client.failure import ClientError, NotFoundError
+from sampan.client.failure import ApiError, NamelessError, NotFoundError
 from sampan.client.session import quote
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ def run(arguments: Arguments, session: Session) -> int:
     for name in arguments.words:
         try:
             removed = session.call("DELETE", f"/images/{quote(name)}", query) or []
-        except ClientError as error:
+        except (ApiError, NamelessError) as error:
             complain(error)
             if not (force and isinstance(error, NotFoundError)):
                 code = 1
