@@ -98,26 +98,13 @@ async def listing_of(session: Session, wanted: Wanted, heard: Heard) -> AsyncGen
         raise InvalidArgument(f"{wanted.directory} cannot be read: {reason(error)}") from error
 
 
-async def file_of(session: Session, directory: str, names: Sequence[str], heard: Heard) -> dict[str, bytes]:
+async def file_of(session: Session, directory: str, names: Sequence[str]) -> dict[str, bytes]:
     """The contents of those of the named files that are there, or that links of these names lead to.
 
     Raises InvalidArgument as `archive_of`, and for a file that is too large to be a Dockerfile.
     """
-    contents: dict[str, bytes] = {}
-    call = StreamStreamMethod(session.caller, METHOD, Packet, Packet)
-    try:
-        async with call.open(metadata=Wanted(directory, names).metadata) as stream:
-            transfer = _Transfer(stream, heard)
-            await transfer.take_list()
-            paths = transfer.only(names)
-            async for entry, content in transfer.files():
-                contents[entry.path] = contents.get(entry.path, b"") + content
-                if len(contents[entry.path]) > _LARGEST_TEXT:
-                    raise InvalidArgument(f"{entry.path} is larger than {_LARGEST_TEXT >> 20} MiB")
-            await transfer.finish()
-    except (GRPCError, StreamTerminatedError) as error:
-        raise InvalidArgument(f"{directory} cannot be read: {reason(error)}") from error
-    return {name: contents[path] for name, path in paths.items() if path in contents}
+    async with listing_of(session, Wanted(directory, names), lambda _: None) as listing:
+        return await listing.texts(names)
 
 
 @dataclass(slots=True)
@@ -140,6 +127,17 @@ class Listing:
         async for piece in _together(self._transfer.entries()):
             yield piece
         await self.end()
+
+    async def texts(self, names: Sequence[str]) -> dict[str, bytes]:
+        """The contents of single files, as of `file_of`."""
+        contents: dict[str, bytes] = {}
+        paths = self._transfer.only(names)
+        async for entry, content in self._transfer.files():
+            contents[entry.path] = contents.get(entry.path, b"") + content
+            if len(contents[entry.path]) > _LARGEST_TEXT:
+                raise InvalidArgument(f"{entry.path} is larger than {_LARGEST_TEXT >> 20} MiB")
+        await self.end()
+        return {name: contents[path] for name, path in paths.items() if path in contents}
 
     async def end(self) -> None:
         """Say that nothing more is wanted."""
@@ -281,9 +279,12 @@ class _Transfer:
         """Ask for more files, once few of those are left that were asked for before."""
         if len(self._asked) > _AHEAD_FILES // 2 or self._ahead_bytes > _AHEAD_BYTES // 2:
             return
-        while waiting and (not self._asked or (self._ahead_bytes < _AHEAD_BYTES and len(self._asked) < _AHEAD_FILES)):
+        while waiting and len(self._asked) < _AHEAD_FILES:
+            size = self.listed[waiting[0]].size
+            if self._asked and self._ahead_bytes + size > _AHEAD_BYTES:
+                break
             index = waiting.popleft()
-            self._ahead_bytes += self.listed[index].size
+            self._ahead_bytes += size
             self._asked[index] = None
             await self.stream.send_message(Packet(type=Packet.PACKET_REQ, ID=index))
 

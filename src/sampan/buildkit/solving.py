@@ -264,7 +264,7 @@ class _Files:
         digest = self.statuses.begin(f"[internal] load build definition from {name}")
         lower = posixpath.join(posixpath.dirname(name), posixpath.basename(name).lower())
         session = await self.session_of(self.places.dockerfile)
-        found = await file_of(session, self.places.dockerfile, [name, own, lower], lambda _: None)
+        found = await file_of(session, self.places.dockerfile, [name, own, lower])
         content = found.get(name, found.get(lower))
         if content is None:
             raise NotFound(
@@ -277,7 +277,7 @@ class _Files:
         if own not in found and not self.places.remote:
             digest = self.statuses.begin("[internal] load .dockerignore")
             context = await self.session_of(self.places.context)
-            found[own] = (await file_of(context, self.places.context, [IGNORE], lambda _: None)).get(IGNORE, b"")
+            found[own] = (await file_of(context, self.places.context, [IGNORE])).get(IGNORE, b"")
             self.statuses.advance(digest, "transferring context:", len(found[own]), done=True)
             self.statuses.end(digest)
         self.ignore = found.get(own, b"")

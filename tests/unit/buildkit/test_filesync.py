@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 import os
 import random
@@ -87,6 +89,28 @@ async def test_files_that_come_in_pieces_between_each_other_are_put_in_order() -
         await stream.send_message(Packet(type=Packet.PACKET_FIN))
 
     assert {name: content for name, (_, content) in (await archived(client)).items()} == dict.fromkeys("abc", b"1.2.")
+
+
+async def test_no_file_is_asked_for_ahead_that_is_too_large_to_wait_in_memory() -> None:
+    asked: list[int] = []
+
+    async def client(stream: Any) -> None:
+        for packet in listing(*(Stat(path=str(size), mode=0o644, size=size) for size in (1, 2, 5 << 20, 6 << 20, 3))):
+            await stream.send_message(packet)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                while (packet := await asyncio.wait_for(stream.recv_message(), 0.2)).type == Packet.PACKET_REQ:
+                    waiting.append(packet.ID)
+                break
+            asked.append(len(waiting))
+            for number in waiting:
+                await stream.send_message(Packet(type=Packet.PACKET_DATA, ID=number))
+            waiting.clear()
+        await stream.send_message(Packet(type=Packet.PACKET_FIN))
+
+    waiting: list[int] = []
+    await archived(client)
+    assert asked == [2, 1, 1, 1]
 
 
 async def test_a_file_that_changes_meanwhile_has_the_size_that_was_said() -> None:
@@ -247,7 +271,7 @@ async def test_single_files_are_read_where_links_lead_to(name: str, links: dict[
     ]
     client = files(entries, {"real/f": b"FROM", "other": b"no!"})
     async with served({DIFF_COPY: streaming(client)}) as session:
-        read = await file_of(session, "dockerfile", [name, "not there"], lambda _: None)
+        read = await file_of(session, "dockerfile", [name, "not there"])
     assert read.get(name) == found
     assert set(read) <= {name}
 
@@ -270,7 +294,7 @@ async def test_a_file_that_is_too_large_to_be_a_dockerfile_is_refused() -> None:
     client = files([Stat(path="Dockerfile", mode=0o644, size=1)], {"Dockerfile": bytes(17 << 20)}, piece=1 << 20)
     async with served({DIFF_COPY: streaming(client)}) as session:
         with pytest.raises(InvalidArgument, match="Dockerfile is larger than 16 MiB"):
-            await file_of(session, "dockerfile", ["Dockerfile"], lambda _: None)
+            await file_of(session, "dockerfile", ["Dockerfile"])
 
 
 async def test_what_a_client_sends_beyond_the_size_that_it_said_is_not_kept() -> None:
@@ -323,3 +347,5 @@ async def test_a_client_without_files_is_told_what_to_give() -> None:
     async with served({}) as session:
         with pytest.raises(NotImplementedHere, match="sends no files"):
             [piece async for piece in archive_of(session, Wanted("context"), lambda _: None)]
+        with pytest.raises(NotImplementedHere, match="sends no files"):
+            await file_of(session, "dockerfile", ["Dockerfile"])
