@@ -73,6 +73,7 @@ def test_nothing_is_kept_for_longer_than_an_hour(
     put(kept, tmp_path, "a")
     (one,) = kept.all()
     monkeypatch.setattr("sampan.engine.kept_contexts.time.time", lambda: one.used_s + 3601)
+    assert read(kept, "a") == ""
     assert kept.all() == []
     assert gone == [one.path]
 

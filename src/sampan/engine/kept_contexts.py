@@ -1,8 +1,8 @@
 """The last contexts of clients that send theirs again and again: a build takes from one what has not changed.
 
 Each is the directory that a build was made from, under a name that its client gives; nothing is written to it any more.
-A daemon that starts has none. The last ones are kept, up to a bound for all of them and a part of the disk, and not for
-longer than an hour.
+A daemon that starts has none. The last ones are kept, up to a bound for all of them and a part of the disk; one that
+was not used for an hour goes when any of them is asked for.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class KeptContexts:
     @contextlib.contextmanager
     def reading(self, name: str) -> Iterator[str]:
         """The directory that is kept under a name, there as long as the block lasts; "" when there is none."""
+        self._let_go_of_old()
         found = self._kept.get(_id(name))
         if found is None:
             yield ""
