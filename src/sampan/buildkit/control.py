@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -9,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
 
-from sampan.build.cache_mounts import CacheMounts
+from sampan.build.cache_mounts import CacheMounts, CacheRecord
 from sampan.buildkit import frontend, prunes
 from sampan.buildkit.errors import received, told
 from sampan.buildkit.exports import export
@@ -84,12 +86,13 @@ class Control:
         asked = await received(stream)
         solve = await self.solves.get(asked.Ref)
         await stream.send_initial_metadata()
-        async for response in solve.statuses.read():
-            await stream.send_message(response)
+        async with contextlib.aclosing(solve.statuses.read()) as responses:
+            async for response in responses:
+                await stream.send_message(response)
 
     @told
     async def disk_usage(self, stream: Any) -> None:
-        """What is kept for later builds: the directories of cache mounts."""
+        """What is kept for later builds: contexts, and the directories of cache mounts."""
         asked = await received(stream)
         caches, wanted = self.engine.builds.caches, prunes.of_filters(asked.filter)
         contexts = [one for one in self.engine.builds.kept.all() if wanted.means(one.id, CONTEXT, one.used_s)]
@@ -98,7 +101,7 @@ class Control:
             for one in caches.all()
             if wanted.means(one.directory, MOUNT, one.used_s, description=f"mount {one.name}")
         ]
-        records = [*map(_of_context, contexts), *(_record(caches, one) for one in meant)]
+        records = [*map(_of_context, contexts), *[await _of_cache(caches, one) for one in meant]]
         await stream.send_message(pb.DiskUsageResponse(record=records))
 
     @told
@@ -156,12 +159,12 @@ def _of_context(one: KeptContext) -> pb.UsageRecord:
     )
 
 
-def _record(caches: CacheMounts, one: Any) -> pb.UsageRecord:
+async def _of_cache(caches: CacheMounts, one: CacheRecord) -> pb.UsageRecord:
     return pb.UsageRecord(
         ID=one.directory,
         Mutable=True,
         InUse=one.in_use,
-        Size=caches.size_bytes(one.directory),
+        Size=await asyncio.to_thread(caches.size_bytes, one.directory),
         CreatedAt=Timestamp(seconds=int(one.created_s)),
         LastUsedAt=Timestamp(seconds=int(one.used_s)),
         UsageCount=one.uses,
