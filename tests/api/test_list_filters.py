@@ -83,6 +83,13 @@ def test_a_filter_without_values_leaves_all(stock: EngineProcess) -> None:
             assert len(listed(stock, **{name: values})) == 5, (name, values)
 
 
+def test_a_prune_with_a_filter_without_values_is_one_without_it(stock: EngineProcess) -> None:
+    for what, field in (("images", "ImagesDeleted"), ("networks", "NetworksDeleted")):
+        for name in ("dangling", "until") if what == "images" else ("until",):
+            filters = urllib.parse.quote(json.dumps({name: []}))
+            assert not stock.json("POST", f"/{what}/prune?filters={filters}")[field]
+
+
 def test_values_that_cannot_be_are_refused(stock: EngineProcess) -> None:
     for path, filters, message in (
         ("/containers/json", {"is-task": ["x"]}, "invalid filter 'is-task=[x]'"),

@@ -64,7 +64,7 @@ class Call:
         return self.request.transport is None or self.request.transport.is_closing()
 
     def filters(self, known: frozenset[str] | None) -> dict[str, tuple[str, ...]]:
-        """The `filters` of the query, in either of Docker's two forms; with None any name will do.
+        """The `filters` of the query that have values, in either of Docker's two forms; with None any name will do.
 
         Raises InvalidArgument for one that is not known.
         """
@@ -88,7 +88,7 @@ class Call:
         for name in found:
             if known is not None and name not in known:
                 raise InvalidArgument(f"invalid filter '{name}'", remedy="known are " + ", ".join(sorted(known)))
-        return found
+        return {name: values for name, values in found.items() if values}
 
     async def body(self, kind: type[T], *, default: T | None = None) -> T:
         """The JSON body as `kind`; `default` for an empty one. Raises InvalidArgument."""

@@ -44,7 +44,7 @@ def select(
         if (wants_stopped or record.running is not None or status_word(record) == "restarting")
         and (before is None or record.created_at_ns < before)
         and (since is None or record.created_at_ns > since)
-        and all(_TESTS[key](record, values) for key, values in filters.items() if values and key in _TESTS)
+        and all(_TESTS[key](record, values) for key, values in filters.items() if key in _TESTS)
         and fits(record)
     ]
     return found[:limit] if limit > 0 else found
