@@ -69,6 +69,26 @@ def test_a_dockerfile_whose_name_no_file_can_have_is_not_found(engine: EnginePro
     assert (told.status, told.error["message"]) == (400, f"Cannot locate specified Dockerfile: {name}")
 
 
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (f"COPY {'x' * 300} /", "file does not exist"),
+        (f"COPY {'x' * 300}/* /", "no source files were specified"),
+        (f"COPY --from=busybox {'x/' * 3000} /", "file does not exist"),
+        ('COPY ["a\\u0000b", "/"]', "file does not exist"),
+        (f"RUN --mount=type=bind,source={'x' * 300},target=/x true", "file does not exist"),
+        (f"WORKDIR /{'x' * 300}", "file name too long"),
+        ("WORKDIR /bin/busybox/below", "is not a directory"),
+    ],
+    ids=["copy", "wildcard", "from", "null", "mount", "workdir", "file"],
+)
+def test_a_path_that_no_file_can_have_is_no_fault_of_ours(engine: EngineProcess, step: str, said: str) -> None:
+    error = build(engine, {"Dockerfile": f"FROM busybox\n{step}\n"}).error
+    assert said in error["message"]
+    assert error["place"] == "Dockerfile:2"
+    assert error["remedy"]
+
+
 def test_a_version_of_the_builder_that_there_is_not_is_refused(engine: EngineProcess) -> None:
     assert build(engine, {"Dockerfile": "FROM busybox\n"}, version="1").status == 200
     told = build(engine, {"Dockerfile": "FROM busybox\n"}, version="3")

@@ -19,7 +19,7 @@ from sampan.linux.openat import open_in_root
 
 URLS = ("http://", "https://")
 _GIT = ("git://", "git@", "ssh://")
-_LOST = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+_LOST = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
 _MOST_MATCHES = 1_000_000
 _MOST_NEAR = 1000  # names that are looked at for the one that was meant
 

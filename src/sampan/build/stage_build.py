@@ -5,6 +5,7 @@ Configuration is `configuring`'s, files are `files`', commands are `commands`'; 
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from dataclasses import dataclass, field
@@ -26,7 +27,10 @@ from sampan.build.workshop import Workshop
 from sampan.errors import InvalidArgument, SampanError
 from sampan.image.platforms import parse_platform
 from sampan.image.records import Image
+from sampan.image.tree import disk_failure
 from sampan.linux.openat import make_directories_in_root
+
+_OF_PATH = frozenset({errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL})
 
 
 class Others(Protocol):
@@ -160,8 +164,8 @@ class StageBuild:
             with snapshots.writable(state.diff_ids) as snapshot:
                 try:
                     os.close(make_directories_in_root(snapshot.root_fd, path, 0o755, 0, 0))
-                except NotADirectoryError:
-                    raise InvalidArgument(f"Cannot mkdir: {path} is not a directory", remedy="choose another") from None
+                except OSError as error:
+                    raise _no_work_directory(path, error) from error
                 return snapshots.finish(snapshot, committer.hold, latest_s).diff_id
 
         diff_id = await away(make)
@@ -178,6 +182,13 @@ class StageBuild:
         self.tell(Running(name))
         if self.workshop.request.remove or self.workshop.request.force_remove:
             self.tell(Removed(name))
+
+
+def _no_work_directory(path: str, error: OSError) -> SampanError:
+    if error.errno not in _OF_PATH:
+        return disk_failure(f"Cannot mkdir {path}", error)
+    why = "is not a directory" if error.errno == errno.ENOTDIR else os.strerror(error.errno or 0).lower()
+    return InvalidArgument(f"Cannot mkdir: {path} {why}", remedy="choose another")
 
 
 def placed(error: SampanError, where: Position) -> SampanError:
