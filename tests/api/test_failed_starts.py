@@ -120,5 +120,11 @@ def test_what_the_kernel_refuses_has_a_remedy(engine: EngineProcess, host: dict[
     assert remedy in refusal(engine, "true", host=host)[1]
 
 
+def test_an_environment_that_is_too_long_has_a_remedy(engine: EngineProcess) -> None:
+    answer = refusal(engine, "true", Env=[f"A={'a' * 200_000}"])[1]
+    assert "argument list too long" in answer
+    assert " / arguments and environment have a bound" in answer
+
+
 def test_a_working_directory_that_is_a_file_has_a_remedy(engine: EngineProcess) -> None:
     assert "name a directory with -w" in refusal(engine, "true", WorkingDir="/etc/hostname")[1]

@@ -39,6 +39,7 @@ _KNOWN = (
         "the file is there, but not what runs it: the program that its #! line names (with DOS line ends one that ends "
         "in \\r), or the loader of another C library",
     ),
+    _Known("execute", errno.E2BIG, "", "arguments and environment have a bound: put what is long into a file"),
     _Known("execute", errno.ENOEXEC, "", "is it made for this kind of processor? A script begins with a #! line"),
     _Known("execute", errno.EACCES, "", "is it on a file system that is mounted noexec?"),
     _Known("enter_cwd", 0, "not a directory", "name a directory with -w"),
