@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     ("line", "kind"),
     [
         ("attach %", "container"),
+        ("doctor --reach %", "container"),
         ("exec % true", "container"),
         ("inspect %", "object"),
         ("image inspect %", "image"),

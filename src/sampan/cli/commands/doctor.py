@@ -6,7 +6,7 @@ import sys
 
 from sampan.cli.each import complain
 from sampan.cli.grammar import UsageError
-from sampan.client.failure import ApiError
+from sampan.client.failure import ApiError, NamelessError
 from sampan.client.session import quote
 
 TYPE_CHECKING = False
@@ -57,8 +57,10 @@ def _reach(arguments: Arguments, session: Session) -> int:
     code = 0
     for word in arguments.words:
         try:
+            if not word:
+                raise NamelessError("container")
             found += session.call("GET", f"/system/reach?container={quote(word)}")
-        except ApiError as error:
+        except (ApiError, NamelessError) as error:
             complain(error)
             code = 1
     if not arguments.words:
