@@ -24,21 +24,8 @@ class Usage:
     """Use of processors in per cent of one, of memory, network and disk in bytes. `known` is False before a sample."""
 
     __slots__ = (
-        *(
-            "asked",
-            "cpu",
-            "cpu_before",
-            "id",
-            "known",
-            "limit",
-            "memory",
-            "name",
-            "pressure",
-            "processes",
-            "read",
-            "received",
-        ),
-        *("sent", "written"),
+        *("asked", "cpu", "cpu_before", "id", "known", "limit", "memory", "name"),
+        *("pressure", "processes", "read", "received", "sent", "written"),
     )
 
     def __init__(self, id: str, name: str) -> None:

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 
 FIELDS = "the fields here are"
 SHOWN_LENGTH = 60  # letters of a value in a message
-NoneType = type(None)
 
 
 class TemplateError(Exception):
@@ -141,9 +140,8 @@ def field(value: Any, name: str, arguments: Sequence[Any] = ()) -> Any:
                 return NO_VALUE
             names = f"{FIELDS} {', '.join(map(str, sorted(value)))}" if value else ""
             raise TemplateError(f"there is no field {name!r} here", names)
-        if (name in MAPS or (name == "Config" and "Type" in value)) and isinstance(
-            found, (dict, NoneType)
-        ):  # or a log's
+        is_map = name in MAPS or (name == "Config" and "Type" in value)  # a log's
+        if is_map and (found is None or isinstance(found, dict)):
             users = Map(found or {})
             users.null = value.get(name) is None
             return users
