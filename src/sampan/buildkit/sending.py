@@ -14,6 +14,7 @@ from typing import Any
 from grpclib.client import StreamStreamMethod
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
+from sampan.build.threads import away
 from sampan.buildkit.errors import reason
 from sampan.buildkit.proto.control_pb2 import BytesMessage
 from sampan.buildkit.proto.session_pb2 import Packet, Stat
@@ -43,7 +44,7 @@ async def send_archive(session: Session, exporter: int, pieces: Iterator[bytes],
     call = StreamStreamMethod(session.caller, _method(session), BytesMessage, BytesMessage)
     try:
         async with call.open(metadata=[(_EXPORTER_ID, str(exporter))]) as stream:
-            while piece := await asyncio.to_thread(next, pieces, b""):
+            while piece := await away(lambda: next(pieces, b"")):
                 await stream.send_message(BytesMessage(data=piece))
                 sent += len(piece)
                 heard(sent)
@@ -77,30 +78,34 @@ class _Sending:
         self.heard = heard
         self.paths: dict[int, str] = {}  # of files, by their numbers in the list
         self.sent = 0
+        self.is_listed = False
         self.one_at_a_time = asyncio.Lock()  # messages, of which each may be several frames
 
     async def run(self) -> None:
         await self.stream.send_request()
-        answering = asyncio.ensure_future(self._answer())
+        listing, answering = asyncio.ensure_future(self._list()), asyncio.ensure_future(self._answer())
         try:
-            entries = _walk(self.root_fd)
-            number = 0
-            while one := await asyncio.to_thread(next, entries, None):
-                if not one.mode & FileKind.ANY and not one.linkname:
-                    self.paths[number] = one.path
-                number += 1
-                await self._send(Packet(type=Packet.PACKET_STAT, stat=one))
-            await self._send(Packet(type=Packet.PACKET_STAT))
-            await answering
+            await asyncio.gather(listing, answering)
         finally:
+            listing.cancel()
             answering.cancel()
-            await asyncio.wait([answering])
-            _ = answering.cancelled() or answering.exception()  # which the one that is raised has led to
+            await asyncio.gather(listing, answering, return_exceptions=True)
+
+    async def _list(self) -> None:
+        number = 0
+        entries = _walk(self.root_fd)
+        while one := await away(lambda: next(entries, None)):
+            if not one.mode & FileKind.ANY and not one.linkname:
+                self.paths[number] = one.path
+            number += 1
+            await self._send(Packet(type=Packet.PACKET_STAT, stat=one))
+        self.is_listed = True
+        await self._send(Packet(type=Packet.PACKET_STAT))
 
     async def _answer(self) -> None:
         while True:
             packet = await self.stream.recv_message()
-            if packet is None:
+            if packet is None or (packet.type == Packet.PACKET_FIN and not self.is_listed):
                 raise InvalidArgument("the client ends in the middle of the files")
             if packet.type == Packet.PACKET_ERR:
                 raise InvalidArgument(f"the client cannot write the files: {packet.data.decode('utf-8', 'replace')}")
@@ -117,7 +122,7 @@ class _Sending:
             raise InvalidArgument("the client asks for a file that is not in the list")
         fd = open_in_root(self.root_fd, path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            while data := await asyncio.to_thread(os.read, fd, _PIECE):
+            while data := await away(lambda: os.read(fd, _PIECE)):
                 await self._send(Packet(type=Packet.PACKET_DATA, ID=number, data=data))
                 self.sent += len(data)
                 self.heard(self.sent)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from grpclib.config import Configuration
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from tests.buildkit_client import SEND, Serves, served, streaming
@@ -89,6 +92,12 @@ async def _cannot_write(stream: Any) -> None:
         pass
 
 
+async def _has_enough_at_once(stream: Any) -> None:
+    await stream.send_message(Packet(type=Packet.PACKET_FIN))
+    async for _ in stream:
+        pass
+
+
 async def _refuses(_: Any) -> None:
     raise GRPCError(Status.ALREADY_EXISTS, "target already exists")
 
@@ -99,12 +108,31 @@ async def _refuses(_: Any) -> None:
         (_leaves, "in the middle|does not take the files"),
         (_asks_for_what_is_not_there, "not in the list"),
         (_cannot_write, "disk full"),
+        (_has_enough_at_once, "in the middle"),
         (_refuses, "target already exists"),
     ],
 )
 async def test_a_client_that_does_not_take_the_files_is_told_of(tree: Path, client: Serves, said: str) -> None:
     with pytest.raises(InvalidArgument, match=said):
         await sent(tree, client)
+
+
+async def test_a_client_that_fails_and_reads_no_more_is_waited_for_no_longer(tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / f"{number:02}").mkdir()
+        for inner in range(50):
+            (tmp_path / f"{number:02}" / f"{inner:0200}").touch()
+
+    async def client(stream: Any) -> None:
+        await stream.recv_message()
+        await stream.send_message(Packet(type=Packet.PACKET_ERR, data=b"disk full"))
+        await asyncio.Event().wait()
+
+    with (
+        mock.patch("sampan.buildkit.connections._CONFIGURATION", Configuration(http2_stream_window_size=1 << 16)),
+        pytest.raises(InvalidArgument, match="disk full"),
+    ):
+        await asyncio.wait_for(sent(tmp_path, client), 20)
 
 
 async def test_a_name_that_is_no_text_is_refused_with_what_to_do(tmp_path: Path) -> None:
