@@ -79,8 +79,9 @@ def test_an_empty_id_or_volume_is_nobody_s(stock: EngineProcess) -> None:
 
 def test_a_filter_without_values_leaves_all(stock: EngineProcess) -> None:
     for name in ("is_task", "name", "label", "id", "network"):
-        for values in ([], {}, {"x": False}):
-            assert len(listed(stock, **{name: values})) == 5, (name, values)
+        for text in ("[]", "{}", '{"x": false}'):
+            filters: dict[str, Any] = {name: json.loads(text)}
+            assert len(listed(stock, **filters)) == 5, filters
 
 
 def test_a_prune_with_a_filter_without_values_is_one_without_it(stock: EngineProcess) -> None:
