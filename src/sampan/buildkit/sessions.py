@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from dataclasses import dataclass, field
 
+from sampan.buildkit.arrivals import Arrivals
 from sampan.buildkit.connections import Caller
 from sampan.buildkit.door import Offer
 from sampan.errors import NotFound
-
-ARRIVES_S = 15.0  # a build may be asked for before its session is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +29,7 @@ class Session:
 class Sessions:
     """Those that are open."""
 
-    _open: dict[str, Session] = field(default_factory=dict)
-    _came: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _open: Arrivals[Session] = field(default_factory=Arrivals)
 
     async def hold(self, sock: socket.socket, early: bytes, offer: Offer) -> None:
         """Keep a session open until its client leaves."""
@@ -40,21 +37,16 @@ class Sessions:
         session = Session(offer.id, offer.methods, caller, offer.shared_key)
         try:
             await caller.connect()
-            async with self._came:
-                self._open[session.id] = session
-                self._came.notify_all()
+            self._open.add(session.id, session)
             await caller.over
         finally:
-            if self._open.get(session.id) is session:
-                del self._open[session.id]
+            self._open.remove(session.id, session)
             caller.close()
 
     async def get(self, session_id: str) -> Session:
         """The session of this id, waited for. Raises NotFound when it does not come."""
         session_id = session_id.rpartition(":")[2]
-        try:
-            async with asyncio.timeout(ARRIVES_S), self._came:
-                await self._came.wait_for(lambda: session_id in self._open)
-                return self._open[session_id]
-        except TimeoutError:
-            raise NotFound(f"no active session for {session_id}", remedy="keep it open during the build") from None
+        found = await self._open.get(session_id)
+        if found is None:
+            raise NotFound(f"no active session for {session_id}", remedy="keep it open during the build")
+        return found

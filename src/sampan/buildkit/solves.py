@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 from grpclib.exceptions import GRPCError
 
+from sampan.buildkit.arrivals import Arrivals
 from sampan.buildkit.proto.control_pb2 import SolveRequest
 from sampan.buildkit.solving import Engine, Solve
 from sampan.buildkit.statuses import CANCELED, Statuses
 from sampan.errors import Conflict, NotFound
 
-ARRIVES_S = 15.0  # a client may ask how a build goes before it asks for it
-REMEMBERED_S = 5.0  # and after it is over
+REMEMBERED_S = 5.0  # a client may ask how a build went after it is over
 
 
 @dataclass(slots=True)
@@ -23,18 +23,15 @@ class Solves:
     """Those that go on, and for a moment those that are over."""
 
     engine: Engine
-    _known: dict[str, Solve] = field(default_factory=dict)
-    _came: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _known: Arrivals[Solve] = field(default_factory=Arrivals)
 
     @contextlib.asynccontextmanager
     async def going_on(self, asked: SolveRequest) -> AsyncGenerator[Solve]:
-        """A build that is known as long as the context lasts. Raises Conflict when there is one of this name."""
+        """A build that is known until a moment after the block. Raises Conflict when there is one of this name."""
         if asked.Ref in self._known:
             raise Conflict(f"a build {asked.Ref} is known already", remedy="give another ref")
         solve = Solve(self.engine, asked, Statuses(asked.Ref))
-        async with self._came:
-            self._known[asked.Ref] = solve
-            self._came.notify_all()
+        self._known.add(asked.Ref, solve)
         try:
             yield solve
         except Exception as error:
@@ -45,13 +42,11 @@ class Solves:
             raise
         finally:
             solve.statuses.close()
-            asyncio.get_running_loop().call_later(REMEMBERED_S, self._known.pop, asked.Ref, None)
+            asyncio.get_running_loop().call_later(REMEMBERED_S, self._known.remove, asked.Ref, solve)
 
     async def get(self, ref: str) -> Solve:
         """A build by its name, waited for. Raises NotFound when it does not come."""
-        try:
-            async with asyncio.timeout(ARRIVES_S), self._came:
-                await self._came.wait_for(lambda: ref in self._known)
-                return self._known[ref]
-        except TimeoutError:
-            raise NotFound(f"no such job {ref}", remedy="ask for the build first") from None
+        found = await self._known.get(ref)
+        if found is None:
+            raise NotFound(f"no such job {ref}", remedy="ask for the build first")
+        return found
