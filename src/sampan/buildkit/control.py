@@ -22,7 +22,6 @@ from sampan.buildkit.solves import Solves
 from sampan.buildkit.solving import Engine, Solve
 from sampan.engine.build_prunes import CONTEXT, MOUNT
 from sampan.engine.kept_contexts import KeptContext
-from sampan.errors import NotImplementedHere
 from sampan.image.platforms import parse_platform
 from sampan.version import VERSION
 
@@ -67,13 +66,9 @@ class Control:
     async def solve(self, stream: Any) -> None:
         """A build, until it is over: carried out when it names a front end, else by its client's calls of LLBBridge."""
         asked = await received(stream)
-        if getattr(asked.Definition, "def"):
-            raise NotImplementedHere(
-                "low-level builds (LLB) are not carried out here", remedy="build from a Dockerfile"
-            )
+        frontend.refuse_others(asked.Frontend, getattr(asked.Definition, "def"))
         async with self.solves.going_on(asked) as solve:
             if asked.Frontend:
-                _need_dockerfile(asked.Frontend)
                 await solve.build(with_inputs(asked.FrontendAttrs, asked.FrontendInputs))
             else:
                 await _returned(solve)
@@ -124,11 +119,6 @@ def _code(number: int) -> Status:
     """The code of an error; UNKNOWN for a number that is none."""
     codes = {one.value: one for one in Status if one is not Status.OK}
     return codes.get(number, Status.UNKNOWN)
-
-
-def _need_dockerfile(name: str) -> None:
-    if name != frontend.NAME:
-        raise NotImplementedHere(f"there is no front end {name}", remedy=f"say {frontend.NAME}: a Dockerfile")
 
 
 async def worker(engine: Engine) -> pb.WorkerRecord:

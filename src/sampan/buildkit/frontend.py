@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -43,6 +43,16 @@ class Places:
     remote: str = ""
     subdirectory: str = ""
     sessions: Mapping[str, str] = field(default_factory=dict)
+
+
+def refuse_others(name: str, llb: Sequence[bytes]) -> None:
+    """Raises NotImplementedHere for a low-level build, and for another front end; "" is none."""
+    if llb:
+        raise NotImplementedHere(
+            "low-level builds (LLB) are not carried out here", remedy="build from a Dockerfile that is at the client"
+        )
+    if name not in {"", NAME}:
+        raise NotImplementedHere(f"there is no front end {name}", remedy=f"say {NAME}: a Dockerfile")
 
 
 def places_of(options: Mapping[str, str]) -> Places:

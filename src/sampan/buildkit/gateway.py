@@ -14,7 +14,7 @@ from sampan.buildkit.llb import definition_of, with_inputs
 from sampan.buildkit.proto import gateway_pb2 as pb
 from sampan.buildkit.solves import Solves
 from sampan.buildkit.solving import Solve
-from sampan.errors import InvalidArgument, NotImplementedHere
+from sampan.errors import InvalidArgument
 
 _SERVICE = "/moby.buildkit.v1.frontend.LLBBridge"
 _BUILD_ID = "buildkit-controlapi-buildid"
@@ -75,14 +75,8 @@ class Gateway:
         """Build from a Dockerfile; the answer names the result by the image's id."""
         solve = await self._of(stream)
         asked = await received(stream)
-        if getattr(asked.Definition, "def"):
-            raise NotImplementedHere(
-                "low-level builds (LLB) are not carried out here",
-                remedy="build from a Dockerfile that is at the client",
-            )
-        if asked.Frontend != frontend.NAME:
-            if asked.Frontend:
-                raise NotImplementedHere(f"there is no front end {asked.Frontend}", remedy=f"say {frontend.NAME}")
+        frontend.refuse_others(asked.Frontend, getattr(asked.Definition, "def"))
+        if not asked.Frontend:
             await stream.send_message(pb.SolveResponse(result=pb.Result()))
             return
         options = with_inputs(asked.FrontendOpt, asked.FrontendInputs)
