@@ -30,7 +30,7 @@ from sampan.buildkit.stats import FileKind, bytes_of, file_entry, has_content, i
 from sampan.errors import InvalidArgument, NotImplementedHere
 from sampan.image.tar_entry import Entry, Kind
 from sampan.image.tar_write import encode_entry, padding
-from sampan.linux.openat import open_in_root
+from sampan.linux.openat import Resolve, openat2
 
 METHOD = "/moby.filesync.v1.FileSync/DiffCopy"
 END_OF_ARCHIVE = bytes(1024)
@@ -38,6 +38,7 @@ _AHEAD_BYTES = 4 << 20
 _AHEAD_FILES = 1024
 _TOGETHER_BYTES = 1 << 18  # of an archive that are given on at once: each time a thread is woken
 _TELLS_S = 0.1
+_NO_LINKS = Resolve.BENEATH | Resolve.NO_SYMLINKS | Resolve.NO_MAGICLINKS
 _MOST_STEPS = 4096
 _LARGEST_TEXT = 16 << 20  # of a Dockerfile
 
@@ -319,7 +320,7 @@ class _Transfer:
 def _open_same(root_fd: int, one: Stat) -> int:
     """The open file of this name below a directory when it has the same size, time and mode, else -1."""
     try:
-        fd = open_in_root(root_fd, one.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = openat2(root_fd, one.path, os.O_RDONLY | os.O_NONBLOCK, resolve=_NO_LINKS)
     except (OSError, ValueError):
         return -1
     found = os.fstat(fd)

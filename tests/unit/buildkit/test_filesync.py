@@ -192,6 +192,19 @@ async def test_what_is_kept_is_not_left_by_its_links(tmp_path: Path) -> None:
     assert (found["d/secret"][1], found["secret"][1]) == (b"my own 1.", b"my own 2.")
 
 
+async def test_a_directory_that_was_a_link_has_none_of_the_files_that_the_link_led_to(tmp_path: Path) -> None:
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "f").write_bytes(b"old")
+    (tmp_path / "d").symlink_to("e")
+    status = (tmp_path / "e" / "f").stat()
+    entries = [
+        Stat(path="d", mode=FileKind.DIRECTORY | 0o755),
+        Stat(path="d/f", mode=status.st_mode & 0o777, size=3, modTime=status.st_mtime_ns),
+    ]
+    found = await archived(files(entries, {"d/f": b"new"}), kept=str(tmp_path))
+    assert found["d/f"][1] == b"new"
+
+
 async def test_whatever_changes_the_archive_is_that_of_a_client_whose_files_were_never_kept(tmp_path: Path) -> None:
     chance = random.Random(20261130)
     tree = tmp_path / "tree"
