@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -120,9 +121,7 @@ def _mounts(instructions: Iterable[Any], values: Mapping[str, str]) -> Iterator[
     """The mounts of all RUN, as far as the arguments alone say what they are."""
 
     def expand(text: str) -> str:
-        for name, value in values.items():
-            text = text.replace(f"${{{name}}}", value).replace(f"${name}", value)
-        return text
+        return re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda found: values.get(found[1] or found[2], found[0]), text)
 
     for item in instructions:
         for word in getattr(item, "mounts", ()):
@@ -227,7 +226,7 @@ def _platforms(request: BuildRequest) -> dict[str, str]:
 
 def _lines(content: bytes, filename: str, first: int, last: int) -> str:
     """These lines as clients show them, with those around."""
-    lines = content.decode("utf-8", "replace").splitlines()
+    lines = content.decode("utf-8", "replace").removesuffix("\n").replace("\r\n", "\n").split("\n")
     shown = range(max(1, first - _CONTEXT_LINES), min(len(lines), last + _CONTEXT_LINES) + 1)
     text = "".join(f"{at:4d} | {'>>>' if first <= at <= last else '   '} {lines[at - 1]}\n" for at in shown)
     return f"{filename}:{first}\n{'-' * 20}\n{text}{'-' * 20}\n"

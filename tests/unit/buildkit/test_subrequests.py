@@ -56,6 +56,11 @@ def test_the_outline_has_what_a_target_can_be_given() -> None:
     assert text.startswith("TARGET:      a\nDESCRIPTION: the first of all\n")
 
 
+def test_the_name_of_one_argument_may_begin_with_another_s() -> None:
+    content = "FROM scratch\nARG A=1\nARG AB=2\nRUN --mount=type=cache,target=/$AB/${A}b/$A/$C x\n"
+    assert asked("outline", content=content)[0]["cache"][0]["ID"] == "/2/1b/1/$C"
+
+
 def test_the_targets_are_the_stages_with_names_and_the_last() -> None:
     document, text, _ = asked("targets", content=DOCKERFILE.replace(" AS b", ""))
     assert document["targets"] == [
@@ -81,6 +86,11 @@ def test_checks_find_what_is_not_right() -> None:
     assert found["result.statuscode"] == b"1"
     sound, text, found = asked("lint", content="FROM busybox\n")
     assert (sound["warnings"], text, found["result.statuscode"]) == ([], "", b"0")
+
+
+def test_a_line_is_what_ends_with_a_newline() -> None:
+    content = "FROM busybox\nRUN echo 'a\x0cb\u2028c'\nCMD echo x\n"
+    assert "   3 | >>> CMD echo x\n" in asked("lint", content=content)[1]
 
 
 def test_checks_of_a_dockerfile_that_is_none_say_where() -> None:
