@@ -152,8 +152,8 @@ def _limits(options: Mapping[str, str]) -> StepLimits:
         cpuset_mems=options.get("cpusetmems", ""),
         cgroup_parent=options.get("cgroup-parent", ""),
         shm_size_bytes=_number(options, "shm-size"),
-        ulimits=tuple(map(_ulimit, _fields(options.get("ulimit", "")))),
-        extra_hosts=tuple(one.replace("=", ":", 1) for one in _fields(options.get("add-hosts", ""))),
+        ulimits=tuple(map(_ulimit, _fields(options, "ulimit"))),
+        extra_hosts=tuple(one.replace("=", ":", 1) for one in _fields(options, "add-hosts")),
         network=_choice(options, "force-network-mode", _NETWORKS),
     )
 
@@ -188,8 +188,12 @@ def _number(options: Mapping[str, str], name: str) -> int:
     return int(text)
 
 
-def _fields(text: str) -> list[str]:
-    return next(csv.reader([text])) if text else []
+def _fields(options: Mapping[str, str], name: str) -> list[str]:
+    text = options.get(name, "")
+    try:
+        return next(csv.reader([text])) if text else []
+    except csv.Error as error:
+        raise InvalidArgument(f"invalid {name}: {error}", remedy="give a list in one line, as CSV has it") from None
 
 
 def _ulimit(text: str) -> Ulimit:

@@ -9,6 +9,12 @@ from sampan.buildkit.frontend import image_of, named_contexts, places_of, reques
 from sampan.errors import Forbidden, InvalidArgument, NotImplementedHere
 
 
+@pytest.mark.parametrize("text", ["nofile=1:2\nx", "x" * 200_000])
+def test_a_list_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"invalid (ulimit|add-hosts)"):
+        request_of({"add-hosts": text, "ulimit": text}, [])
+
+
 def test_options_become_a_request() -> None:
     options = {
         "filename": "Dockerfile",
