@@ -20,7 +20,7 @@ from sampan.errors import NotImplementedHere, SampanError
 from sampan.image.import_rootfs import ImportRequest
 
 _LOCAL = "local:"
-_IGNORE = ".dockerignore"
+IGNORE = ".dockerignore"
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class LocalContexts:
         directory = place.removeprefix(_LOCAL)
         digest = self.statuses.begin(f"[context {name}] load from client")
         session = await self.session_of(directory)
-        ignore = (await file_of(session, directory, [_IGNORE])).get(_IGNORE, b"")
+        ignore = (await file_of(session, directory, [IGNORE])).get(IGNORE, b"")
 
         async def archive() -> AsyncGenerator[bytes]:
             async for piece in archive_of(

@@ -49,7 +49,7 @@ def _named(solve: Solve) -> dict[str, str]:
 
 
 async def _send(solve: Solve, kind: str, number: int) -> None:
-    """The files of the image, without whose they are where the client cannot give them away."""
+    """The files of the image to the client, whose own matter it is to whom they belong there."""
     engine, statuses = solve.engine, solve.statuses
     session = await engine.sessions.get(solve.asked.Session)
     digest = statuses.begin(f"exporting to client {'directory' if kind == 'local' else 'tarball'}")

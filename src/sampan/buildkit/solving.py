@@ -17,7 +17,7 @@ from sampan.build.repositories import read_repository
 from sampan.build.request import BuildRequest
 from sampan.buildkit import frontend, subrequests
 from sampan.buildkit.callbacks import SessionAsker
-from sampan.buildkit.contexts import LocalContexts
+from sampan.buildkit.contexts import IGNORE, LocalContexts
 from sampan.buildkit.errors import as_status, in_buildkits_words, unforeseen
 from sampan.buildkit.exports import IMAGE_KINDS, refuse_unknown
 from sampan.buildkit.filesync import END_OF_ARCHIVE, Listing, Wanted, file_of, listing_of
@@ -34,8 +34,6 @@ from sampan.errors import InvalidArgument, NotFound, NotImplementedHere, SampanE
 from sampan.image.tar_entry import Entry, Kind
 from sampan.image.tar_write import encode_entry, padding
 from sampan.oci.reference import parse_reference
-
-IGNORE = ".dockerignore"
 
 
 @dataclass(frozen=True, slots=True)
