@@ -13,7 +13,7 @@ from sampan.api.failures import failure_line
 from sampan.api.services import Services
 from sampan.engine import diets
 from sampan.engine.bootstraps import bootstrap as bootstrap_image
-from sampan.errors import InvalidArgument, SampanError
+from sampan.errors import InvalidArgument
 from sampan.image.bootstrap import parse_bootstrap
 from sampan.image.diet import Diet, Place
 from sampan.image.diet_page import page
@@ -67,7 +67,9 @@ async def bootstrap(call: Call, services: Services) -> web.StreamResponse:
                         yield encode({"stream": step + "\n"})
                     else:
                         yield encode({"aux": {"ID": step.id}})
-        except SampanError as error:
+        except Exception as error:
+            if call.has_left:
+                raise
             yield failure_line(error)
 
     return await call.stream(lines())

@@ -16,7 +16,7 @@ from sampan.api.services import Services
 from sampan.engine.archives import LayerProgress, Loaded
 from sampan.engine.downloads import download
 from sampan.engine.image_events import announce, announce_removal, labels_of
-from sampan.errors import InvalidArgument, SampanError
+from sampan.errors import InvalidArgument
 from sampan.image.images import Removal
 from sampan.image.import_rootfs import ImportRequest
 from sampan.image.listing import ImageFilter, disk_usage, select
@@ -95,7 +95,9 @@ async def load(call: Call, services: Services) -> web.StreamResponse:
                     case LayerProgress(layer, done, total) if not quiet:
                         detail = {"current": done, "total": total}
                         yield encode({"status": "Loading layer", "progressDetail": detail, "id": layer[-12:]})
-        except SampanError as error:
+        except Exception as error:
+            if call.has_left:
+                raise
             yield failure_line(error)
 
     return await call.stream(pieces(), at_once=False)  # proxies send no more of an archive once the answer has begun
@@ -135,25 +137,27 @@ async def create(call: Call, services: Services) -> web.StreamResponse:
         return await transfers.pull(call, services)
     repository, image_tag = call.text("repo"), call.text("tag")
     reference = f"{repository}:{image_tag}" if repository and image_tag else repository
-    source = call.text("fromSrc")
     request = ImportRequest(
         changes=tuple(call.request.query.getall("changes", [])),
         message=call.text("message"),
         platform=call.text("platform"),
     )
-    if source == "-":
+    if call.text("fromSrc") == "-":
         image = await services.imports.make(request, reference, call.request.content.iter_any())
         return reply({"status": image.id})
-    return await call.stream(_import_from(source, request, reference, services), at_once=False)
+    return await call.stream(_import_from(call, request, reference, services), at_once=False)
 
 
-async def _import_from(source: str, request: ImportRequest, reference: str, services: Services) -> AsyncIterator[bytes]:
+async def _import_from(call: Call, request: ImportRequest, reference: str, services: Services) -> AsyncIterator[bytes]:
+    source = call.text("fromSrc")
     async with download(source) as pieces:
         yield encode({"status": f"Downloading from {source}"})
         try:
             image = await services.imports.make(request, reference, pieces)
             yield encode({"status": image.id})
-        except SampanError as error:
+        except Exception as error:
+            if call.has_left:
+                raise
             yield failure_line(error)
 
 

@@ -10,6 +10,7 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self, cast
@@ -18,7 +19,7 @@ import pytest
 from aiohttp import web
 from tests.engine_process import UnixConnection
 
-from sampan.api import routes
+from sampan.api import diets, images, routes
 from sampan.api.builds import build
 from sampan.api.call import Call
 from sampan.api.dispatch import make_handler
@@ -26,6 +27,7 @@ from sampan.api.server import hijack, make_server, upgrade_head
 from sampan.api.services import Services
 from sampan.api.transfers import pull
 from sampan.build.progress import Event, Note
+from sampan.engine.archives import Loaded
 from sampan.engine.transfers import PullBegins, PullStep
 from sampan.errors import Conflict
 from sampan.oci.reference import parse_reference
@@ -176,6 +178,38 @@ def test_a_build_that_fails_in_a_way_that_nobody_foresaw_says_so_in_its_last_lin
     assert last["errorDetail"]["message"] == last["error"]
     assert "log" in last["errorDetail"]["remedy"]
     assert any(record.exc_info and record.exc_info[1] is error for record in caplog.records)
+
+
+@asynccontextmanager
+async def nothing_downloaded(_: str) -> AsyncIterator[None]:
+    yield
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("one by none"), ConnectionResetError("a monitor that died")])
+@pytest.mark.parametrize("handler", [images.load, images.create, diets.bootstrap])
+def test_a_load_or_an_import_that_fails_in_a_way_that_nobody_foresaw_says_so_in_its_last_line(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, handler: Any, error: Exception
+) -> None:
+    async def make(*_: object) -> None:
+        raise error
+
+    async def load(*_: object) -> AsyncIterator[Loaded]:
+        yield Loaded("sha256:1", "begun:1")
+        raise error
+
+    async def bootstrap(*_: object) -> AsyncIterator[str]:
+        yield "begun:1"
+        raise error
+
+    monkeypatch.setattr(images, "download", nothing_downloaded)
+    monkeypatch.setattr(diets, "bootstrap_image", bootstrap)
+    imports, archives = SimpleNamespace(make=make), SimpleNamespace(load=load)
+    services = cast("Services", SimpleNamespace(archives=archives, imports=imports, images=None, events=None))
+    with serve(lambda call: handler(call, services)) as served:
+        status, _, body = served.request("/images?fromSrc=begun:1&from=debian:trixie")
+    first, last = body.splitlines()
+    assert (status, b"begun:1" in first) == (200, True)
+    assert json.loads(last)["error"].startswith(f"internal error: {type(error).__name__}")
 
 
 @pytest.mark.parametrize(
