@@ -81,10 +81,8 @@ class Solve:
     async def answer(self, options: Mapping[str, str]) -> dict[str, bytes]:
         """The answer to a subrequest about a Dockerfile of the client's. Raises GRPCError, which is `failure` too."""
         files = _Files(self.engine, self.asked.Session, frontend.places_of(options), self.statuses)
-        name, others = (
-            options[frontend.SUBREQUEST],
-            {key: value for key, value in options.items() if key != frontend.SUBREQUEST},
-        )
+        name = options[frontend.SUBREQUEST]
+        others = {key: value for key, value in options.items() if key != frontend.SUBREQUEST}
         with self._failing(files):
             request = await files.placed(frontend.request_of(others, []))
             if not files.dockerfile:
