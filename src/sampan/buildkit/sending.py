@@ -9,6 +9,7 @@ import asyncio
 import os
 import stat
 from collections.abc import Callable, Iterator
+from itertools import batched
 from typing import Any
 
 from grpclib.client import StreamStreamMethod
@@ -19,13 +20,14 @@ from sampan.buildkit.errors import reason
 from sampan.buildkit.proto.control_pb2 import BytesMessage
 from sampan.buildkit.proto.session_pb2 import Packet, Stat
 from sampan.buildkit.sessions import Session
-from sampan.buildkit.stats import LENT, FileKind
+from sampan.buildkit.stats import LENT, FileKind, has_content
 from sampan.errors import InvalidArgument, NotImplementedHere
 from sampan.linux.openat import open_in_root
 
 METHOD = "/moby.filesync.v1.FileSend/DiffCopy"
 _EXPORTER_ID = "buildkit-attachable-exporter-id"
 _PIECE = 1 << 17
+_TOGETHER = 256  # entries that a thread reads at once
 _KINDS = {
     stat.S_IFDIR: FileKind.DIRECTORY,
     stat.S_IFLNK: FileKind.SYMLINK,
@@ -93,12 +95,13 @@ class _Sending:
 
     async def _list(self) -> None:
         number = 0
-        entries = _walk(self.root_fd)
-        while one := await away(lambda: next(entries, None)):
-            if not one.mode & FileKind.ANY and not one.linkname:
-                self.paths[number] = one.path
-            number += 1
-            await self._send(Packet(type=Packet.PACKET_STAT, stat=one))
+        batches = batched(_walk(self.root_fd), _TOGETHER)
+        while batch := await away(lambda: next(batches, ())):
+            for one in batch:
+                if has_content(one):
+                    self.paths[number] = one.path
+                number += 1
+                await self._send(Packet(type=Packet.PACKET_STAT, stat=one))
         self.is_listed = True
         await self._send(Packet(type=Packet.PACKET_STAT))
 
