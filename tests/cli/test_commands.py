@@ -194,6 +194,7 @@ def test_import_of_what_is_not_there_names_it(fake_daemon: FakeDaemon, sampan: C
 
     assert done.returncode == 1
     assert done.stderr == b"sampan: /no/such.tar: no such file or directory\n"
+    assert sampan("import", "", "x").stderr == b'sampan: "": no such file or directory\n'
 
 
 def test_commit_sends_what_docker_sends(fake_daemon: FakeDaemon, sampan: Command) -> None:

@@ -22,7 +22,7 @@ def sentence_of(error: Exception) -> str:
     if isinstance(error, (Failure, ClientError)):
         return error.sentence
     if isinstance(error, OSError) and error.strerror:
-        where = error.filename or ("the output" if error.errno in FULL else "")
+        where = '""' if error.filename == "" else error.filename or ("the output" if error.errno in FULL else "")
         return f"{where}: {error.strerror.lower()}" if where else error.strerror.lower()
     return str(error) or type(error).__name__
 

@@ -153,4 +153,10 @@ class Meter:
             usage.cpu_before = self._history[found]
             usages.append(usage)
             self._before[found] = answer
+        self._forget_all_but({usage.id for usage in usages})
         return usages
+
+    def _forget_all_but(self, measured: set[str]) -> None:
+        for kept in (self._before, self._history, self._asked):
+            for gone in kept.keys() - measured:
+                del kept[gone]
