@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from grpclib.client import UnaryUnaryMethod
@@ -194,8 +196,10 @@ async def test_a_client_that_comes_again_is_asked_for_what_has_changed(engine: E
     assert await build("kept-5", {"b": 2}) == ("31Dockerfile\nb\nc", ["Dockerfile", "c"])
     (kept, _) = [one for one in engine.json("GET", "/system/df")["BuildCache"] if one["Type"] == "source.local"]
     assert kept["Description"] == "local source for context"
-    assert len(os.listdir(f"{engine.data_root}/contexts")) == 2
-    engine.json("POST", "/build/prune")
+    for description in ("something else", kept["Description"]):
+        assert len(os.listdir(f"{engine.data_root}/contexts")) == 2
+        filters = json.dumps({"description": [description]})
+        engine.json("POST", f"/build/prune?{urlencode({'filters': filters})}")
     await asyncio.to_thread(until, lambda: not os.listdir(f"{engine.data_root}/contexts"))
     assert (await build("kept-6", {"b": 2}))[1] == ["Dockerfile", "Dockerfile", "b", "c"]
     await nothing_left(engine)

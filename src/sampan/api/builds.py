@@ -27,6 +27,7 @@ from sampan.build import progress
 from sampan.build.request import BuildRequest
 from sampan.engine.build_prunes import CONTEXT, MOUNT, PruneCaches
 from sampan.engine.builds import Built
+from sampan.engine.kept_contexts import DESCRIPTION
 from sampan.engine.transfers import PullBegins, PullEnds
 from sampan.errors import InvalidArgument, SampanError
 from sampan.image.pull import Pulled
@@ -215,7 +216,7 @@ async def cache_documents(services: Services) -> list[dict[str, Any]]:
         {
             "ID": one.id,
             "Type": CONTEXT,
-            "Description": "local source for context",
+            "Description": DESCRIPTION,
             "InUse": bool(one.readers),
             "Shared": False,
             "Size": one.size_bytes,

@@ -21,7 +21,7 @@ from sampan.buildkit.proto.pb_pb2 import Platform
 from sampan.buildkit.solves import Solves
 from sampan.buildkit.solving import Engine, Solve
 from sampan.engine.build_prunes import CONTEXT, MOUNT
-from sampan.engine.kept_contexts import KeptContext
+from sampan.engine.kept_contexts import DESCRIPTION, KeptContext
 from sampan.image.platforms import parse_platform
 from sampan.version import VERSION
 
@@ -90,7 +90,11 @@ class Control:
         """What is kept for later builds: contexts, and the directories of cache mounts."""
         asked = await received(stream)
         caches, wanted = self.engine.builds.caches, prunes.of_filters(asked.filter)
-        contexts = [one for one in self.engine.builds.kept.all() if wanted.means(one.id, CONTEXT, one.used_s)]
+        contexts = [
+            one
+            for one in self.engine.builds.kept.all()
+            if wanted.means(one.id, CONTEXT, one.used_s, description=DESCRIPTION)
+        ]
         meant = [
             one
             for one in caches.all()
@@ -144,7 +148,7 @@ def _of_context(one: KeptContext) -> pb.UsageRecord:
         CreatedAt=Timestamp(seconds=int(one.created_s)),
         LastUsedAt=Timestamp(seconds=int(one.used_s)),
         UsageCount=one.uses,
-        Description="local source for context",
+        Description=DESCRIPTION,
         RecordType=CONTEXT,
     )
 

@@ -15,7 +15,7 @@ from sampan.build.cache import BuildCache
 from sampan.build.cache_mounts import CacheMounts
 from sampan.build.threads import away
 from sampan.engine.images import EngineImages
-from sampan.engine.kept_contexts import KeptContexts
+from sampan.engine.kept_contexts import DESCRIPTION, KeptContexts
 from sampan.errors import Conflict, NotFound
 from sampan.expression import expression
 from sampan.image.images import Removal
@@ -107,7 +107,7 @@ class _Work:
         contexts = prunes.kept.all()
         self.kept = {kept.id: kept.size_bytes for kept in contexts}
         for kept in contexts:
-            if wanted.means(kept.id, CONTEXT, kept.used_s):
+            if wanted.means(kept.id, CONTEXT, kept.used_s, description=DESCRIPTION):
                 heapq.heappush(self.waiting, (kept.used_s, CONTEXT, kept.id))
 
     @property

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+DESCRIPTION = "local source for context"  # in BuildKit's words
 MOST = 16
 MOST_BYTES = 4 << 30
 PART_OF_DISK = 20  # a twentieth of it at the most
