@@ -13,7 +13,8 @@ from sampan.api.call import Call
 from sampan.api.headers import HEADERS
 from sampan.api.server import Hijacked, asked_upgrade, hijack
 from sampan.api.services import Services
-from sampan.buildkit.door import Offer, is_there
+from sampan.buildkit.door import is_there
+from sampan.buildkit.offer import Offer
 from sampan.errors import InvalidArgument, NotImplementedHere
 
 _UPGRADE = "h2c"

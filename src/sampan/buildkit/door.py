@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import socket
 
     from sampan.buildkit.connections import Service
+    from sampan.buildkit.offer import Offer
     from sampan.buildkit.sessions import Sessions
 
 _NEEDED = ("grpclib", "google.protobuf", "google.rpc")
@@ -27,18 +28,6 @@ def is_there() -> bool:
         return all(importlib.util.find_spec(name) is not None for name in _NEEDED)
     except ModuleNotFoundError:
         return False
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What a client says of its session: an id, the methods that it serves, in lower case.
-
-    By `shared_key` its directories are known again, as long as they have the same names; "" is for who is not known.
-    """
-
-    id: str
-    methods: frozenset[str]
-    shared_key: str = ""
 
 
 @dataclass(slots=True)

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
 from sampan.build.snapshots import Snapshots
 from sampan.buildkit.sending import send_archive, send_tree
-from sampan.errors import NotImplementedHere
+from sampan.buildkit.solving import IMAGE_KINDS, Solve
 from sampan.image.pack import pack
 from sampan.oci.reference import parse_reference
-
-if TYPE_CHECKING:
-    from sampan.buildkit.solving import Solve
-
-IMAGE_KINDS = frozenset({"moby", "image"})
-_FILE_KINDS = frozenset({"local", "tar"})
 
 
 async def export(solve: Solve) -> dict[str, str]:
@@ -27,13 +18,6 @@ async def export(solve: Solve) -> dict[str, str]:
         else:
             await _send(solve, kind, number)
     return answer
-
-
-def refuse_unknown(kinds: Iterable[str]) -> None:
-    """Raises NotImplementedHere for an exporter that is none, before anything is built for it."""
-    for kind in kinds:
-        if kind not in IMAGE_KINDS | _FILE_KINDS:
-            raise NotImplementedHere(f"the exporter {kind} is not served", remedy="leave the image here, and `save` it")
 
 
 def _named(solve: Solve) -> dict[str, str]:

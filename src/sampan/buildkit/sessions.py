@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sampan.buildkit.arrivals import Arrivals
 from sampan.buildkit.connections import Caller
-from sampan.buildkit.door import Offer
+from sampan.buildkit.offer import Offer
 from sampan.errors import NotFound
 
 

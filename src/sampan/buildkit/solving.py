@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import posixpath
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from grpclib.exceptions import GRPCError
@@ -19,7 +19,6 @@ from sampan.buildkit import frontend, subrequests
 from sampan.buildkit.callbacks import SessionAsker
 from sampan.buildkit.contexts import IGNORE, LocalContexts
 from sampan.buildkit.errors import as_status, in_buildkits_words, unforeseen
-from sampan.buildkit.exports import IMAGE_KINDS, refuse_unknown
 from sampan.buildkit.filesync import END_OF_ARCHIVE, Listing, Wanted, file_of, listing_of
 from sampan.buildkit.frontend import Places
 from sampan.buildkit.proto.control_pb2 import SolveRequest
@@ -34,6 +33,9 @@ from sampan.errors import InvalidArgument, NotFound, NotImplementedHere, SampanE
 from sampan.image.tar_entry import Entry, Kind
 from sampan.image.tar_write import encode_entry, padding
 from sampan.oci.reference import parse_reference
+
+IMAGE_KINDS = frozenset({"moby", "image"})  # exporters that leave the image with the engine
+_FILE_KINDS = frozenset({"local", "tar"})  # those that send its files to the client
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +279,13 @@ class _Files:
             self.statuses.advance(digest, "transferring context:", len(found[own]), done=True)
             self.statuses.end(digest)
         self.ignore = found.get(own, b"")
+
+
+def refuse_unknown(kinds: Iterable[str]) -> None:
+    """Raises NotImplementedHere for an exporter that is none, before anything is built for it."""
+    for kind in kinds:
+        if kind not in IMAGE_KINDS | _FILE_KINDS:
+            raise NotImplementedHere(f"the exporter {kind} is not served", remedy="leave the image here, and `save` it")
 
 
 def _fetching(address: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from sampan.build.commands import StepFailed
 from sampan.buildkit.errors import in_buildkits_words
-from sampan.buildkit.exports import refuse_unknown
+from sampan.buildkit.solving import refuse_unknown
 from sampan.errors import NotFound, NotImplementedHere
 
 
