@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -125,9 +124,17 @@ class Call:
         return b"".join(parts)
 
     async def stream(
-        self, pieces: AsyncIterator[bytes], content_type: str = "application/json", *, at_once: bool = True
+        self,
+        pieces: AsyncIterator[bytes],
+        content_type: str = "application/json",
+        *,
+        at_once: bool = True,
+        last_line: Callable[[Exception], bytes] | None = None,
     ) -> web.StreamResponse:
-        """Send pieces as they come, the head before the first of them. Ends when the client leaves."""
+        """Send pieces as they come, the head before the first of them. Ends when the client leaves.
+
+        An error behind the head is told by its `last_line`, or by breaking off.
+        """
         response = in_pieces(self.request, {"Content-Type": content_type})
         if at_once:
             await response.prepare(self.request)
@@ -136,22 +143,27 @@ class Call:
                 if not response.prepared:
                     await response.prepare(self.request)
                 await response.write(piece)
-        except (asyncio.CancelledError, ConnectionError):
-            raise
         except Exception as error:
             if not response.prepared:
                 raise
-            # the head has gone out, so the only way to say it is to break off without the last chunk
-            log.exception("a stream broke off: %s", self.request.path)
-            if self.request.transport is not None:
-                self.request.transport.abort()
-            raise ConnectionAbortedError from error
+            if last_line is None or self.has_left:
+                self._break_off(error)
+            await response.write(last_line(error))
         finally:
             await pieces.aclose()  # type: ignore[attr-defined]
         if not response.prepared:
             await response.prepare(self.request)
         await response.write_eof()
         return response
+
+    def _break_off(self, error: Exception) -> NoReturn:
+        """End a stream whose head has gone out, without the last chunk."""
+        if isinstance(error, ConnectionError):
+            raise error
+        log.error("a stream broke off: %s", self.request.path, exc_info=error)
+        if self.request.transport is not None:
+            self.request.transport.abort()
+        raise ConnectionAbortedError from error
 
 
 def _int64(text: str) -> int:

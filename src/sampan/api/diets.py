@@ -60,19 +60,14 @@ async def bootstrap(call: Call, services: Services) -> web.StreamResponse:
     steps = bootstrap_image(services.images, services.events, request, call.text("name"))
 
     async def lines() -> AsyncGenerator[bytes]:
-        try:
-            async with contextlib.aclosing(steps) as closing:
-                async for step in closing:
-                    if isinstance(step, str):
-                        yield encode({"stream": step + "\n"})
-                    else:
-                        yield encode({"aux": {"ID": step.id}})
-        except Exception as error:
-            if call.has_left:
-                raise
-            yield failure_line(error)
+        async with contextlib.aclosing(steps) as closing:
+            async for step in closing:
+                if isinstance(step, str):
+                    yield encode({"stream": step + "\n"})
+                else:
+                    yield encode({"aux": {"ID": step.id}})
 
-    return await call.stream(lines())
+    return await call.stream(lines(), last_line=failure_line)
 
 
 def document(found: Diet) -> dict[str, Any]:

@@ -145,20 +145,15 @@ async def create(call: Call, services: Services) -> web.StreamResponse:
     if call.text("fromSrc") == "-":
         image = await services.imports.make(request, reference, call.request.content.iter_any())
         return reply({"status": image.id})
-    return await call.stream(_import_from(call, request, reference, services), at_once=False)
+    lines = _import_from(call.text("fromSrc"), request, reference, services)
+    return await call.stream(lines, at_once=False, last_line=failure_line)
 
 
-async def _import_from(call: Call, request: ImportRequest, reference: str, services: Services) -> AsyncIterator[bytes]:
-    source = call.text("fromSrc")
+async def _import_from(source: str, request: ImportRequest, reference: str, services: Services) -> AsyncIterator[bytes]:
     async with download(source) as pieces:
         yield encode({"status": f"Downloading from {source}"})
-        try:
-            image = await services.imports.make(request, reference, pieces)
-            yield encode({"status": image.id})
-        except Exception as error:
-            if call.has_left:
-                raise
-            yield failure_line(error)
+        image = await services.imports.make(request, reference, pieces)
+        yield encode({"status": image.id})
 
 
 async def inspect(call: Call, services: Services) -> web.StreamResponse:

@@ -12,7 +12,6 @@ from aiohttp import web
 
 from sampan.api.call import Call, encode, reply
 from sampan.api.failures import failure_line
-from sampan.api.pieces import in_pieces
 from sampan.api.services import Services
 from sampan.buildkit.door import is_there
 from sampan.engine import lookups
@@ -73,7 +72,8 @@ async def pull(call: Call, services: Services) -> web.StreamResponse:
         name = f"{name}@{tag}" if ":" in tag else f"{name}:{tag}"
     steps = services.transfers.pull(name, call.text("platform"), credentials(call))
     lines = _lines(steps, pull_line)
-    return await _stream(call, _lines_for_buildx(lines) if name.startswith(_BUILDKIT) else lines)
+    lines = _lines_for_buildx(lines) if name.startswith(_BUILDKIT) else lines
+    return await call.stream(lines, at_once=False, last_line=failure_line)
 
 
 async def _lines_for_buildx(lines: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
@@ -120,7 +120,7 @@ def pull_line(step: PullStep) -> list[dict[str, Any]]:
 async def push(call: Call, services: Services) -> web.StreamResponse:
     """POST /images/{name}/push."""
     steps = services.transfers.push(call.parameters["name"], call.text("tag"), credentials(call))
-    return await _stream(call, _lines(steps, _push_line))
+    return await call.stream(_lines(steps, _push_line), at_once=False, last_line=failure_line)
 
 
 def _push_line(step: PushStep) -> list[dict[str, Any]]:
@@ -142,21 +142,3 @@ async def _lines[S](steps: AsyncGenerator[S], show: Callable[[S], list[dict[str,
         async for step in closing:
             for line in show(step):
                 yield encode(line)
-
-
-async def _stream(call: Call, lines: AsyncGenerator[bytes]) -> web.StreamResponse:
-    response = in_pieces(call.request, {"Content-Type": "application/json"})
-    try:
-        async with contextlib.aclosing(lines) as closing:
-            async for line in closing:
-                if not response.prepared:
-                    await response.prepare(call.request)
-                await response.write(line)
-    except Exception as error:
-        if call.has_left or not response.prepared:
-            raise
-        await response.write(failure_line(error))
-    if not response.prepared:
-        await response.prepare(call.request)
-    await response.write_eof()
-    return response
