@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
@@ -25,9 +24,9 @@ from sampan.api.uploads import arriving
 from sampan.api.withheld import Withheld
 from sampan.build import progress
 from sampan.build.request import BuildRequest
-from sampan.engine.build_prunes import CONTEXT, MOUNT, PruneCaches
+from sampan.engine.build_prunes import PruneCaches
+from sampan.engine.build_records import build_records
 from sampan.engine.builds import Built
-from sampan.engine.kept_contexts import DESCRIPTION
 from sampan.engine.transfers import PullBegins, PullEnds
 from sampan.errors import InvalidArgument, SampanError
 from sampan.image.pull import Pulled
@@ -211,34 +210,19 @@ async def list_caches(call: Call, services: Services) -> web.StreamResponse:
 
 async def cache_documents(services: Services) -> list[dict[str, Any]]:
     """The caches as `system df` shows them, and the contexts that are kept."""
-    caches = services.builds.caches
-    contexts = [
+    return [
         {
             "ID": one.id,
-            "Type": CONTEXT,
-            "Description": DESCRIPTION,
-            "InUse": bool(one.readers),
+            "Type": one.kind,
+            "Description": one.description,
+            "InUse": one.in_use,
             "Shared": False,
             "Size": one.size_bytes,
             "CreatedAt": timestamp(int(one.created_s * 1e9)),
             "LastUsedAt": timestamp(int(one.used_s * 1e9)),
             "UsageCount": one.uses,
         }
-        for one in services.builds.kept.all()
-    ]
-    return contexts + [
-        {
-            "ID": one.directory,
-            "Type": MOUNT,
-            "Description": f"mount {one.name}",
-            "InUse": one.in_use,
-            "Shared": False,
-            "Size": await asyncio.to_thread(caches.size_bytes, one.directory),
-            "CreatedAt": timestamp(int(one.created_s * 1e9)),
-            "LastUsedAt": timestamp(int(one.used_s * 1e9)),
-            "UsageCount": one.uses,
-        }
-        for one in caches.all()
+        for one in await build_records(services.builds.kept, services.builds.caches, PruneCaches())
     ]
 
 

@@ -37,6 +37,11 @@ class CacheRecord:
     uses: int
     in_use: bool
 
+    @property
+    def description(self) -> str:
+        """What it is, in BuildKit's words."""
+        return f"mount {self.name}"
+
 
 @dataclass(slots=True)
 class Lease:

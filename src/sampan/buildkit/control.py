@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from typing import Any
@@ -11,7 +10,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
 
-from sampan.build.cache_mounts import CacheMounts, CacheRecord
 from sampan.buildkit import frontend, prunes
 from sampan.buildkit.errors import received, told
 from sampan.buildkit.exports import export
@@ -20,8 +18,8 @@ from sampan.buildkit.proto import control_pb2 as pb
 from sampan.buildkit.proto.pb_pb2 import Platform
 from sampan.buildkit.solves import Solves
 from sampan.buildkit.solving import Engine, Solve
-from sampan.engine.build_prunes import CONTEXT, MOUNT
-from sampan.engine.kept_contexts import DESCRIPTION, KeptContext
+from sampan.engine.build_prunes import MOUNT
+from sampan.engine.build_records import BuildRecord, build_records
 from sampan.image.platforms import parse_platform
 from sampan.version import VERSION
 
@@ -89,19 +87,9 @@ class Control:
     async def disk_usage(self, stream: Any) -> None:
         """What is kept for later builds: contexts, and the directories of cache mounts."""
         asked = await received(stream)
-        caches, wanted = self.engine.builds.caches, prunes.of_filters(asked.filter)
-        contexts = [
-            one
-            for one in self.engine.builds.kept.all()
-            if wanted.means(one.id, CONTEXT, one.used_s, description=DESCRIPTION)
-        ]
-        meant = [
-            one
-            for one in caches.all()
-            if wanted.means(one.directory, MOUNT, one.used_s, description=f"mount {one.name}")
-        ]
-        records = [*map(_of_context, contexts), *[await _of_cache(caches, one) for one in meant]]
-        await stream.send_message(pb.DiskUsageResponse(record=records))
+        builds = self.engine.builds
+        records = await build_records(builds.kept, builds.caches, prunes.of_filters(asked.filter))
+        await stream.send_message(pb.DiskUsageResponse(record=map(_usage, records)))
 
     @told
     async def prune(self, stream: Any) -> None:
@@ -140,28 +128,15 @@ def _version() -> pb.BuildkitVersion:
     )
 
 
-def _of_context(one: KeptContext) -> pb.UsageRecord:
+def _usage(one: BuildRecord) -> pb.UsageRecord:
     return pb.UsageRecord(
         ID=one.id,
-        InUse=bool(one.readers),
+        Mutable=one.kind == MOUNT,
+        InUse=one.in_use,
         Size=one.size_bytes,
         CreatedAt=Timestamp(seconds=int(one.created_s)),
         LastUsedAt=Timestamp(seconds=int(one.used_s)),
         UsageCount=one.uses,
-        Description=DESCRIPTION,
-        RecordType=CONTEXT,
-    )
-
-
-async def _of_cache(caches: CacheMounts, one: CacheRecord) -> pb.UsageRecord:
-    return pb.UsageRecord(
-        ID=one.directory,
-        Mutable=True,
-        InUse=one.in_use,
-        Size=await asyncio.to_thread(caches.size_bytes, one.directory),
-        CreatedAt=Timestamp(seconds=int(one.created_s)),
-        LastUsedAt=Timestamp(seconds=int(one.used_s)),
-        UsageCount=one.uses,
-        Description=f"mount {one.name}",
-        RecordType=MOUNT,
+        Description=one.description,
+        RecordType=one.kind,
     )

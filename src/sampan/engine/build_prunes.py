@@ -15,7 +15,7 @@ from sampan.build.cache import BuildCache
 from sampan.build.cache_mounts import CacheMounts
 from sampan.build.threads import away
 from sampan.engine.images import EngineImages
-from sampan.engine.kept_contexts import DESCRIPTION, KeptContexts
+from sampan.engine.kept_contexts import KeptContexts
 from sampan.errors import Conflict, NotFound
 from sampan.expression import expression
 from sampan.image.images import Removal
@@ -100,14 +100,12 @@ class _Work:
         for image in self.all.values():
             self._offer(image)
         for one in prunes.caches.all():
-            if one.directory in sizes and wanted.means(
-                one.directory, MOUNT, one.used_s, description=f"mount {one.name}"
-            ):
+            if one.directory in sizes and wanted.means(one.directory, MOUNT, one.used_s, description=one.description):
                 heapq.heappush(self.waiting, (one.used_s, MOUNT, one.directory))
         contexts = prunes.kept.all()
         self.kept = {kept.id: kept.size_bytes for kept in contexts}
         for kept in contexts:
-            if wanted.means(kept.id, CONTEXT, kept.used_s, description=DESCRIPTION):
+            if wanted.means(kept.id, CONTEXT, kept.used_s, description=kept.description):
                 heapq.heappush(self.waiting, (kept.used_s, CONTEXT, kept.id))
 
     @property

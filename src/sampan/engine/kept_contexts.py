@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-DESCRIPTION = "local source for context"  # in BuildKit's words
 MOST = 16
 MOST_BYTES = 4 << 30
 PART_OF_DISK = 20  # a twentieth of it at the most
@@ -33,6 +32,11 @@ class KeptContext:
     uses: int = 0
     readers: int = 0
     is_gone: bool = False
+
+    @property
+    def description(self) -> str:
+        """What it is, in BuildKit's words."""
+        return "local source for context"
 
 
 @dataclass(slots=True)

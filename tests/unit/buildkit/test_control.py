@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from grpclib.exceptions import StreamTerminatedError
 
+from sampan.build.cache_mounts import CacheRecord
 from sampan.buildkit.control import Control
 from sampan.buildkit.proto import control_pb2 as control
 from sampan.buildkit.statuses import Statuses
@@ -41,7 +42,7 @@ async def test_the_loop_goes_on_while_caches_are_measured() -> None:
         threads.append(threading.current_thread())
         return 7
 
-    one = SimpleNamespace(directory="d", name="/c", created_s=1.0, used_s=2.0, uses=3, in_use=False)
+    one = CacheRecord(directory="d", name="/c", created_s=1.0, used_s=2.0, uses=3, in_use=False)
     caches = SimpleNamespace(all=lambda: [one], size_bytes=size_bytes)
     engine: Any = SimpleNamespace(builds=SimpleNamespace(caches=caches, kept=SimpleNamespace(all=list)))
     solves: Any = None
