@@ -22,12 +22,12 @@ from urllib.parse import quote_plus
 from grpclib.client import StreamStreamMethod
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
-from sampan.build.threads import away
 from sampan.buildkit.errors import reason
 from sampan.buildkit.proto.session_pb2 import Packet, Stat
 from sampan.buildkit.sessions import Session
 from sampan.buildkit.stats import FileKind, bytes_of, file_entry, has_content, is_hard_link, mode_of, other_entry
 from sampan.errors import InvalidArgument, NotImplementedHere
+from sampan.image.feed import from_thread
 from sampan.image.tar_entry import Entry, Kind
 from sampan.image.tar_write import encode_entry, padding
 from sampan.linux.openat import Resolve, openat2
@@ -211,14 +211,12 @@ class _Transfer:
     async def kept(self, directory: str) -> AsyncGenerator[bytes]:
         """The files that are the same in a directory, as entries of the archive."""
         if directory:
-            pieces = self._unchanged(directory)
-            while piece := await away(lambda: next(pieces, b"")):
-                yield piece
+            async with contextlib.aclosing(from_thread(self._unchanged(directory))) as pieces:
+                async for piece in pieces:
+                    yield piece
 
     def _unchanged(self, directory: str) -> Iterator[bytes]:
         """The same, for a thread; which they are is known when it is over."""
-        held: list[bytes] = []
-        size = 0
         root_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for index, one in enumerate(self.listed):
@@ -226,21 +224,15 @@ class _Transfer:
                 if fd < 0:
                     continue
                 self._there.add(index)
-                held.append(encode_entry(file_entry(one)))
                 try:
+                    yield encode_entry(file_entry(one))
                     for start in range(0, one.size, _TOGETHER_BYTES):
-                        held.append(os.pread(fd, min(_TOGETHER_BYTES, one.size - start), start))
-                        size += len(held[-1])
-                        if size >= _TOGETHER_BYTES:
-                            yield b"".join(held)
-                            held, size = [], 0
+                        yield os.pread(fd, min(_TOGETHER_BYTES, one.size - start), start)
                 finally:
                     os.close(fd)
-                held.append(padding(one.size))
+                yield padding(one.size)
         finally:
             os.close(root_fd)
-        if held:
-            yield b"".join(held)
 
     async def entries(self) -> AsyncGenerator[bytes]:
         """The rest of it: all that is no file first, but for links to files, which follow these."""

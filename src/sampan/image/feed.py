@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 _DEPTH = 16
 _TOGETHER = 1 << 20
@@ -73,7 +73,7 @@ class Feed:
             self._pieces.put(last)
 
 
-async def from_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def from_thread(chunks: Iterator[bytes]) -> AsyncGenerator[bytes]:
     """What a slow iterator gives, made in a thread while what came before is on its way.
 
     Small chunks come together: handing one over costs as much as making a few kilobytes.
