@@ -30,9 +30,7 @@ from sampan.engine.builds import Builds, Built
 from sampan.engine.image_imports import Imports
 from sampan.engine.images import EngineImages
 from sampan.errors import InvalidArgument, NotFound, NotImplementedHere, SampanError
-from sampan.image.tar_entry import Entry, Kind
-from sampan.image.tar_write import encode_entry, padding
-from sampan.oci.reference import parse_reference
+from sampan.image.tar_write import encode_file
 
 IMAGE_KINDS = frozenset({"moby", "image"})  # exporters that leave the image with the engine
 _FILE_KINDS = frozenset({"local", "tar"})  # those that send its files to the client
@@ -134,11 +132,9 @@ class Solve:
             return
         digest = self.statuses.begin(f"importing cache manifest from {name}")
         try:
-            reference = parse_reference(name).with_default_tag()
-            login = await request.asker.login(reference.domain)
-            steps = self.engine.builds.transfers.pull(reference.familiar, request.platform, login)
-            async with contextlib.aclosing(steps) as closing:
-                async for step in closing:
+            pulling = self.engine.builds.transfers.pull_for(request.asker, name, request.platform)
+            async with contextlib.aclosing(pulling) as steps:
+                async for step in steps:
                     self.statuses.pull(digest, step)
         except SampanError as error:
             self.statuses.end(digest, error=error.sentence)
@@ -210,7 +206,7 @@ class _Files:
             return
         if not self._name:
             return
-        yield _plain(self._name, self.dockerfile) + _plain(self._name + IGNORE, self.ignore)
+        yield encode_file(self._name, self.dockerfile) + encode_file(self._name + IGNORE, self.ignore)
         if self._listing is not None:
             with self.engine.builds.kept.reading(self._kept_as) as kept:
                 async for piece in self._listing.archive(kept):
@@ -302,8 +298,3 @@ def _remote(places: Places) -> str:
     if "#" in places.remote or not places.remote.partition("?")[0].endswith(".git"):
         raise InvalidArgument("a part of this context cannot be named", remedy="say it in the address: #REF:DIRECTORY")
     return f"{places.remote}#:{places.subdirectory}"
-
-
-def _plain(name: str, content: bytes) -> bytes:
-    entry = Entry(name.encode(), Kind.FILE, 0o644, size=len(content), payload=len(content))
-    return encode_entry(entry) + content + padding(len(content))

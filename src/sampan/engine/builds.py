@@ -89,10 +89,8 @@ class BaseImages:
         return self.images.images.get(name)
 
     async def _pull(self, name: str, platform: str, tell: Tell) -> None:
-        login = await self.request.asker.login(parse_reference(name).domain)
-        steps = self.transfers.pull(parse_reference(name).with_default_tag().familiar, platform, login)
-        async with contextlib.aclosing(steps) as closing:
-            async for step in closing:
+        async with contextlib.aclosing(self.transfers.pull_for(self.request.asker, name, platform)) as steps:
+            async for step in steps:
                 tell(Pulling(step))
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+from sampan.build.request import Asker
 from sampan.engine.events import Events
 from sampan.engine.pace import Pace
 from sampan.errors import InvalidArgument
@@ -57,6 +59,14 @@ class Transfers:
     pusher: Pusher
     events: Events
     settings: RegistrySettings = field(default_factory=RegistrySettings)
+
+    async def pull_for(self, asker: Asker, name: str, platform: str) -> AsyncGenerator[PullStep]:
+        """The same as `pull` of one image, with what the asker of a build logs in with."""
+        reference = parse_reference(name).with_default_tag()
+        login = await asker.login(reference.domain)
+        async with contextlib.aclosing(self.pull(reference.familiar, platform, login)) as steps:
+            async for step in steps:
+                yield step
 
     async def pull(self, name: str, platform: str, credentials: Credentials) -> AsyncGenerator[PullStep]:
         """Pull a tag or digest, or with a name that has neither all tags of the repository.

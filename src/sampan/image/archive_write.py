@@ -15,7 +15,7 @@ from sampan.image.images import Images
 from sampan.image.layers import LayerStore
 from sampan.image.records import Base
 from sampan.image.tar_entry import Entry, Kind
-from sampan.image.tar_write import END, encode_entry, padding
+from sampan.image.tar_write import END, encode_entry, encode_file, padding
 from sampan.oci.digest import digest_of
 from sampan.oci.image_spec import (
     OCI_CONFIG,
@@ -93,17 +93,17 @@ def write_archive(outgoing: Iterable[Outgoing], layers: LayerStore, without: Ite
     for digest, blob in sorted(blobs.items()):
         path = _path(digest)
         if isinstance(blob, bytes):
-            yield _file(path, blob)
+            yield encode_file(path, blob)
             continue
         yield encode_entry(Entry(path.encode(), Kind.FILE, size=sizes[blob]))
         yield from layers.archive(blob)
         yield padding(sizes[blob])
     index = Index(schema_version=2, media_type=OCI_INDEX, manifests=tuple(manifests))
-    yield _file("index.json", encode(index))
-    yield _file("manifest.json", _docker_manifest(images))
-    yield _file("oci-layout", _LAYOUT)
+    yield encode_file("index.json", encode(index))
+    yield encode_file("manifest.json", _docker_manifest(images))
+    yield encode_file("oci-layout", _LAYOUT)
     if repositories := _repositories(images):
-        yield _file("repositories", repositories)
+        yield encode_file("repositories", repositories)
     yield END
 
 
@@ -170,7 +170,3 @@ def _path(digest: str) -> str:
 
 def _directory(path: str) -> bytes:
     return encode_entry(Entry(path.encode(), Kind.DIRECTORY, mode=0o755))
-
-
-def _file(path: str, content: bytes) -> bytes:
-    return encode_entry(Entry(path.encode(), Kind.FILE, size=len(content))) + content + padding(len(content))

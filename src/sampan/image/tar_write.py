@@ -58,6 +58,11 @@ def encode_entry(entry: Entry) -> bytes:
     return _pax_blocks(name, records) + header + block_map
 
 
+def encode_file(path: str, content: bytes) -> bytes:
+    """A small regular file as a whole."""
+    return encode_entry(Entry(path.encode(), Kind.FILE, size=len(content))) + content + padding(len(content))
+
+
 def padding(size: int) -> bytes:
     """What follows `size` bytes of data up to a whole block."""
     return bytes(-size % BLOCK)
