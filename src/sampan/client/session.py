@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 API_VERSION = "1.45"
 MOST_AT_ONCE = 50
-NOT_MODIFIED = 304  # it is so already; other redirections no engine answers
+_NOT_MODIFIED = 304
 _UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:,@")
 
@@ -58,6 +58,11 @@ def _document(data: bytes) -> Any:
         return loads(data) if data.strip() else None
     except ValueError:
         raise ProtocolError(f"the answer is no JSON: {data[:60].decode(errors='replace')!r}") from None
+
+
+def _is_done(status: int) -> bool:
+    """Whether what was asked is done, or was so already; other redirections no engine answers."""
+    return status < 300 or status == _NOT_MODIFIED
 
 
 def _nameless(path: str) -> str:
@@ -151,7 +156,7 @@ class Session:
         """
         while True:
             response = self._exchange(method, path, query, body, headers)
-            if response.status < 300 or response.status == NOT_MODIFIED:
+            if _is_done(response.status):
                 return response
             data = response.read()
             if response.status != 400 or not self._older_version(data):
@@ -186,7 +191,7 @@ class Session:
                 continue
             response = self._receive(under_way.pop(0), method)
             data = response.read()
-            if response.status < 300 or response.status == NOT_MODIFIED:
+            if _is_done(response.status):
                 yield _document(data)
             elif response.status == 400 and self._older_version(data):
                 yield self.call(method, path, query)
