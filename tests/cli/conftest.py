@@ -199,7 +199,7 @@ def builds(fake_daemon: FakeDaemon) -> FakeDaemon:
         client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
     fake_daemon.on("POST", "/build", built)
-    fake_daemon.on("GET", "/version", fake_daemon.reply(200, {"Platform": {"Name": "sampan 0.1.0"}}))
+    fake_daemon.is_sampans()
     return fake_daemon
 
 

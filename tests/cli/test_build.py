@@ -271,7 +271,7 @@ def test_a_refused_dockerfile_is_shown_with_its_line(fake_daemon: FakeDaemon, sa
         fake_daemon.reply(400, {"message": message, "remedy": "did you mean RUN?"})(request, client)
 
     fake_daemon.on("POST", "/build", refuse)
-    fake_daemon.on("GET", "/version", fake_daemon.reply(200, {"Platform": {"Name": "sampan 0.1.0"}}))
+    fake_daemon.is_sampans()
     root = tmp_path / "c"
     root.mkdir()
     (root / "file").touch()

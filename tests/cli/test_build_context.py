@@ -159,7 +159,7 @@ def test_an_address_is_left_to_the_daemon(builds: FakeDaemon, sampan: Command) -
 
 
 def test_a_dockerfile_from_standard_input_goes_with_an_address(builds: FakeDaemon, sampan: Command) -> None:
-    builds.on("GET", "/version", builds.reply(200, {"Platform": {"Name": "sampan"}}))
+    builds.is_sampans()
     done = sampan("build", "-q", "-f", "-", "https://example.test/x.git", input=b"FROM base\n")
     assert done.returncode == 0, done.stderr
     asked = builds.asked("POST", "/build")[-1]

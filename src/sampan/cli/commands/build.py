@@ -150,8 +150,9 @@ def _forget_former(path: str) -> None:
 
 
 def _is_dockers(session: Session) -> bool:
-    platform = session.call("GET", "/version").get("Platform") or {}
-    return not str(platform.get("Name")).startswith("sampan")
+    from sampan.cli.only_here import is_sampans
+
+    return not is_sampans(session)
 
 
 def _outputs(texts: list[str]) -> list[Output]:
