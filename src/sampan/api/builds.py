@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
@@ -51,9 +51,10 @@ async def build(call: Call, services: Services) -> web.StreamResponse:
         async with contextlib.aclosing(steps) as closing:
             async for told in closing:
                 if isinstance(told, Built):
-                    await _write(response, call, _ending(told, quiet=quiet, events=request.events))
+                    before = [] if quiet else _all_lines(told.told)
+                    await _write(response, call, before + _ending(told, quiet=quiet, events=request.events))
                     continue
-                lines = [one for step in told for one in _lines(step)]
+                lines = _all_lines(told)
                 if quiet:
                     for one in lines:
                         withheld.add(line(one))
@@ -102,6 +103,10 @@ def failure_line(error: Exception) -> dict[str, Any]:
     if remedy:
         detail["remedy"] = remedy
     return {"errorDetail": detail, "error": sentence}
+
+
+def _all_lines(steps: Iterable[progress.Event]) -> list[dict[str, Any]]:
+    return [one for step in steps for one in _lines(step)]
 
 
 def _lines(step: progress.Event) -> list[dict[str, Any]]:

@@ -85,11 +85,12 @@ class BuildCache:
             )
 
     def find_told(self, question: Question) -> Told | None:
-        """What a whole build told that was asked the same before, if all of its image is still here."""
+        """What a whole build told that was asked the same before, if all layers of its image are still here.
+
+        The image is: its going would have made another question of it, by the version.
+        """
         told = self._recall.find(question)
-        if told is None or not self.images.has(told.image_id):
-            return None
-        if not all(map(self.layers.has, self.images.get(told.image_id).diff_ids)):
+        if told is None or not all(map(self.layers.has, told.diff_ids)):
             return None
         self._used.update(told.keys)
         return told
@@ -98,7 +99,8 @@ class BuildCache:
         """Remember what a whole build told that found every step here."""
         found = tuple(events)
         keys = (self.key_of_image(one) for one in step_images(found))
-        self._recall.keep(question, Told(found, image_id, frozenset(key for key in keys if key is not None)))
+        known = frozenset(key for key in keys if key is not None)
+        self._recall.keep(question, Told(found, image_id, tuple(self.images.get(image_id).diff_ids), known))
 
     def layer(self, key: str) -> str | None:
         """The layer that a step with this key made, if it is still here."""

@@ -31,10 +31,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a build told, the image that it ended with, and the keys of the records that it found."""
+    """What a build told, the image that it ended with, its layers, and the keys of the records that it found."""
 
     events: tuple[Event, ...]
     image_id: str
+    diff_ids: tuple[str, ...]
     keys: frozenset[str]
 
 

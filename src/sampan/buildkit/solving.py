@@ -149,10 +149,10 @@ class Solve:
             async for told in closing:
                 if isinstance(told, Built):
                     image_id = told.image_id
-                else:
+                if events := told.told if isinstance(told, Built) else told:
                     await files.end()
                     self.statuses.end(fetching)
-                    self.statuses.hear(told)
+                    self.statuses.hear(events)
                     await self.statuses.room()
         return image_id
 

@@ -5,11 +5,15 @@ Meant to be run by `python -I -S`; what is imported here every command pays for.
 
 from __future__ import annotations
 
+import gc
 import posix
 import sys
 
-from sampan.cli.commands import ALIASES, GROUPS, OPTIONS, TOP_LEVEL, command_module
+from sampan.cli import code_cache
+from sampan.cli.commands import ALIASES, GROUPS, OPTIONS, TOP_LEVEL, begun_command
 from sampan.cli.grammar import Arguments, HelpWanted, UsageError, parse
+from sampan.client.lookup import find_endpoint
+from sampan.client.session import Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,11 +21,16 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import NoReturn
 
-    from sampan.client.session import Session
+_SHARED = ("sampan", "__future__")  # of modules that are there when a command begins; others the interpreter has itself
 
 
-def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and end the process with its exit code, without tearing the interpreter down."""
+def main(argv: Sequence[str] | None = None, start_cache: str = "") -> NoReturn:
+    """Run the command line and end the process with its exit code, without tearing the interpreter down.
+
+    `start_cache` is the file that shall hold all that has been imported by now, unless it came from there.
+    """
+    if start_cache and __spec__ is not None:
+        code_cache.gather(start_cache, (name for name in sys.modules if name.startswith(_SHARED)))
     _open_standard_descriptors()
     try:
         code = run(sys.argv[1:] if argv is None else argv)
@@ -37,6 +46,10 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             from sampan.cli.problem import report
 
             code = report(error, [])
+    try:
+        code_cache.write()
+    except KeyboardInterrupt:
+        _end_by_signal(2)
     posix._exit(code)  # noqa: SLF001 - its documented name
 
 
@@ -67,6 +80,7 @@ def run(argv: Sequence[str]) -> int:
         module, name, words = find_command(options.words)
         arguments = parse_command(module, words, " ".join(name))
         session = open_session(options) if getattr(module, "NEEDS_DAEMON", True) else None
+        _begin_to_collect()
         code: int = module.run(arguments, session)
         return code
     except HelpWanted:
@@ -83,6 +97,13 @@ def run(argv: Sequence[str]) -> int:
         return report(error, name or _given_name(argv))
 
 
+def _begin_to_collect() -> None:
+    """Collect garbage from now on where the program that started us does without: while modules come, there is none."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
+
+
 def find_command(words: Sequence[str]) -> tuple[ModuleType, list[str], list[str]]:
     """The module of the command that `words` begin with, the command's name, and the words after it."""
     if not words or words[0] == "help":
@@ -91,7 +112,7 @@ def find_command(words: Sequence[str]) -> tuple[ModuleType, list[str], list[str]
         raise HelpWanted
     first = words[0]
     if first in TOP_LEVEL and first not in GROUPS:
-        return command_module(TOP_LEVEL[first]), [first], list(words[1:])
+        return begun_command(TOP_LEVEL[first]), [first], list(words[1:])
     if first not in GROUPS:
         from sampan.cli.unknown import unknown_command
 
@@ -104,7 +125,7 @@ def find_command(words: Sequence[str]) -> tuple[ModuleType, list[str], list[str]
         from sampan.cli.unknown import unknown_command
 
         raise unknown_command((first, second), commands)
-    return command_module(commands[second]), [first, second], list(words[2:])
+    return begun_command(commands[second]), [first, second], list(words[2:])
 
 
 def parse_command(module: ModuleType, words: Sequence[str], name: str) -> Arguments:
@@ -131,9 +152,6 @@ def _amount(least: int, most: int) -> str:
 
 def open_session(options: Arguments) -> Session:
     """The session with the daemon that the options name; nothing is connected yet."""
-    from sampan.client.lookup import find_endpoint
-    from sampan.client.session import Session
-
     endpoint, default = find_endpoint(options.text("host"), options.text("context"))
     if options.flag("tls") or options.flag("tlsverify"):
         from sampan.client.tls import TlsFiles

@@ -48,10 +48,14 @@ TOGETHER_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The end of a build: the image, and the names that it was given."""
+    """The end of a build: the image, and the names that it was given.
+
+    `told` is all that it tells when it is one that was carried out before, word for word and with the same files.
+    """
 
     image_id: str
     references: tuple[Reference, ...]
+    told: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +169,7 @@ class Builds:
         if told is not None:
             self._name(told.image_id, references)
             asyncio.get_running_loop().call_soon(self.cache.remember_used)  # behind the answer
-            yield told.events
-            yield Built(told.image_id, references)
+            yield Built(told.image_id, references, told.events)
             return
         place = os.path.join(self.directory, secrets.token_hex(16))
         try:

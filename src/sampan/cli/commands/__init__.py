@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 
+from sampan.cli.code_cache import import_command
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
@@ -216,3 +218,8 @@ def command_module(module: str) -> ModuleType:
     name = f"sampan.cli.commands.{module}"
     __import__(name)
     return sys.modules[name]
+
+
+def begun_command(module: str) -> ModuleType:
+    """The module of the one command that is carried out, with all that it needs from the file of their code."""
+    return import_command(f"sampan.cli.commands.{module}")

@@ -5,9 +5,14 @@ from __future__ import annotations
 import sys
 import time
 
+from sampan.cli.building.asked import headers_of, is_quiet, query_of
+from sampan.cli.building.context import find_context
+from sampan.cli.building.packing import compressed
+from sampan.cli.building.story import Later, follow
 from sampan.cli.grammar import Failure, UsageError
 from sampan.client.endpoint import environment
 from sampan.client.failure import ApiError
+from sampan.client.session import documents
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,8 +106,6 @@ _PROGRESS = frozenset({"auto", "tty", "plain", "rawjson", "quiet"})
 
 def run(arguments: Arguments, session: Session) -> int:
     """Send the context, show how it goes, and say what came out."""
-    from sampan.cli.building.context import find_context
-
     if arguments.text("progress") not in _PROGRESS:
         raise UsageError(f"there is no --progress {arguments.text('progress')}", remedy=", ".join(sorted(_PROGRESS)))
     outputs = _outputs(arguments.items("output"))
@@ -204,11 +207,6 @@ def _build_with_contexts(
 
 
 def _build(arguments: Arguments, session: Session, context: Context, more: dict[str, QueryValue]) -> Outcome:
-    from sampan.cli.building.asked import headers_of, is_quiet, query_of
-    from sampan.cli.building.packing import compressed
-    from sampan.cli.building.story import Later, follow
-    from sampan.client.session import documents
-
     query, headers = query_of(arguments, context, str(session.endpoint)) | more, headers_of(arguments)
     body = _sparing(session, query, context, context.pack) if context.pack else context.body
     if body is not None and arguments.flag("compress"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import posix
 
+from sampan.cli.attaching import say_detached
 from sampan.cli.commands.run import check_terminal, detach_keys
+from sampan.cli.relay import Relay, Target
 from sampan.client.session import quote
 
 TYPE_CHECKING = False
@@ -83,8 +85,6 @@ def console_size() -> list[int] | None:
 
 
 def _stay(session: Session, made: str, begin: dict[str, Any], *, stdin: bool, keys: str) -> int:
-    from sampan.cli.relay import Relay, Target
-
     stream = session.hijack(f"/exec/{made}/start", None, begin)
     target = Target(session, "exec", made)
     relay = Relay(stream, target, stdin=stdin, tty=begin["Tty"], outputs=True, proxy=False)
@@ -96,8 +96,6 @@ def _stay(session: Session, made: str, begin: dict[str, Any], *, stdin: bool, ke
     finally:
         relay.finish()
     if relay.detached:
-        from sampan.cli.attaching import say_detached
-
         say_detached()
         return 0
     stream.close()

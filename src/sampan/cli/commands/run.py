@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 import sys
 
+from sampan.cli.attaching import attach, stay
 from sampan.cli.commands.create import create_container, set_console_size
 from sampan.cli.container_options import RUN_ONLY, SHARED
 from sampan.cli.grammar import Failure, UsageError
@@ -76,8 +77,6 @@ class Start:
 
 def run_attached(arguments: Arguments, session: Session, id: str, config: dict[str, Any], keys: str) -> int:
     """The part of `run` that stays."""
-    from sampan.cli.attaching import attach, stay
-
     streams = {name: bool(config[f"Attach{name.capitalize()}"]) for name in ("stdin", "stdout", "stderr")}
     stream = attach(session, id, streams, keys)
     condition = "removed" if arguments.flag("rm") else "next-exit"

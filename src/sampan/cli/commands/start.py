@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from sampan.cli.attaching import attach, stay
 from sampan.cli.commands.run import Start, check_terminal, detach_keys
 from sampan.cli.grammar import Failure
 from sampan.client.session import quote
@@ -44,8 +45,6 @@ def run(arguments: Arguments, session: Session) -> int:
 
 
 def _start_attached(arguments: Arguments, session: Session) -> int:
-    from sampan.cli.attaching import attach, stay
-
     container = session.call("GET", f"/containers/{quote(arguments.words[0])}/json")
     config = container["Config"]
     tty = bool(config["Tty"])
