@@ -12,6 +12,7 @@ else:  # the signal module costs 4 ms
     import _signal
 
 PATIENCE_S = 0.15
+_HEED_S = 0.2  # so late at most a signal is heard of while something is drawn
 
 
 def patient_chunks(response: Response, left_s: Callable[[], float], draw: Callable[[], None]) -> Iterator[bytes]:
@@ -31,7 +32,9 @@ def patient_chunks(response: Response, left_s: Callable[[], float], draw: Callab
         if not left and not left_s():
             draw()
             break
+    response.wake(_HEED_S)
     yield from chunks
+    response.wake(None)  # the next one may send, which is to take its time
 
 
 def whole(begin_or_end: Callable[[], object]) -> None:

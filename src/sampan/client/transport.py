@@ -96,6 +96,13 @@ class Response:
             connection.socket.settimeout(None)
         return True
 
+    def wake(self, every_s: float | None) -> None:
+        """While more of the body is waited for, let the interpreter look for signals so often; None: never.
+
+        It hears of one at once that comes while it waits, and of one that came just before only when it is back.
+        """
+        self.connection.socket.settimeout(every_s)
+
     def close(self) -> None:
         """Give the body up, and the connection with it unless the body was at its end."""
         if not self.reusable:
@@ -194,10 +201,15 @@ class Connection:
 
     def fill(self) -> bool:
         """Receive once, blocking; False at the end."""
-        try:
-            data = self.socket.recv(RECEIVE_BYTES)
-        except ConnectionResetError:
-            return False
+        while True:
+            try:
+                data = self.socket.recv(RECEIVE_BYTES)
+                break
+            except ConnectionResetError:
+                return False
+            except TimeoutError as error:
+                if error.errno:
+                    raise  # the network's; else it is time to look for signals, see `wake`
         self.buffer = self.buffer + data if self.buffer else data
         return bool(data)
 
