@@ -185,3 +185,12 @@ def test_a_step_can_be_without_network_and_not_with_the_machines_own(engine: Eng
 def test_more_rights_than_a_container_has_are_refused(engine: EngineProcess) -> None:
     told = build(engine, {"Dockerfile": "FROM busybox\nRUN --security=insecure true\n"})
     assert "security.insecure is not allowed" in told.error["message"]
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "cache"])
+def test_a_target_that_no_path_can_be_is_refused_by_its_name(engine: EngineProcess, kind: str) -> None:
+    target = f"/{'a' * 300}"
+    told = build(engine, {"Dockerfile": f"FROM busybox\nRUN --mount=type={kind},target={target} true\n"})
+    assert told.error["message"].endswith(f"file name too long: {target[1:]}")
+    assert "/layers/" not in told.error["message"]
+    assert told.error["remedy"] == "a name has at most 255 bytes, a path 4095"

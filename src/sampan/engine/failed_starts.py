@@ -48,6 +48,7 @@ _KNOWN = (
     _Known("mount_filesystems", errno.EISDIR, "", "mount a directory on a directory, a file on a file"),
     _Known("mount_filesystems", errno.EROFS, "", "choose a target that is there, or where one can be made"),
     _Known("mount_filesystems", errno.ELOOP, "", "choose another target"),
+    _Known("mount_filesystems", errno.ENAMETOOLONG, "", "a name has at most 255 bytes, a path 4095"),
     _Known("mount_filesystems", errno.EINVAL, "tmpfs", "man 5 tmpfs lists the options of a tmpfs"),
     _Known("write_sysctls", errno.EINVAL, "", "the kernel takes another kind of value: `sysctl -a` shows the host's"),
     _Known("make_sources", errno.ENOENT, "creating mount", "name a path of the host that is there, or can be made"),

@@ -18,7 +18,7 @@ from sampan.linux.openat import Resolve, make_directories_in_root, make_file_in_
 from sampan.linux.overlay import mount_overlay
 
 _OPTIONS = (("index", "off"), ("redirect_dir", "off"), ("metacopy", "off"), ("volatile", None))
-_IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST}
+_IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST, errno.ENAMETOOLONG}
 _PLAINLY = int(Resolve.IN_ROOT | Resolve.NO_MAGICLINKS | Resolve.NO_SYMLINKS)
 _MOST = 512
 
