@@ -85,7 +85,10 @@ def write() -> None:
     """Write what was gathered. Where that cannot be, the next command begins as this one did."""
     for path, names in _gathered.items():
         if not sys.dont_write_bytecode:
-            rows = _rows(names)
+            try:
+                rows = _rows(names)
+            except (OSError, SyntaxError):  # a source has changed or gone meanwhile
+                continue
             own = next((row[-1] for row in rows if row[0] == __name__), None)
             _write(path, marshal.dumps((own, rows)))
     _gathered.clear()
@@ -114,5 +117,7 @@ def _write(path: str, content: bytes) -> None:
         with open(fd, "wb") as file:
             file.write(content)
         posix.rename(new, path)
-    except OSError:  # the disk is full
+    except BaseException as error:
         posix.unlink(new)
+        if not isinstance(error, OSError):  # the disk is full
+            raise

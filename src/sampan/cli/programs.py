@@ -1,7 +1,8 @@
 """Programs that start the interpreter bare: `python -m sampan.cli.programs DIRECTORY` writes them.
 
-What pip installs starts Python with `site`, which looks through all packages: half as much again for each command. These have
-the two directories that count in them, and the command's modules come from the file of their code (`code_cache`).
+What pip installs starts Python with `site`, which looks through all packages: half as much again for each command.
+These have the two directories that count in them, and the command's modules come from the file of their code
+(`code_cache`).
 """
 
 from __future__ import annotations
