@@ -101,6 +101,7 @@ class Response:
 
         It hears of one at once that comes while it waits, and of one that came just before only when it is back.
         """
+        self.connection.wakes = every_s is not None
         self.connection.socket.settimeout(every_s)
 
     def close(self) -> None:
@@ -190,14 +191,18 @@ def _chunk_length(line: bytes) -> int:
 
 
 class Connection:
-    """One socket to a daemon. `used` says that a request has gone over it before, so it may have been closed since."""
+    """One socket to a daemon. `used` says that a request has gone over it before, so it may have been closed since.
 
-    __slots__ = ("buffer", "socket", "used")
+    `wakes` says that the end of the socket's patience is no end, but the time to look for signals (`Response.wake`).
+    """
+
+    __slots__ = ("buffer", "socket", "used", "wakes")
 
     def __init__(self, socket: Socket) -> None:
         self.socket = socket
         self.buffer = b""
         self.used = False
+        self.wakes = False
 
     def fill(self) -> bool:
         """Receive once, blocking; False at the end."""
@@ -208,8 +213,8 @@ class Connection:
             except ConnectionResetError:
                 return False
             except TimeoutError as error:
-                if error.errno:
-                    raise  # the network's; else it is time to look for signals, see `wake`
+                if error.errno or not self.wakes:  # the network's, or a caller's patience is at its end
+                    raise
         self.buffer = self.buffer + data if self.buffer else data
         return bool(data)
 
