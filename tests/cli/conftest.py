@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import resource
 import shutil
 import socket
 import struct
@@ -25,6 +26,12 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 CONTAINER_ID = "c0ffee" + "0" * 58
 IMAGE = "sha256:" + "ab" * 32
 PROGRAM = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from sampan.cli.__main__ import main; main()"
+
+
+def files_of_at_most(size: int) -> Callable[[], None]:
+    """For `preexec_fn`: no file gets longer than so many bytes, as on a full disk."""
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import SOURCE
+from tests.cli.conftest import SOURCE, files_of_at_most
 
 from sampan.cli.programs import programs
 
@@ -32,13 +31,8 @@ class Copy:
     def run(self, *interpreter: str, most_bytes: int = -1) -> subprocess.CompletedProcess[str]:
         """`sampan completion bash`, with what it imported on standard error."""
         argv = [sys.executable, "-IS", *interpreter, "-X", "importtime", str(self.program), "completion", "bash"]
-
-        def limit() -> None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-
-        done = subprocess.run(
-            argv, capture_output=True, text=True, check=True, preexec_fn=limit if most_bytes >= 0 else None
-        )
+        limit = files_of_at_most(most_bytes) if most_bytes >= 0 else None
+        done = subprocess.run(argv, capture_output=True, text=True, check=True, preexec_fn=limit)
         assert "complete" in done.stdout
         return done
 

@@ -8,8 +8,6 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-import pytest
-
 from sampan.cli.patience import patient_chunks
 from sampan.client.endpoint import Endpoint
 from sampan.client.session import Session
@@ -22,9 +20,7 @@ UNTIL_IT_WAITS_S = 0.3
 PATIENCE_S = 10.0  # with a signal that nobody hears
 
 
-def test_a_signal_that_does_not_interrupt_the_waiting_is_heard(
-    fake_daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_signal_that_does_not_interrupt_the_waiting_is_heard(fake_daemon: FakeDaemon) -> None:
     """Like one that comes just before it, one that the kernel gives to another thread interrupts no recv(2)."""
     heard, unheard = threading.Event(), threading.Event()
 

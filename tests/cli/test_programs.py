@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import files_of_at_most
 
 from sampan.cli.programs import MOST_SHEBANG_BYTES, programs
 from sampan.version import VERSION
@@ -17,14 +17,9 @@ NAMES = {"sampan", "sampand", "sampan-runtime"}
 
 def write(directory: Path, most_bytes: int = -1) -> subprocess.CompletedProcess[str]:
     """`python -m sampan.cli.programs DIRECTORY`."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-
     argv = [sys.executable, "-B", "-m", "sampan.cli.programs", str(directory)]
-    return subprocess.run(
-        argv, capture_output=True, text=True, check=False, preexec_fn=limit if most_bytes >= 0 else None
-    )
+    limit = files_of_at_most(most_bytes) if most_bytes >= 0 else None
+    return subprocess.run(argv, capture_output=True, text=True, check=False, preexec_fn=limit)
 
 
 def test_each_program_runs_bare_and_says_its_version(tmp_path: Path) -> None:
