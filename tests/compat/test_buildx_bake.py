@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import tarfile
 from pathlib import Path
 
 import pytest
 from tests.compat.buildx import built, need_buildx, need_compose, run, shown
 from tests.docker_command import DockerCli
+from tests.file_server import serving
 from tests.registry_process import registry_process
 
 BAKE = """
@@ -114,9 +116,31 @@ def test_named_contexts_are_directories_and_images(docker: DockerCli, tmp_path: 
     assert "left out" not in text.split("cat /m/f", 1)[1]
     (other / "f").write_text("behind\n")
     assert run(docker, built(docker, *words, str(tmp_path)), "cat", "/o/f") == "behind\n"
-    text = shown(docker, *words[:2], "--build-context", "other=http://127.0.0.1:1/x", str(tmp_path), code=1)
-    assert "the context other cannot be http://127.0.0.1:1/x" in text
+    docker("save", "-o", f"{tmp_path}/layout.tar", "busybox")
+    with tarfile.open(tmp_path / "layout.tar") as archive:
+        archive.extractall(tmp_path / "layout", filter="data")
+    layout = f"other=oci-layout://{tmp_path}/layout"
+    text = shown(docker, *words[:2], "--build-context", layout, str(tmp_path), code=1)
+    assert "the context other cannot be oci-layout:" in text
     assert docker("images", "-qf", "reference=other") == ""
+
+
+def test_a_named_context_at_an_address_is_a_file_and_is_fetched_each_time(docker: DockerCli, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nCOPY --from=web / /w/\nFROM none\nCOPY --from=0 /w /w\n")
+    before = docker("images", "-q")
+    path = "/a.tar?x=1"
+    files = {path: b"first"}
+    with serving(files) as address:
+        words = ("--build-context", f"web={address}{path}", "--build-context", "none=docker-image://scratch")
+        for content in ("first", "second"):
+            files[path] = content.encode()
+            shown(docker, *words, "-o", f"type=local,dest={tmp_path}/{content}", str(tmp_path))
+            assert (tmp_path / content / "w" / "a.tar").read_text() == content
+        text = shown(docker, "--build-context", f"web={address}/lost", *words[2:], str(tmp_path), code=1)
+    assert f"the context web cannot be had: failed to GET {address}/lost with status 404" in text
+    assert ">>> COPY --from=web / /w/" in text
+    built_here = docker("images", "-q")
+    assert len(built_here.split()) - len(before.split()) == 4  # each build made one of each stage
 
 
 def test_the_builder_is_listed_and_says_what_it_can(docker: DockerCli) -> None:

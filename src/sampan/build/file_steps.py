@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from sampan.build import instructions as said
 from sampan.build.content import Digests
 from sampan.build.files import Item, Wanted, look_up, put, summary, text_item
-from sampan.build.graph import StagePlan, find_stage, refuse_origin
+from sampan.build.graph import NOTHING, StagePlan, find_stage, refuse_origin
 from sampan.build.moving import Moves, reads_context
 from sampan.build.progress import StepEnds, Tell
 from sampan.build.repositories import Repository, clone, read_repository
@@ -237,7 +237,10 @@ async def find_origin(workshop: Workshop, plan: StagePlan, origin: str, tell: Te
     stage = find_stage(workshop.graph.names, origin, plan.index)
     if stage is not None:
         return workshop.result(stage)
-    if origin.lower() not in workshop.request.contexts:
+    named = workshop.request.context_of(origin)
+    if named == NOTHING:
+        return None
+    if not named:
         refuse_origin(workshop.graph.names, origin, plan.index)
     try:
         image = await workshop.bases.find(origin, pull=False, platform=workshop.request.platform, tell=tell)

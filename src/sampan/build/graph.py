@@ -17,10 +17,12 @@ from sampan.build.scopes import GlobalScope
 from sampan.errors import InvalidArgument
 from sampan.image.platforms import parse_platform
 
+NOTHING = "scratch"  # the name of what has no files
+
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """A stage that is built: its base is another stage, or an image's name ("scratch" for nothing)."""
+    """A stage that is built: its base is another stage, or an image's name, or NOTHING's."""
 
     index: int
     stage: Stage
@@ -117,7 +119,7 @@ def refuse_origin(names: dict[str, int], origin: str, index: int) -> None:
     meant = names.get(origin.lower())
     if re.fullmatch(r"-?\d{1,9}", origin, re.ASCII):
         meant = int(origin)
-    if origin.lower() == "scratch":
+    if origin.lower() == NOTHING:
         reason, remedy = "'scratch' is a reserved name", "there is nothing in it to be copied"
     elif meant == index:
         reason, remedy = "refers to current build stage", "a stage has its own files already; name another, or an image"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sampan.build.progress import Event, Note, OfStage, StageBegins, StageEnds, StepBegins, StepEnds, UsesCache, Warned
+from sampan.build.sources import is_remote
 
 if TYPE_CHECKING:
     from sampan.build.request import BuildRequest
@@ -82,7 +83,7 @@ class Recall:
 
 def question_of(request: BuildRequest, archive: Iterable[bytes], version: tuple[int, ...]) -> Question | None:
     """What is asked with an archive in these pieces; None for what is fetched anew each time."""
-    if request.remote or request.pull:
+    if request.remote or request.pull or any(map(is_remote, request.contexts.values())):
         return None
     asked = repr(replace(request, tags=())).encode("utf-8", "surrogateescape")
     digest = hashlib.sha256(b"%d:%b" % (len(asked), asked))

@@ -57,7 +57,8 @@ class BuildRequest:
     left_out: tuple[str, ...] | None = None  # what no step sees of the context; None: as .dockerignore in it says
     remote: str = ""  # the context is fetched from there
     given: bytes = b""  # the Dockerfile for a context that is fetched, in place of one that is in it
-    contexts: Mapping[str, str] = field(default_factory=dict)  # images that stand for names of stages and images
+    contexts: Mapping[str, str] = field(default_factory=dict)  # images and addresses that stand for such names
+    unpacks_contexts: bool = True  # archives at those addresses; otherwise each is a file
     target: str = ""
     tags: tuple[str, ...] = ()
     build_args: Mapping[str, str] = field(default_factory=dict)
@@ -77,3 +78,7 @@ class BuildRequest:
     host_network: bool = False  # a step may ask for the machine's network, whatever that of the others is
     events: bool = False  # tell what stages do as they do it, each event with its stage
     asker: Asker = field(default_factory=Given, repr=False, compare=False)
+
+    def context_of(self, name: str) -> str:
+        """What stands for the name of a stage or image; "" when nothing does."""
+        return self.contexts.get(name.lower().removesuffix(":latest"), "")

@@ -15,7 +15,7 @@ from sampan.build import instructions as said
 from sampan.build.commands import Commands
 from sampan.build.configuring import configure, replaced, work_directory
 from sampan.build.file_steps import FileSteps
-from sampan.build.graph import StagePlan
+from sampan.build.graph import NOTHING, StagePlan
 from sampan.build.instructions import Instruction, Position
 from sampan.build.moving import reads_context
 from sampan.build.parser import parse_trigger
@@ -88,7 +88,7 @@ class StageBuild:
             state = begin(image, workshop.scope, workshop.platform)
             state.scope = workshop.scopes[plan.base_stage].child()
             return state
-        if plan.base == "scratch":
+        if NOTHING in {plan.base, workshop.request.context_of(plan.base)}:
             platform = parse_platform(plan.platform) if plan.platform else workshop.platform
             return begin(None, workshop.scope, platform)
         asked = plan.platform or workshop.request.platform

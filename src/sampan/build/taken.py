@@ -6,13 +6,12 @@ import posixpath
 from collections.abc import Callable, Iterator
 
 from sampan.build import instructions as said
-from sampan.build.graph import Graph
+from sampan.build.graph import NOTHING, Graph
 from sampan.build.instructions import Instruction, MountType, MountWord, Position
 from sampan.build.mounts import read_mount
 from sampan.build.sources import is_remote
 from sampan.errors import InvalidArgument
 
-_NOTHING = "scratch"
 _UNKNOWN = frozenset("$'\"\\`")  # what is expanded or quoted is known when its step is carried out
 
 
@@ -23,7 +22,7 @@ def taken_from_context(graph: Graph, may_have_triggers: Callable[[str], bool]) -
     """
     found = set()
     for plan in graph.stages:
-        if plan.base_stage is None and plan.base != _NOTHING and may_have_triggers(plan.base):
+        if plan.base_stage is None and plan.base != NOTHING and may_have_triggers(plan.base):
             return None
         for instruction in plan.stage.instructions:
             for source in _sources(instruction):

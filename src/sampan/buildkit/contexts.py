@@ -1,4 +1,4 @@
-"""Named contexts (`--build-context`): images that stand for names, and directories of the client that become images.
+"""Named contexts (`--build-context`): images and addresses that stand for names, and directories that become images.
 
 Such an image has no name and goes when the build is over; what steps took from it stays in the cache by its content.
 """
@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from sampan.build.ignore import read_ignore_file
+from sampan.build.sources import is_remote
 from sampan.buildkit.filesync import END_OF_ARCHIVE, Wanted, archive_of, file_of
 from sampan.buildkit.frontend import image_of
 from sampan.buildkit.sessions import Session
@@ -34,8 +35,11 @@ class LocalContexts:
     _made: list[str] = field(default_factory=list)
 
     async def images(self, contexts: Mapping[str, str]) -> dict[str, str]:
-        """The image for each name. Raises NotImplementedHere for what is neither an image nor a directory."""
-        return {name: image_of(place) or await self._of_directory(name, place) for name, place in contexts.items()}
+        """The image or address for each name. Raises NotImplementedHere for what is neither, nor a directory."""
+        return {
+            name: image_of(place) or (place if is_remote(place) else await self._of_directory(name, place))
+            for name, place in contexts.items()
+        }
 
     async def give_back(self) -> None:
         """Remove the images that were made."""
@@ -48,7 +52,7 @@ class LocalContexts:
         if not place.startswith(_LOCAL):
             raise NotImplementedHere(
                 f"the context {name} cannot be {place}",
-                remedy="give a directory or docker-image://NAME, or build with `sampan build`, which fetches addresses",
+                remedy="give a directory, an address or docker-image://NAME, or build with `sampan build`",
             )
         directory = place.removeprefix(_LOCAL)
         digest = self.statuses.begin(f"[context {name}] load from client")

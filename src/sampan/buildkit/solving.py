@@ -118,7 +118,7 @@ class Solve:
             images = await contexts.images(frontend.named_contexts(options))
             asker = SessionAsker(session, self.engine.run_directory)
             stack.callback(asker.close)
-            request = replace(await files.placed(request), contexts=images, asker=asker)
+            request = replace(await files.placed(request), contexts=images, unpacks_contexts=False, asker=asker)
             for name in request.cache_from:
                 await self._have_cache(name, request)
             if files.dockerfile:

@@ -19,7 +19,7 @@ from sampan.build.cache import BuildCache
 from sampan.build.cache_mounts import CacheMounts
 from sampan.build.context import leave_out
 from sampan.build.downloads import HttpDownloads
-from sampan.build.progress import Event, Pulling, Tell
+from sampan.build.progress import Event, Tell
 from sampan.build.recall import Question, Recording, question_of
 from sampan.build.request import BuildRequest
 from sampan.build.threads import away, here
@@ -31,7 +31,7 @@ from sampan.engine.images import EngineImages, misfit_of
 from sampan.engine.kept_contexts import KeptContexts
 from sampan.engine.layout import Layout
 from sampan.engine.transfers import Transfers
-from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
+from sampan.errors import Conflict, InvalidArgument, NotFound
 from sampan.image.records import Image
 from sampan.image.tree import place_apart
 from sampan.oci.reference import Reference, parse_reference
@@ -59,46 +59,6 @@ class Built:
 
 
 @dataclass(frozen=True, slots=True)
-class BaseImages:
-    """Base images of one build: those that are here, and those that a registry has."""
-
-    images: EngineImages
-    transfers: Transfers
-    request: BuildRequest
-
-    async def find(self, name: str, *, pull: bool, platform: str, tell: Tell) -> Image:
-        """The image of this name and platform, fetched when it is not here or `pull` says so.
-
-        Raises NotFound in Docker's words, and what a registry says.
-        """
-        named = self.request.contexts.get(name.lower().removesuffix(":latest"))
-        name = named or name
-        misfit = ""
-        if named or not pull:
-            with contextlib.suppress(NotFound):
-                image = self.images.images.get(name)
-                misfit = misfit_of(image, name, "" if named else platform)
-                if not misfit:
-                    return image
-        try:
-            await self._pull(name, platform, tell)
-        except SampanError as error:
-            if not misfit:
-                if f" for {name}" not in error.sentence:
-                    error.sentence = f"{name} cannot be pulled: {error.sentence}"
-                    error.args = (error.sentence,)
-                raise
-            remedy = "leave --platform out to take the image as it is, or load one of that platform"
-            raise NotFound(f"{misfit}; another cannot be pulled: {error.sentence}", remedy=remedy) from error
-        return self.images.images.get(name)
-
-    async def _pull(self, name: str, platform: str, tell: Tell) -> None:
-        async with contextlib.aclosing(self.transfers.pull_for(self.request.asker, name, platform)) as steps:
-            async for step in steps:
-                tell(Pulling(step))
-
-
-@dataclass(frozen=True, slots=True)
 class _Order:
     """What is to be built, and under which names and id."""
 
@@ -106,7 +66,8 @@ class _Order:
     references: tuple[Reference, ...]
     question: Question | None
     build_id: str
-    keep: Callable[[str], None] | None
+    keep: Callable[[str], None] | None = None
+    finish: Callable[[Image], None] | None = None  # is given the image while nobody can remove it yet
 
 
 @dataclass(slots=True)
@@ -171,14 +132,10 @@ class Builds:
             asyncio.get_running_loop().call_soon(self.cache.remember_used)  # behind the answer
             yield Built(told.image_id, references, told.events)
             return
-        place = os.path.join(self.directory, secrets.token_hex(16))
-        try:
-            steps = self._carry_out(_Order(request, references, question, build_id, keep), arriving, place)
-            async with contextlib.aclosing(steps) as closing:
-                async for step in closing:
-                    yield step
-        finally:
-            await to_the_end(self._remove(place))
+        steps = self._carry_out(_Order(request, references, question, build_id, keep), arriving)
+        async with contextlib.aclosing(steps) as closing:
+            async for step in closing:
+                yield step
 
     def _question(self, request: BuildRequest, arriving: Arriving) -> Question | None:
         if arriving.rest is not None:
@@ -190,10 +147,19 @@ class Builds:
         """Another one when anything changed that a build finds."""
         return (*self.images.images.version, self.cache.version)
 
-    async def _carry_out(
-        self, order: _Order, arriving: Arriving, place: str
+    async def _carry_out(self, order: _Order, arriving: Arriving) -> AsyncGenerator[tuple[Event, ...] | Built]:
+        """Build in a directory of its own, which goes with the build."""
+        place = os.path.join(self.directory, secrets.token_hex(16))
+        try:
+            async with contextlib.aclosing(self._build_in(place, order, arriving)) as steps:
+                async for step in steps:
+                    yield step
+        finally:
+            await to_the_end(self._remove(place))
+
+    async def _build_in(
+        self, place: str, order: _Order, arriving: Arriving
     ) -> AsyncGenerator[tuple[Event, ...] | Built]:
-        """Build in the directory `place`, which is the caller's to remove."""
         context, scratch = self._make_place(place)
         is_small = False
         if order.request.remote:
@@ -246,10 +212,14 @@ class Builds:
         if len(dockerfile) > LONG_DOCKERFILE_BYTES:
             return None
         from sampan.build.builder import plan_dockerfile
+        from sampan.build.graph import NOTHING
+        from sampan.build.sources import is_remote
         from sampan.build.taken import taken_from_context
 
         def may_have_triggers(base: str) -> bool:
-            name = request.contexts.get(base.lower().removesuffix(":latest"), base)
+            name = request.context_of(base) or base
+            if name == NOTHING or is_remote(name):
+                return False
             image_id = self.images.images.find(name)
             if image_id is None or request.pull:
                 return True
@@ -280,11 +250,12 @@ class Builds:
         self, order: _Order, planned: Planned, context: str, scratch: str
     ) -> AsyncGenerator[tuple[Event, ...] | Built]:
         from sampan.build.builder import Builder, Ear
+        from sampan.engine.base_images import BaseImages
 
         self._refuse_running(order.build_id)  # begun while the context arrived
         told: asyncio.Queue[Event | None] = asyncio.Queue()
         memory = f"{self.layout.exec_root}/build-{secrets.token_hex(16)}"
-        bases = BaseImages(self.images, self.transfers, planned.request)
+        bases = BaseImages(self.images, self.transfers, planned.request, self._build_alone)
         builder = Builder(
             self.images.images,
             self.cache,
@@ -293,7 +264,7 @@ class Builds:
             HttpDownloads(),
             self.caches,
             self.images.usage.builds,
-            lambda image: self._name(image.id, order.references),
+            lambda image: self._finish(order, image),
         )
 
         async def room() -> None:
@@ -314,11 +285,26 @@ class Builds:
             del self._running[order.build_id]
             task.cancel()
             await to_the_end(_ended(task))
+            bases.close()
             shutil.rmtree(memory, ignore_errors=True)
+
+    async def _build_alone(self, archive: bytes, tell: Tell, finish: Callable[[Image], None]) -> None:
+        """A build that another one needs, from a small archive."""
+        order = _Order(BuildRequest(), (), None, secrets.token_hex(16), finish=finish)
+        async with contextlib.aclosing(self._carry_out(order, Arriving((archive,), None))) as steps:
+            async for step in steps:
+                if not isinstance(step, Built):
+                    for event in step:
+                        tell(event)
 
     def _refuse_running(self, build_id: str) -> None:
         if build_id in self._running:
             raise Conflict(f"a build with the id {build_id} is going on", remedy="give another buildid")
+
+    def _finish(self, order: _Order, image: Image) -> None:
+        self._name(image.id, order.references)
+        if order.finish is not None:
+            order.finish(image)
 
     def _name(self, image_id: str, references: tuple[Reference, ...]) -> None:
         for reference in references:

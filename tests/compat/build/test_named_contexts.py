@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -51,9 +52,44 @@ def test_an_archive_and_a_file_of_the_web_are_had_by_name(yard: Yard, tmp_path: 
     assert done.returncode == 0, done.stderr
     assert yard.run("web") == (0, ["packed", "plain"])
     assert unnamed(yard) == before
+    (root / "plain $x").write_text("another\n")
+    assert build(yard, tmp_path / "c", "-t", "corpus/web", *given, ".", dockerfile=text).returncode == 0
+    assert yard.run("web") == (0, ["packed", "another"])
     lost = build(yard, tmp_path / "c", "--build-context", f"a={address}/lost", ".", dockerfile=text)
     assert lost.returncode == 1
-    assert f"sampan: {address}/lost cannot be had: ".encode() in lost.stderr
+    assert (
+        f"Dockerfile:2: COPY failed: the context a cannot be had: failed to GET {address}/lost ".encode() in lost.stderr
+    )
+
+
+def test_builds_at_the_same_time_share_what_an_address_has(yard: Yard, tmp_path: Path, shelf: tuple[Path, str]) -> None:
+    root, address = shelf
+    (root / "f").write_text("shared\n")
+    before = unnamed(yard)
+    text = (
+        'FROM corpus/busybox\nCOPY --from=a /f /1\nRUN --mount=from=a,target=/m cp /m/f /2\nCMD ["cat", "/1", "/2"]\n'
+    )
+    given = ("--no-cache", "--build-context", f"a={address}/f", ".")
+
+    def one(number: int) -> int:
+        return build(yard, tmp_path / str(number), "-t", f"corpus/web{number}", *given, dockerfile=text).returncode
+
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(one, range(4))) == [0] * 4
+    for number in range(4):
+        assert yard.run(f"web{number}") == (0, ["shared", "shared"])
+    assert unnamed(yard) == before
+
+
+def test_a_context_that_is_nothing_is_a_base_and_has_no_files(yard: Yard, tmp_path: Path) -> None:
+    given = ("--build-context", "base=docker-image://scratch", "-t", "corpus/bare", ".")
+    text = 'FROM base\nCOPY --from=corpus/busybox /bin/busybox /busybox\nCMD ["/busybox", "ls", "/"]\n'
+    done = build(yard, tmp_path / "c", *given, dockerfile=text)
+    assert done.returncode == 0, done.stderr
+    assert "busybox" in yard.run("bare")[1]
+    lost = build(yard, tmp_path / "c", *given, dockerfile="FROM corpus/busybox\nCOPY --from=base /f /f\n")
+    assert lost.returncode == 1
+    assert b"Dockerfile:2: COPY failed: " in lost.stderr
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="the daemon fetches repositories by git")

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 _STEP = 1 << 18
 _HEAD = 512
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
-REPOSITORIES = ("git://", "git@", "ssh://", "github.com/")
-REMOTE = ("http://", "https://", *REPOSITORIES)
+REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/")
 _NAMES = ("Dockerfile", "dockerfile")
 IGNORE = ".dockerignore"
 

@@ -1,7 +1,7 @@
 """--build-context: images, directories and what addresses have, standing for names in the Dockerfile.
 
-All but an image of the daemon's becomes an image without a name there, which is removed after the build; what steps
-took from it stays in the cache by its content.
+The daemon fetches from addresses. What is here becomes an image without a name there, which is removed after the build;
+what steps took from it stays in the cache by its content.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 
 from sampan.build.ignore import IgnoreRules, read_ignore_file
-from sampan.cli.building.context import REMOTE, REPOSITORIES
-from sampan.cli.building.packing import pack_directory, pack_files
+from sampan.cli.building.context import REMOTE
+from sampan.cli.building.packing import pack_directory
 from sampan.cli.grammar import Failure, UsageError
 from sampan.cli.pulling import checked
 from sampan.client.failure import ApiError
@@ -49,7 +49,7 @@ class NamedContexts:
             self._places[name] = place
 
     def images(self) -> dict[str, str]:
-        """The image for each name; what is not the daemon's is sent or fetched now."""
+        """The image or address for each name; what is neither is sent now."""
         return {name: self._image(place) for name, place in self._places.items()}
 
     def _image(self, place: str) -> str:
@@ -57,10 +57,10 @@ class NamedContexts:
             return place.removeprefix(_IMAGE)
         if place.startswith(_LAYOUT):
             return self._load(place.removeprefix(_LAYOUT))
-        return self._fetch(place) if place.startswith(REMOTE) else self._send(place)
+        return _address(place) if place.startswith(REMOTE) else self._send(place)
 
     def give_back(self) -> None:
-        """Remove what was sent and fetched, but for what has a name."""
+        """Remove what was sent, but for what has a name."""
         for image in self._made:
             try:
                 if not self._session.call("GET", f"/images/{quote(image)}/json").get("RepoTags"):
@@ -113,19 +113,11 @@ class NamedContexts:
             return False
         return True
 
-    def _fetch(self, address: str) -> str:
-        """What the daemon fetches: a repository, an archive unpacked, or a file."""
-        flag = "" if _is_repository(address) else "--unpack=true "
-        words = dumps([address.replace("$", "\\$"), "/"]).decode()
-        body = pack_files({"Dockerfile": f"FROM scratch\nADD {flag}{words}\n".encode()})
-        return self._told(self._session.request("POST", "/build", {"rm": True}, body, _TAR).chunks(), address)
-
     def _told(self, chunks: Iterator[bytes], place: str) -> str:
         """The id of the image that the stream tells of, which is ours to remove."""
         image_id = ""
         try:
             for message in checked(documents(chunks)):
-                image_id = str((message.get("aux") or {}).get("ID") or image_id)
                 image_id = str(message.get("stream", "")).partition(_LOADED)[2].strip() or image_id
         except Failure as error:
             raise Failure(f"{place} cannot be had: {error.sentence}", remedy=error.remedy) from None
@@ -135,8 +127,12 @@ class NamedContexts:
         return image_id
 
 
-def _is_repository(address: str) -> bool:
-    return address.startswith(REPOSITORIES) or address.partition("#")[0].partition("?")[0].endswith(".git")
+def _address(place: str) -> str:
+    """The address as the daemon knows one."""
+    if not place.startswith("github.com/"):
+        return place
+    url, mark, rest = place.partition("#")
+    return f"https://{url.removesuffix('.git')}.git{mark}{rest}"
 
 
 def _parts(place: str) -> tuple[str, str, str]:
