@@ -249,6 +249,7 @@ def test_the_id_is_written_to_a_new_file_only(fake_daemon: FakeDaemon, sampan: C
     assert path.read_text() == ID
 
     again = sampan("run", "-d", "--cidfile", str(path), "image")
+    assert sampan("create", "--cidfile", str(path), "image").returncode == 1
     assert again.returncode == 125
     assert b"exists already" in again.stderr
     assert len(fake_daemon.asked("POST", "/containers/create")) == 1

@@ -48,22 +48,25 @@ def set_console_size(request: CreateRequest) -> None:
         request.host["ConsoleSize"] = list(window_size(1))
 
 
-def create_container(arguments: Arguments, session: Session, request: CreateRequest) -> str:
-    """Ask for the container, pulling its image when --pull says so, and give its id."""
+def create_container(arguments: Arguments, session: Session, request: CreateRequest, code: int = 1) -> str:
+    """Ask for the container, pulling its image when --pull says so, and give its id.
+
+    Failure with the exit code `code`: the image cannot be had, or the file for the id cannot be made.
+    """
     policy = arguments.text("pull")
     _check(arguments, session, policy)
     cidfile = arguments.text("cidfile")
-    file = _open_cidfile(cidfile) if cidfile else -1
+    file = _open_cidfile(cidfile, code) if cidfile else -1
     try:
         if policy == "always":
-            _pull(arguments, session, request)
+            _pull(arguments, session, request, code)
         try:
             answer = _ask(arguments, session, request)
         except ApiError as error:
             if policy != "missing" or not _lacks_image(error, request):
                 raise
             sys.stderr.write(f"Unable to find image '{_tagged(request.config['Image'])}' locally\n")
-            _pull(arguments, session, request)
+            _pull(arguments, session, request, code)
             answer = _ask(arguments, session, request)
         for warning in answer.get("Warnings") or []:
             sys.stderr.write(f"WARNING: {warning}\n")
@@ -114,7 +117,7 @@ def _ask(arguments: Arguments, session: Session, request: CreateRequest) -> dict
     return answer
 
 
-def _pull(arguments: Arguments, session: Session, request: CreateRequest) -> None:
+def _pull(arguments: Arguments, session: Session, request: CreateRequest, code: int) -> None:
     from sampan.cli.pulling import pull_image
 
     pull_image(
@@ -122,18 +125,18 @@ def _pull(arguments: Arguments, session: Session, request: CreateRequest) -> Non
         request.config["Image"],
         arguments.text("platform"),
         out=None if arguments.flag("quiet") else sys.stderr,
-        code=125,
+        code=code,
     )
 
 
-def _open_cidfile(path: str) -> int:
+def _open_cidfile(path: str, code: int) -> int:
     try:
         return posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o644)
     except FileExistsError:
         raise Failure(
-            f"the file for the container's id, {path}, exists already", remedy="remove it, or name another", code=125
+            f"the file for the container's id, {path}, exists already", remedy="remove it, or name another", code=code
         ) from None
     except OSError as error:
         raise Failure(
-            f"--cidfile {path}: {(error.strerror or '').lower()}", remedy="name a file that can be made", code=125
+            f"--cidfile {path}: {(error.strerror or '').lower()}", remedy="name a file that can be made", code=code
         ) from None

@@ -39,7 +39,7 @@ def run(arguments: Arguments, session: Session) -> int:
     keys = detach_keys(arguments)
     if config["Tty"]:
         set_console_size(request)
-    container = create_container(arguments, session, request)
+    container = create_container(arguments, session, request, 125)
     if not (config["AttachStdin"] or config["AttachStdout"] or config["AttachStderr"]):
         start = Start(arguments, session, container)
         start()
