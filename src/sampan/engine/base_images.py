@@ -73,12 +73,12 @@ class BaseImages:
             raise NotFound(f"{misfit}; another cannot be pulled: {error.sentence}", remedy=remedy) from error
         return self.images.images.get(name)
 
-    def close(self) -> None:
-        """Let go of what was fetched; each image is removed but where something else goes on from it."""
+    def close(self, result: str) -> None:
+        """Let go of what was fetched, and remove it but for the build's result and what something stands on."""
         self._uses.release()
         for image in self._fetched.values():
-            if not self.images.images.names.of(image.id):
-                with contextlib.suppress(SampanError):  # something stands on it, or another build uses it
+            if image.id != result and not self.images.images.names.of(image.id):
+                with contextlib.suppress(SampanError):  # something stands on it, another build's too
                     for rubbish in self.images.images.remove(image.id, prune=False).rubbish:
                         self.images.disposal.dispose(rubbish)
         self._fetched.clear()

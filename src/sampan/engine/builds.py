@@ -275,17 +275,19 @@ class Builds:
         task = asyncio.ensure_future(builder.build(planned, context, scratch, memory, ear))
         task.add_done_callback(lambda _: told.put_nowait(None))
         self._running[order.build_id] = task
+        result = ""
         try:
             with self.images.disposal.aside():
                 while events := await _next_events(told, task):
                     yield events
                 image = await _result(task)
-            yield Built(image.id, order.references)
+            result = image.id
+            yield Built(result, order.references)
         finally:
             del self._running[order.build_id]
             task.cancel()
             await to_the_end(_ended(task))
-            bases.close()
+            bases.close(result)
             shutil.rmtree(memory, ignore_errors=True)
 
     async def _build_alone(self, archive: bytes, tell: Tell, finish: Callable[[Image], None]) -> None:

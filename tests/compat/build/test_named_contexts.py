@@ -79,6 +79,8 @@ def test_builds_at_the_same_time_share_what_an_address_has(yard: Yard, tmp_path:
     for number in range(4):
         assert yard.run(f"web{number}") == (0, ["shared", "shared"])
     assert unnamed(yard) == before
+    alone = build(yard, tmp_path / "0", "-q", *given, dockerfile="FROM a\n")
+    assert yard.engine.json("GET", f"/images/{alone.stdout.decode().strip()}/json")["Size"] == len("shared\n")
 
 
 def test_a_context_that_is_nothing_is_a_base_and_has_no_files(yard: Yard, tmp_path: Path) -> None:
