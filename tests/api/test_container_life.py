@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Semaphore
 
-from tests.engine_process import EngineProcess
+from tests.engine_process import EngineProcess, send_signal
 from tests.groups import groups_matching
 from tests.raw_http import connect, receive_head, request
 from tests.waiting import until
@@ -97,6 +97,26 @@ def test_kill_sends_the_signal_that_is_named(engine: EngineProcess) -> None:
     engine.json("POST", "/containers/signalled/kill", expect=204)
     assert engine.inspect("signalled")["State"]["ExitCode"] == 137
     engine.json("POST", "/containers/signalled/kill", expect=409)
+
+
+def run_for_ever(engine: EngineProcess, name: str, stop_signal: str = "") -> None:
+    script = "trap 'exit 3' INT TERM; trap : HUP; echo ready; while :; do sleep 0.05; done"
+    engine.run(name, "sh", "-c", script, StopSignal=stop_signal, host={"RestartPolicy": {"Name": "always"}})
+    until(lambda: engine.output(name) == ["ready"])
+
+
+def is_started_again(engine: EngineProcess, name: str) -> bool:
+    """After an end that nobody asked for."""
+    waiting = engine.inspect(name)
+    send_signal(waiting["State"]["Pid"])
+    until(lambda: not engine.has_started(name) or engine.inspect(name)["RestartCount"] > waiting["RestartCount"])
+    return bool(engine.inspect(name)["RestartCount"])
+
+
+def test_a_refused_stop_leaves_the_restart_policy(engine: EngineProcess) -> None:
+    run_for_ever(engine, "kept")
+    engine.json("POST", "/containers/kept/stop?signal=NOSUCH", expect=400)
+    assert is_started_again(engine, "kept")
 
 
 def test_a_paused_container_stands_still(engine: EngineProcess) -> None:

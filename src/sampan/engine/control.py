@@ -64,12 +64,12 @@ class Control:
         record = self.store.find(record.id)
         if record.running is None:
             raise NotModified(f"container {record.id[:12]} is already stopped")
-        record = self.store.save(dataclasses.replace(record, stopped_by_user=True))
         process = record.config.process
         wanted = signal_name or process.stop_signal or "SIGTERM"
         number = signal_number(wanted)
         if not number:
             raise no_signal(wanted)
+        record = self.store.save(dataclasses.replace(record, stopped_by_user=True))
         if timeout_s is None:
             timeout_s = process.stop_timeout_s if process.stop_timeout_s is not None else DEFAULT_STOP_TIMEOUT_S
         ended = self.lifecycle.waits.exit(record.id)
