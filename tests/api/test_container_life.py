@@ -119,6 +119,40 @@ def test_a_refused_stop_leaves_the_restart_policy(engine: EngineProcess) -> None
     assert is_started_again(engine, "kept")
 
 
+def test_one_that_was_told_to_end_by_a_signal_is_not_started_again(engine: EngineProcess) -> None:
+    for name, stop_signal, sent in (("usual", "", "TERM"), ("own", "INT", "INT")):
+        run_for_ever(engine, name, stop_signal)
+        engine.json("POST", f"/containers/{name}/kill?signal={sent}", expect=204)
+        assert engine.wait(name) == 3
+        state = engine.inspect(name)
+        assert (state["State"]["Status"], state["RestartCount"]) == ("exited", 0)
+
+
+def test_a_signal_that_is_not_its_stop_signal_leaves_the_restart_policy(engine: EngineProcess) -> None:
+    run_for_ever(engine, "reloaded", "INT")
+    engine.json("POST", "/containers/reloaded/kill?signal=HUP", expect=204)
+    assert is_started_again(engine, "reloaded")
+
+
+def test_one_that_ends_for_a_signal_while_no_daemon_is_there_is_not_started_again(tmp_path: Path) -> None:
+    with EngineProcess(tmp_path) as running:
+        running.run(
+            "slow",
+            *("sh", "-c", "trap 'echo told' TERM; echo ready; until [ -e /go ]; do sleep 0.05; done"),
+            host={"RestartPolicy": {"Name": "always"}},
+        )
+        until(lambda: running.output("slow") == ["ready"])
+        running.json("POST", "/containers/slow/kill?signal=TERM", expect=204)
+        until(lambda: running.output("slow") == ["ready", "told"])
+        pid = running.inspect("slow")["State"]["Pid"]
+        running.kill()
+        Path(f"/proc/{pid}/root/go").touch()
+        until(lambda: not Path(f"/proc/{pid}").exists())
+        running.start()
+        state = running.inspect("slow")
+        assert (state["State"]["Status"], state["RestartCount"]) == ("exited", 0)
+
+
 def test_a_paused_container_stands_still(engine: EngineProcess) -> None:
     engine.run("paused", "sh", "-c", "while :; do echo tick; sleep 0.02; done")
     engine.json("POST", "/containers/paused/pause", expect=204)

@@ -106,7 +106,10 @@ class Control:
             return True
 
     async def kill(self, reference: str, signal_name: str = "") -> None:
-        """Send a signal; SIGKILL is the default, and its end is waited for. Raises Conflict when it does not run."""
+        """Send a signal; SIGKILL is the default, and its end is waited for. Raises Conflict when it does not run.
+
+        One that asks it to end takes its restart policy away until it is started anew, as `stop` does.
+        """
         try:
             record = self.store.find(reference)
             number = _sendable(signal_name or "SIGKILL")
@@ -117,8 +120,9 @@ class Control:
                 f"cannot kill container: {reference}: container {record.id} is not running",
                 remedy="`sampan ps` lists those that run",
             )
-        if number == signal.SIGKILL:
+        if _asks_to_end(record, number):
             record = self.store.save(dataclasses.replace(record, stopped_by_user=True))
+        if number == signal.SIGKILL:
             ended = self.lifecycle.waits.exit(record.id)
             try:
                 await self._signal(record, number)
@@ -292,6 +296,12 @@ def exit_code(record: ContainerRecord) -> int:
             return code
         case Running() | Paused():
             return 0
+
+
+def _asks_to_end(record: ContainerRecord, number: int) -> bool:
+    """SIGKILL and the container's own stop signal; any where it has none, as in moby (daemon/kill.go)."""
+    own = record.config.process.stop_signal
+    return number == signal.SIGKILL or not own or number == signal_number(own)
 
 
 def _sendable(text: str) -> int:
