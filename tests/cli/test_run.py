@@ -83,6 +83,13 @@ def test_a_start_that_fails_is_said_and_has_a_shells_exit_code(
     assert done.stderr.decode() == f"sampan: Error response from daemon: {message}\n  try: mend it\n"
 
 
+def test_a_run_without_a_daemon_has_the_code_of_no_start(sampan: Command) -> None:
+    done = sampan("-H", "unix:///nowhere.sock", "run", "image")
+
+    assert done.returncode == 125
+    assert b"no such file or directory" in done.stderr
+
+
 def test_input_is_passed_on_and_its_end_too(fake_daemon: FakeDaemon, sampan: Command) -> None:
     fake_daemon.script_a_run()
     data = bytes(range(256)) * 20000

@@ -60,11 +60,11 @@ def report(error: Exception, name: Sequence[str]) -> int:
     if isinstance(error, Failure):
         return error.code
     if isinstance(error, ClientError) and name and name[-1] == "run":
-        return exit_code_of_start(error)
+        return exit_code_of_start(error) if isinstance(error, ApiError) else 125
     return 1
 
 
-def exit_code_of_start(error: ClientError) -> int:
+def exit_code_of_start(error: ApiError) -> int:
     """As a shell would say it: 127 when the program is not there, 126 when it cannot be executed, else 125.
 
     Docker's daemon tells by its sentence only; ours by the same sentences.
