@@ -187,3 +187,17 @@ def test_top_of_a_container_shows_its_processes(fake_daemon: FakeDaemon, sampan:
 
     assert sampan("top", "c1", "-o", "pid,cmd").stdout == b"PID                 CMD\n1                   sleep 5\n"
     assert fake_daemon.requests[0].query == {"ps_args": "-o pid,cmd"}
+
+
+@pytest.mark.parametrize("words", [["c2"], ["c1", "c2"], ["--format", "table {{.Name}}", "c2"]])
+def test_stats_that_go_on_begin_with_none_where_one_is_not_there(
+    fake_daemon: FakeDaemon, sampan: Command, words: list[str]
+) -> None:
+    """On a terminal the table would clear away what was said."""
+    fake_daemon.on("GET", "/containers/c1/stats", fake_daemon.reply(200, sample(50, 100)))
+    fake_daemon.on("GET", "/containers/c2/stats", fake_daemon.reply(404, {"message": "No such container: c2"}))
+
+    done = sampan("stats", *words)
+
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"No such container: c2" in done.stderr

@@ -56,10 +56,14 @@ def run(arguments: Arguments, session: Session) -> int:
         if usages or not meter.failed:
             show(usages, columns, DEFAULT, template)
         return 1 if meter.failed else 0
+    drawn = False
     shown = TERMINAL if _draws(sys.stdout) and not template else DEFAULT
     while True:
         started = time.monotonic()
         usages = meter.sample(_identifiers(arguments, session))
+        if arguments.words and (not usages or (meter.failed and not drawn)):
+            return 1  # what went wrong has been said, and must not be cleared away
+        drawn = True
         if not template or template.startswith("table"):
             sys.stdout.write("\x1b[H\x1b[J")  # cursor home, clear from there
         if shown == TERMINAL:
@@ -69,8 +73,6 @@ def run(arguments: Arguments, session: Session) -> int:
         else:
             show(usages, columns if template else columns | drawn_columns(), shown, template)
         sys.stdout.flush()
-        if arguments.words and not usages:
-            return 1
         time.sleep(max(INTERVAL_S - (time.monotonic() - started), 0.1))
 
 
