@@ -165,6 +165,22 @@ def test_a_mount_of_the_users_own_over_such_a_file_stays(engine: EngineProcess, 
     assert engine.output("own") == ["MemTotal: 7 kB"]
 
 
+def test_programs_that_copy_within_the_kernel_read_them_too(engine: EngineProcess) -> None:
+    script = r"""
+mkdir /tmp/copies && cd /tmp/copies
+for file in cpuinfo meminfo stat uptime loadavg swaps; do
+    busybox cat /proc/$file > cat; busybox cp /proc/$file busybox; cp /proc/$file cp; tail -n 1 /proc/$file > tail
+    for copy in cat busybox cp tail; do
+        [ -s $copy ] || echo "$copy of $file is empty"
+        tr -d '\0' < $copy | cmp - $copy
+    done
+done 2>&1
+busybox cat /sys/devices/system/cpu/online"""
+    engine.run("copies", "bash", "-c", script, host={"NanoCpus": 1_000_000_000})
+    assert engine.wait("copies") == 0
+    assert engine.output("copies") == ["0"]
+
+
 def test_an_asked_for_offset_of_the_clock_is_what_the_age_tells(engine: EngineProcess) -> None:
     seen = _look(engine, "aged", TimeOffsets={"boottime": "1000h"})
     assert int(seen["before"]) <= seen["proc_uptime"] - 3_600_000 <= seen["after"]

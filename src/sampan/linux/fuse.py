@@ -34,6 +34,7 @@ _BUFFER = 16384  # at least FUSE_MIN_READ_BUFFER (8192)
 _MAX_BACKGROUND = 64
 _FOREVER_S = 1 << 31
 _DIRECT_IO, _NO_FLUSH = 1 << 0, 1 << 5  # FOPEN_*
+_READ_LOCKOWNER = 1 << 1  # FUSE_READ_LOCKOWNER
 
 
 class Operation(enum.IntEnum):
@@ -71,12 +72,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What stat(2) says of a node."""
+    """What stat(2) says of a node, `size` in bytes; the kernel asks again each time for one that is not `lasting`."""
 
     node: int
     mode: int
     links: int = 1
     size: int = 0
+    lasting: bool = True
 
 
 def open_connection() -> int:
@@ -135,13 +137,13 @@ def init_answer(request: Request) -> bytes:
 
 
 def entry_answer(attributes: Attributes) -> bytes:
-    """The answer to LOOKUP, for ever: nodes are never made or removed."""
-    return _ENTRY.pack(attributes.node, 0, _FOREVER_S, _FOREVER_S, 0, 0) + _attributes(attributes)
+    """The answer to LOOKUP: the name is the node's for ever, as nodes are never made or removed."""
+    return _ENTRY.pack(attributes.node, 0, _FOREVER_S, _valid_s(attributes), 0, 0) + _attributes(attributes)
 
 
 def attributes_answer(attributes: Attributes) -> bytes:
     """The answer to GETATTR."""
-    return _ATTR_OUT.pack(_FOREVER_S, 0, 0) + _attributes(attributes)
+    return _ATTR_OUT.pack(_valid_s(attributes), 0, 0) + _attributes(attributes)
 
 
 def open_answer(handle: int) -> bytes:
@@ -158,6 +160,11 @@ def read_arguments(request: Request) -> tuple[int, int, int]:
     """(handle, offset, size) of READ and READDIR."""
     handle, offset, size, _ = _READ_IN.unpack_from(request.body)
     return handle, offset, size
+
+
+def is_for_page_cache(request: Request) -> bool:
+    """Whether READ is to fill pages that all readers share, for sendfile(2), splice(2) or mmap(2), not read(2)."""
+    return not _READ_IN.unpack_from(request.body)[3] & _READ_LOCKOWNER
 
 
 def handle_of(request: Request) -> int:
@@ -183,5 +190,10 @@ def directory_entries(entries: list[tuple[str, Attributes]], offset: int, size: 
     return content
 
 
+def _valid_s(attributes: Attributes) -> int:
+    return _FOREVER_S if attributes.lasting else 0
+
+
 def _attributes(found: Attributes) -> bytes:
-    return _ATTR.pack(found.node, found.size, 0, 0, 0, 0, 0, 0, 0, found.mode, found.links, 0, 0, 0, 4096, 0)
+    blocks = -(-found.size // 512)  # all of them: there are no holes
+    return _ATTR.pack(found.node, found.size, blocks, 0, 0, 0, 0, 0, 0, found.mode, found.links, 0, 0, 0, 4096, 0)

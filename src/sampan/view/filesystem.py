@@ -1,4 +1,9 @@
-"""The file system: a tree that never changes, whose files are written anew for whoever reads from their beginning."""
+"""The file system: a tree that never changes, whose files are written anew for whoever reads from their beginning.
+
+All containers see the same files, and each reads its own content, so nothing of them may get into the kernel's page
+cache. sendfile(2) looks there, and takes a file of no size for one that has ended: files have a size, and what is read
+for the cache is refused, whereupon programs like BusyBox's cat read in the usual way.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,13 @@ import errno
 import stat
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 from sampan.linux import fuse
 from sampan.linux.fuse import Attributes, Operation, Request
 
 _MOST_HANDLES = 65536
+_SOME_BYTES = 4096  # the size of a file until somebody asks for it
 _FILE, _DIRECTORY = stat.S_IFREG | 0o444, stat.S_IFDIR | 0o555
 
 
@@ -47,7 +54,7 @@ class FileSystem:
             case Operation.LOOKUP:
                 return self._look_up(request)
             case Operation.GETATTR:
-                return fuse.attributes_answer(self._nodes[request.node - 1])
+                return fuse.attributes_answer(self._attributes(request))
             case Operation.OPEN | Operation.OPENDIR:
                 return fuse.open_answer(self._new_handle())
             case Operation.READ:
@@ -71,6 +78,8 @@ class FileSystem:
 
     def _read(self, request: Request) -> bytes:
         """From the beginning the file is written anew; further on it stays what it was, for one opening."""
+        if fuse.is_for_page_cache(request):
+            raise OSError(errno.EINVAL, "what one container reads is not for another")
         handle, offset, size = fuse.read_arguments(request)
         if offset == 0 or handle not in self._open:
             if len(self._open) >= _MOST_HANDLES:
@@ -85,8 +94,18 @@ class FileSystem:
         entries += [(name, self._nodes[number - 1]) for name, number in self._names[request.node - 1].items()]
         return fuse.directory_entries(entries, offset, size)
 
-    def _add(self, mode: int) -> int:
-        self._nodes.append(Attributes(len(self._nodes) + 1, mode))
+    def _attributes(self, request: Request) -> Attributes:
+        """Those of a file with the size that it has for who asks, those of a directory as they are."""
+        node = self._nodes[request.node - 1]
+        if node.lasting:
+            return node
+        try:
+            return replace(node, size=len(self._content(self._paths[request.node], request.pid)))
+        except OSError:
+            return node
+
+    def _add(self, mode: int, size: int = 0) -> int:
+        self._nodes.append(Attributes(len(self._nodes) + 1, mode, size=size, lasting=not size))
         self._names.append({})
         return len(self._nodes)
 
@@ -98,7 +117,7 @@ class FileSystem:
             if part not in names:
                 names[part] = self._add(_DIRECTORY)
             number = names[part]
-        self._names[number - 1][name] = made = self._add(_FILE)
+        self._names[number - 1][name] = made = self._add(_FILE, _SOME_BYTES)
         self._paths[made] = path
 
 

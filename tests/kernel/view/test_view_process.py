@@ -177,6 +177,30 @@ def test_a_file_reads_the_same_in_small_pieces(process: ViewProcess) -> None:
     assert names == [line.partition(b":")[0] for line in whole.splitlines()]
 
 
+def test_who_copies_in_the_kernel_is_sent_to_read_and_sees_the_size(process: ViewProcess) -> None:
+    provided = process.start()
+    path = f"{provided.directory}/proc/cpuinfo"
+
+    def sizes() -> tuple[int, int, int]:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        sink = os.memfd_create("sink")
+        try:
+            with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
+                os.sendfile(sink, descriptor, None, 1 << 20)
+            return os.fstat(sink).st_size, os.fstat(descriptor).st_size, len(os.read(descriptor, 1 << 20))
+        finally:
+            os.close(descriptor)
+            os.close(sink)
+
+    namespace = os.open(provided.namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        sent, told, read = in_mounts_of(namespace, sizes)
+    finally:
+        os.close(namespace)
+    assert sent == 0
+    assert told == read > 0
+
+
 def test_without_fuse_it_says_so_and_ends(process: ViewProcess) -> None:
     def start() -> None:
         mount("/dev/null", "/dev/fuse", "", MountFlag.BIND)

@@ -13,6 +13,7 @@ from sampan.linux.fuse import Operation, Request
 from sampan.view.filesystem import FileSystem
 
 _OUT = struct.Struct("=IiQ")
+_LOCKOWNER = 2  # FUSE_READ_LOCKOWNER: the flag of read(2)
 
 
 class Pipe:
@@ -68,7 +69,9 @@ def _look(system: FileSystem, pipe: Pipe, *names: str) -> int:
 
 
 def _read(system: FileSystem, pipe: Pipe, node: int, handle: int, offset: int, size: int, pid: int = 7) -> bytes:
-    return _ask(system, pipe, Operation.READ, struct.pack("=QQII", handle, offset, size, 0) + b"\0" * 16, node, pid)
+    return _ask(
+        system, pipe, Operation.READ, struct.pack("=QQII", handle, offset, size, _LOCKOWNER) + b"\0" * 16, node, pid
+    )
 
 
 def test_a_file_is_written_for_its_reader_when_it_reads_from_the_beginning(pipe: Pipe) -> None:
@@ -94,7 +97,7 @@ def test_two_who_have_it_open_do_not_read_each_others(pipe: Pipe) -> None:
 def test_what_cannot_be_written_is_an_error_and_the_server_goes_on(pipe: Pipe) -> None:
     system = _system([])
     node = _look(system, pipe, "proc", "meminfo")
-    system.answer(pipe.writing, Request(Operation.READ, 1, node, 13, struct.pack("=QQII", 5, 0, 10, 0)))
+    system.answer(pipe.writing, Request(Operation.READ, 1, node, 13, struct.pack("=QQII", 5, 0, 10, _LOCKOWNER)))
     assert pipe.answer()[0] == errno.ENOENT
     system.answer(pipe.writing, Request(Operation.LOOKUP, 1, 1, 7, b"nothing\0"))
     assert pipe.answer()[0] == errno.ENOENT
@@ -106,10 +109,21 @@ def test_what_cannot_be_written_is_an_error_and_the_server_goes_on(pipe: Pipe) -
 def test_a_mistake_in_one_file_is_told_and_ends_nobody_elses(pipe: Pipe, capsys: pytest.CaptureFixture[str]) -> None:
     system = _system([])
     node = _look(system, pipe, "proc", "meminfo")
-    system.answer(pipe.writing, Request(Operation.READ, 1, node, 14, struct.pack("=QQII", 5, 0, 10, 0)))
+    system.answer(pipe.writing, Request(Operation.READ, 1, node, 14, struct.pack("=QQII", 5, 0, 10, _LOCKOWNER)))
     assert pipe.answer()[0] == errno.EIO
     assert "a kernel that says what nobody expects" in capsys.readouterr().err
     assert b"for 7" in _read(system, pipe, node, 6, 0, 4096)
+
+
+def test_a_file_is_as_long_as_what_its_reader_reads(pipe: Pipe) -> None:
+    system = _system([])
+    node = _look(system, pipe, "proc", "meminfo")
+    for pid, content in ((7, "proc/meminfo for 7, 1\n"), (1007, "proc/meminfo for 1007, 2\n")):
+        told = _ask(system, pipe, Operation.GETATTR, b"\0" * 16, node, pid)
+        (valid_s,), (size,) = struct.unpack_from("=Q", told, 0), struct.unpack_from("=Q", told, 24)
+        assert (valid_s, size) == (0, len(content))
+    lost = _ask(system, pipe, Operation.GETATTR, b"\0" * 16, node, 13)
+    assert struct.unpack_from("=Q", lost, 24)[0] > 0
 
 
 def test_a_directory_lists_its_entries_once(pipe: Pipe) -> None:
