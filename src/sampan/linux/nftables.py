@@ -21,6 +21,7 @@ _SONAME = "libnftables.so.1"
 _STATELESS, _HANDLE, _JSON, _ECHO = 1 << 2, 1 << 3, 1 << 4, 1 << 5  # NFT_CTX_OUTPUT_*
 _NUMERIC = 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10  # protocols, priorities, symbols, times
 _NUMBERS = {os.strerror(number): number for number in sorted(errno.errorcode, reverse=True)}
+_NUMBERS["element does not exist"] = errno.ENOENT  # of intervals the library sees that itself, before the kernel does
 
 
 @functools.cache

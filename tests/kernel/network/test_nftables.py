@@ -216,3 +216,16 @@ def test_hundreds_of_lines_are_one_transaction(host: Any) -> None:
         return nft.run("list map inet sampan ports")
 
     assert run(host, check).count("10.0.0.2") == 399
+
+
+def test_an_interval_that_is_not_there_cannot_be_deleted_as_any_other_element(host: Any) -> None:
+    def check(nft: Nftables) -> list[int | None]:
+        nft.run(f"{TABLE}\nadd set inet sampan sources {{ type ipv4_addr; flags interval; }}")
+        found = []
+        for element in ("ports { tcp . 8080 }", "sources { 10.0.0.0/24 }"):
+            with pytest.raises(OSError, match="nft: ") as refusal:
+                nft.run(f"delete element inet sampan {element}")
+            found.append(refusal.value.errno)
+        return found
+
+    assert run(host, check) == [errno.ENOENT, errno.ENOENT]
