@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterable
 
 from sampan.errors import Conflict, SystemFailure
 from sampan.linux.address import NODAD, add_address, addresses, delete_address
-from sampan.linux.link import NewLink, add_bridge, get_link, links, set_bridge_port, set_link
+from sampan.linux.link import NewLink, add_bridge, discard_link, get_link, links, set_bridge_port, set_link
 from sampan.linux.netlink import Netlink
 from sampan.linux.route import routes
 from sampan.network.addresses import mac_of
-from sampan.network.definitions import ENABLE_ICC, GROUP, Endpoint, Network
+from sampan.network.definitions import BRIDGE_NAME, ENABLE_ICC, GROUP, Endpoint, Network
 
 _SYSCTL = "/proc/sys/net"
 DEFAULT_MTU = 1500
@@ -40,7 +40,7 @@ def make(netlink: Netlink, network: Network, endpoints: Iterable[Endpoint]) -> i
     """
     index = _find_or_add(netlink, network)
     for subnet in network.subnets:
-        if subnet.gateway and not network.made_elsewhere:
+        if subnet.gateway and not network.follows_bridge:
             flags = NODAD if subnet.family == 6 else 0
             add_address(netlink, index, subnet.gateway, subnet.prefix, flags=flags, replace=True)
     if network.ipv6 and not network.made_elsewhere:
@@ -69,20 +69,43 @@ def forget_addresses(netlink: Netlink, before: Network, now: Network) -> None:
                 delete_address(netlink, index, subnet.gateway, subnet.prefix)
 
 
-def _find_or_add(netlink: Netlink, network: Network) -> int:
+def remove(netlink: Netlink, network: Network) -> None:
+    """Delete the network's bridge; one made elsewhere stays, without the addresses that were chosen for the network.
+
+    Nothing happens when it is gone, or its name is another link's by now.
+    """
+    with contextlib.suppress(Conflict):
+        index = find(netlink, network.link)
+        if index and not network.made_elsewhere:
+            discard_link(netlink, index)
+        elif index and not network.follows_bridge:
+            for subnet in network.subnets:
+                if subnet.chosen:
+                    with contextlib.suppress(OSError):  # somebody else did
+                        delete_address(netlink, index, subnet.gateway, subnet.prefix)
+
+
+def find(netlink: Netlink, name: str) -> int:
+    """The index of the bridge of that name, 0 when there is no such link. Raises Conflict when it is no bridge."""
     try:
-        link = get_link(netlink, network.link)
+        link = get_link(netlink, name)
     except OSError as error:
         if error.errno != errno.ENODEV:
             raise
-    else:
-        if link.kind != "bridge":
-            raise Conflict(
-                f"the link {network.link} of network {network.name} is no bridge but {link.kind or 'hardware'}",
-                remedy=f"rename it, or give the network another with -o {'com.docker.network.bridge.name'}=NAME",
-            )
-        return link.index
-    if network.made_elsewhere:
+        return 0
+    if link.kind != "bridge":  # Docker's sentence
+        raise Conflict(
+            f"existing interface {name} is not a bridge",
+            remedy=f"rename it, or choose another name for the network's bridge with -o {BRIDGE_NAME}=NAME",
+        )
+    return link.index
+
+
+def _find_or_add(netlink: Netlink, network: Network) -> int:
+    index = find(netlink, network.link)
+    if index:
+        return index
+    if network.follows_bridge:
         raise SystemFailure(
             f"bridge {network.link} of network {network.name} does not exist", remedy="make it, or drop --bridge"
         )

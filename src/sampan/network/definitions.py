@@ -57,7 +57,7 @@ class Subnet:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A network of ours. `link` is its bridge's name; `made_elsewhere` says that the bridge is somebody else's."""
+    """A network of ours. `link` is its bridge's name; `made_elsewhere` says that the link is somebody else's."""
 
     id: str
     name: str
@@ -81,6 +81,11 @@ class Network:
     def is_bridge(self) -> bool:
         """Whether it has a bridge of ours, with translation and published ports; else it is on a link of the host."""
         return self.driver == "bridge"
+
+    @property
+    def follows_bridge(self) -> bool:
+        """Whether the daemon was told of the bridge, so that its subnets come from the addresses which that has."""
+        return self.is_default and self.made_elsewhere
 
     def of_family(self, family: int) -> tuple[Subnet, ...]:
         """Its subnets of one family."""

@@ -184,6 +184,11 @@ class HostNetwork:
         with _told("list the links"):
             return parent.exists(self.netlink, name)
 
+    def has_bridge(self, name: str) -> bool:
+        """Whether this host has a bridge of that name. Raises Conflict when the name is another link's."""
+        with _told("list the links"):
+            return bool(bridge.find(self.netlink, name))
+
     def repair(self, network: Network) -> None:
         """Make a network's link and rules what they shall be, whatever others did to them."""
         with _told(f"make the link {network.link}"):
@@ -254,7 +259,9 @@ class HostNetwork:
 
     def _remove_link(self, network: Network) -> None:
         """Delete the network's bridge or parent, unless it is somebody else's; nothing happens when it is gone."""
-        if not network.made_elsewhere:
+        if network.is_bridge:
+            bridge.remove(self.netlink, network)
+        elif not network.made_elsewhere:
             discard_link(self.netlink, network.link)
 
     def _make_link(self, network: Network) -> int:

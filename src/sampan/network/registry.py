@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from sampan.errors import Conflict, Forbidden, InvalidArgument, NotFound
-from sampan.network import addresses, parent
+from sampan.errors import Conflict, Forbidden, InvalidArgument, NotFound, SampanError
+from sampan.network import addresses, bridge_options, parent
 from sampan.network.definitions import BRIDGE_NAME, ENABLE_ICC, ENABLE_MASQUERADE, HOST_BINDING, MTU, Network, Subnet
 from sampan.network.networks import Networks
 from sampan.network.settings import NetworkSettings
@@ -159,7 +159,8 @@ class Registry:
                 self.networks.host.repair if network.is_bridge else self.networks.host.probe, network
             )
         except BaseException:
-            await self.remove(network.id)
+            with contextlib.suppress(SampanError):  # why there is no network is to be told, not why it stays
+                await self.remove(network.id)
             raise
         return network
 
@@ -171,8 +172,9 @@ class Registry:
         options = dict(asked.options or {})
         subnets = await self._subnets_for(asked)
         link = options.get(BRIDGE_NAME) or f"br-{network_id[:12]}"
-        made_elsewhere = False
-        if asked.driver in parent.DRIVERS:
+        if asked.driver not in parent.DRIVERS:
+            made_elsewhere = await self.networks.run(self.networks.host.has_bridge, link)
+        else:
             link = parent.link_of(network_id, options)
             made_elsewhere = await self._is_the_host_s(link)
         network = Network(
@@ -190,7 +192,13 @@ class Registry:
             ipam_options=asked.ipam_options,
             labels=dict(asked.labels or {}),
         )
-        if asked.ipv6 is None and not network.ipv6 and network.is_bridge and network.translates(6):
+        takes_ipv6 = bridge_options.takes_ipv6(network.mtu)
+        if network.ipv6 and not takes_ipv6:
+            raise InvalidArgument(
+                f"IPv6 needs an MTU of {bridge_options.LEAST_MTU6} or more, not {network.mtu}",
+                remedy="leave out --ipv6 and IPv6 subnets, or give a larger MTU",
+            )
+        if asked.ipv6 is None and not network.ipv6 and network.is_bridge and network.translates(6) and takes_ipv6:
             return await self._with_unasked_ipv6(network)
         return network
 
@@ -217,16 +225,12 @@ class Registry:
                 remedy="use the driver bridge, macvlan or ipvlan",
             )
         link = (asked.options or {}).get(BRIDGE_NAME, "")
-        if len(link) > 15 or "/" in link:
-            raise InvalidArgument(f"invalid bridge name {link!r}", remedy="at most 15 characters")
         if link and any(network.link == link for network in self.all()):
             raise Conflict(
                 f"network {link} conflicts with another: networks have same bridge name",
                 remedy="choose another name for the bridge",
             )
-        mtu = (asked.options or {}).get(MTU, "")
-        if mtu and not mtu.isdigit():
-            raise InvalidArgument(f"invalid MTU {mtu!r}", remedy="a number such as 1450")
+        bridge_options.check(asked.options or {}, is_bridge=asked.driver == "bridge")
 
     def _check_parent(self, driver: str, options: dict[str, str]) -> None:
         """One link is the parent of networks of one driver, and of one network alone where a mode takes all of it."""
