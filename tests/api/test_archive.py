@@ -297,6 +297,13 @@ def test_changes_are_what_the_container_changed(engine: EngineProcess) -> None:
     assert "/vol/x" not in found
 
 
+def test_names_that_are_no_utf8_are_told_with_a_sign_for_what_is_no_text(engine: EngineProcess) -> None:
+    engine.run("bytes", "sh", "-c", r"touch $(printf '/srv/a\377b'); ln -s $(printf 'to\377') /srv/link")
+    engine.wait("bytes")
+    assert {"Path": "/srv/a\ufffdb", "Kind": 1} in engine.json("GET", "/containers/bytes/changes")
+    assert look(engine, "bytes", "/srv/link")["linkTarget"] == "/srv/to\ufffd"
+
+
 def test_export_is_the_root_without_its_volumes(engine: EngineProcess) -> None:
     script = "echo kept > /kept; rm /bin/vi; echo lost > /vol/lost; sleep 300"
     host = {"Binds": ["exported:/vol"], "Tmpfs": {"/mem": ""}}

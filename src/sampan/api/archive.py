@@ -8,7 +8,7 @@ import datetime as dt
 import msgspec
 from aiohttp import web
 
-from sampan.api.call import Call, nothing, reply
+from sampan.api.call import Call, name_text, nothing, reply
 from sampan.api.sending import send_parts
 from sampan.api.services import Services
 from sampan.api.uploads import arriving
@@ -55,7 +55,7 @@ async def export(call: Call, services: Services) -> web.StreamResponse:
 async def changes(call: Call, services: Services) -> web.StreamResponse:
     """GET /containers/{name}/changes."""
     found = await services.files.changes(call.parameters["name"])
-    return reply([{"Path": change.path, "Kind": change.kind.value} for change in found] or None)
+    return reply([{"Path": name_text(change.path), "Kind": change.kind.value} for change in found] or None)
 
 
 def _path(call: Call) -> str:
@@ -71,10 +71,10 @@ def stat_text(found: PathStat) -> str:
     fraction = f".{rest:09d}".rstrip("0").rstrip(".")
     moment = f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%dT%H:%M:%S}{fraction}Z"
     document = {
-        "name": found.name,
+        "name": name_text(found.name),
         "size": found.size,
         "mode": found.mode,
         "mtime": moment,
-        "linkTarget": found.link_target,
+        "linkTarget": name_text(found.link_target),
     }
     return base64.b64encode(msgspec.json.encode(document)).decode()

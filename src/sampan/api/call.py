@@ -199,6 +199,11 @@ def encode(value: Any) -> bytes:
     return msgspec.json.encode(value) + b"\n"
 
 
+def name_text(name: str) -> str:
+    """A name of a file, whatever its bytes, as text that JSON can hold: U+FFFD for what is no UTF-8, as in Docker."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def reply(value: Any, status: int = 200) -> Answer:
     """A JSON answer."""
     return Answer(encode(value), status)

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sampan.api.call import Call, encode, reply
+from sampan.api.call import Call, encode, name_text, reply
 from sampan.api.failures import failure_line
 from sampan.api.services import Services
 from sampan.engine import diets
@@ -89,16 +89,16 @@ def document(found: Diet) -> dict[str, Any]:
             for layer in found.layers
         ],
         "Savings": [
-            {"Kind": one.kind, "Size": one.size, "Files": one.files, "Remedy": _plain(one.remedy)}
+            {"Kind": one.kind, "Size": one.size, "Files": one.files, "Remedy": name_text(one.remedy)}
             for one in found.savings()
         ],
         "Waste": [
             {
                 "Layer": one.layer,
-                "Path": f"/{_plain(one.path)}",
+                "Path": f"/{name_text(one.path)}",
                 "Size": one.size,
                 "Kind": one.kind,
-                "Remedy": _plain(one.remedy),
+                "Remedy": name_text(one.remedy),
             }
             for one in found.waste
         ],
@@ -108,9 +108,4 @@ def document(found: Diet) -> dict[str, Any]:
 
 def _tree(place: Place) -> dict[str, Any]:
     parts = [_tree(part) for part in place.parts]
-    return {"Name": _plain(place.name), "Size": place.size, "Wasted": place.wasted, "Parts": parts}
-
-
-def _plain(text: str) -> str:
-    """A name of a file, whatever its bytes, as text that JSON can hold."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return {"Name": name_text(place.name), "Size": place.size, "Wasted": place.wasted, "Parts": parts}
