@@ -54,3 +54,31 @@ def test_what_is_so_already_is_no_failure(fake_daemon: FakeDaemon, sampan: Comma
     done = sampan("start", "c1")
 
     assert (done.returncode, done.stdout) == (0, b"c1\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "remedy"),
+    [
+        (["wait", "c1"], 1, "containers go on without their daemon"),
+        (["logs", "-f", "c1"], 1, "containers go on without their daemon"),
+        (["run", "app"], 125, "containers go on without their daemon"),
+        (["events"], 1, "see whether the daemon runs"),
+        (["ps"], 1, "see whether the daemon runs"),
+    ],
+)
+def test_a_daemon_that_goes_away_meanwhile_is_told_and_what_becomes_of_containers(
+    fake_daemon: FakeDaemon, sampan: Command, words: list[str], code: int, remedy: str
+) -> None:
+    def leave(_: Request, client: socket.socket) -> None:
+        client.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.shutdown(socket.SHUT_RDWR)
+
+    fake_daemon.script_a_run()
+    fake_daemon.on("*", "/containers/[^/]+/(json|logs|wait)|/events|/containers/json", leave)
+
+    done = sampan(*words)
+
+    said = done.stderr.decode().splitlines()
+    assert done.returncode == code
+    assert said[0].startswith("sampan: the connection to the daemon was lost: ")
+    assert said[1].startswith(f"  try: {remedy}")

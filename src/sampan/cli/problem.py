@@ -7,12 +7,14 @@ import sys
 
 from sampan.cli.grammar import Failure, UsageError
 from sampan.client.failure import ApiError, ClientError, NotFoundError
+from sampan.client.transport import ConnectionLost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_STAYING = frozenset({"attach", "exec", "logs", "restart", "run", "start", "stop", "wait"})  # with a container
 
 
 def sentence_of(error: Exception) -> str:
@@ -22,7 +24,8 @@ def sentence_of(error: Exception) -> str:
     if isinstance(error, (Failure, ClientError)):
         return error.sentence
     if isinstance(error, OSError) and error.strerror:
-        where = '""' if error.filename == "" else error.filename or ("the output" if error.errno in FULL else "")
+        of_output = error.errno in FULL or error.errno == errno.EBADF
+        where = '""' if error.filename == "" else error.filename or ("the output" if of_output else "")
         return f"{where}: {error.strerror.lower()}" if where else error.strerror.lower()
     return str(error) or type(error).__name__
 
@@ -54,6 +57,10 @@ def report(error: Exception, name: Sequence[str]) -> int:
         remedy = remedy_for(name)
     if isinstance(error, OSError) and error.errno in FULL:
         remedy = "make room on the file system that it goes to"
+    if isinstance(error, OSError) and error.errno == errno.EBADF:
+        remedy = "leave standard output open, or redirect it (> /dev/null)"
+    if isinstance(error, ConnectionLost) and name[-1:] and name[-1] in _STAYING:
+        remedy = "containers go on without their daemon: look with `sampan ps -a` when it is there again"
     sentence = sentence_of(error)
     if sentence:
         say(sentence, remedy)

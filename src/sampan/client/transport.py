@@ -26,7 +26,10 @@ class ConnectionLost(ProtocolError):
     """The other end hung up. `fresh` says that no byte of an answer had come, so the request may be sent again."""
 
     def __init__(self, sentence: str, *, fresh: bool) -> None:
-        super().__init__(sentence, remedy="look into the daemon's log; was it restarted?")
+        super().__init__(
+            f"the connection to the daemon was lost: {sentence}",
+            remedy="see whether the daemon runs and what its log says, and ask again",
+        )
         self.fresh = fresh
 
 
@@ -251,7 +254,7 @@ class Connection:
         except (BrokenPipeError, ConnectionResetError) as error:
             if not isinstance(body, bytes) and body is not None and self._answered():
                 return  # refused before the whole body was sent; the answer says why
-            raise ConnectionLost(f"the daemon hung up: {str(error).lower()}", fresh=True) from error
+            raise ConnectionLost((error.strerror or str(error)).lower(), fresh=True) from error
 
     def _answered(self) -> bool:
         return bool(self.buffer) or self.fill()
@@ -288,7 +291,7 @@ class Connection:
                 if len(self.buffer) > MAX_HEAD_BYTES:
                     raise ProtocolError("the head of an answer has no end")
                 if not self.fill():
-                    raise ConnectionLost("the daemon hung up without an answer", fresh=not self.buffer)
+                    raise ConnectionLost("it hung up without an answer", fresh=not self.buffer)
             head, self.buffer = self.buffer[:end], self.buffer[end + 4 :]
             self.used = True
             status, reason, headers = parse_head(head)
