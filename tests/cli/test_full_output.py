@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,3 +56,40 @@ def test_an_archive_that_finds_no_room_names_its_file(
     done = sampan(*words, "-o", str(full))
 
     assert (done.returncode, done.stderr.decode().splitlines()[0]) == (1, f"sampan: {full}: no space left on device")
+
+
+@pytest.mark.parametrize("words", [["save", "app"], ["ps"], ["build", "-q", "."], ["run", "--rm", "app"]])
+def test_output_that_is_closed_is_an_error_where_something_was_to_go_there(
+    builds: FakeDaemon, sampan: Command, tmp_path: Path, words: list[str]
+) -> None:
+    builds.script_a_run()
+    builds.output = builds.frame(1, b"told\n")
+    builds.on("GET", "/containers/json", builds.reply(200, []))
+    builds.on("GET", "/images/get", builds.reply(200, "x"))
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+
+    done = subprocess.run(
+        ["sh", "-c", f"exec {shlex.join(sampan.argv(*words))} >&-"],
+        env=sampan.environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"sampan: the output: bad file descriptor\n  try: ")
+
+
+def test_output_that_is_closed_is_none_where_nothing_was_to_go_there(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    fake_daemon.script_a_run()
+    fake_daemon.exit_code = 4
+
+    done = subprocess.run(
+        ["sh", "-c", f"exec {shlex.join(sampan.argv('run', '--rm', 'app'))} >&-"],
+        env=sampan.environment(),
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 4

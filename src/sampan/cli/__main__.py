@@ -54,12 +54,16 @@ def main(argv: Sequence[str] | None = None, start_cache: str = "") -> NoReturn:
 
 
 def _open_standard_descriptors() -> None:
-    """Put /dev/null where 0, 1 or 2 is closed, lest a socket get the number and be taken for the terminal."""
+    """Put /dev/null where 0, 1 or 2 is closed, lest a socket get the number and be taken for the terminal.
+
+    In the place of standard output it cannot be written to: whoever asked for what goes there is to know of its loss.
+    """
     for fd in range(3):
         try:
             posix.fstat(fd)
         except OSError:
-            posix.open("/dev/null", posix.O_RDWR)  # gets the lowest number that is free, which is this one
+            mode = posix.O_RDONLY if fd == 1 else posix.O_RDWR
+            posix.open("/dev/null", mode)  # gets the lowest number that is free, which is this one
             setattr(sys, ("stdin", "stdout", "stderr")[fd], open(fd, "w" if fd else "r", closefd=False))  # noqa: SIM115
 
 
