@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -136,3 +137,17 @@ def test_start_attached_follows_the_order_of_run(fake_daemon: FakeDaemon, sampan
     verbs = [line.rpartition("/")[2] for line in fake_daemon.lines]
     assert verbs == ["json", "attach", "wait", "start"]
     assert fake_daemon.requests[1].query == {"stream": "1", "stdout": "1", "stderr": "1"}
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"), [([], "this host, or add --mount"), (["--mount"], "the container, or leave --mount out")]
+)
+def test_a_program_that_nsenter_does_not_find_is_told_by_whose_files_were_looked_at(
+    fake_daemon: FakeDaemon, sampan: Command, options: list[str], remedy: str
+) -> None:
+    fake_daemon.on("GET", "/containers/c1/json", fake_daemon.reply(200, {"State": {"Pid": os.getpid()}}))
+
+    done = sampan("nsenter", "c1", "--net", *options, "no-such-program")
+
+    assert done.returncode == 127
+    assert f"  try: name a program of {remedy}" in done.stderr.decode()

@@ -78,16 +78,19 @@ def enter(pid: int, chosen: list[str], command: list[str]) -> int:
     if "pid" in chosen and (child := posix.fork()):
         _, status = posix.waitpid(child, 0)
         return posix.waitstatus_to_exitcode(status) % 256
-    return _become(command)
+    return _become(command, inside="mount" in chosen)
 
 
-def _become(command: list[str]) -> int:
+def _become(command: list[str], *, inside: bool) -> int:
     import os
 
     try:
         os.execvp(command[0], command)
     except FileNotFoundError:
-        code, reason = 127, "not found\n  try: name a program of this host, or add --mount for those of the container"
+        other = "the container, or leave --mount out for those of this host"
+        if not inside:
+            other = "this host, or add --mount for those of the container"
+        code, reason = 127, f"not found\n  try: name a program of {other}"
     except OSError as error:
         code, reason = 126, (error.strerror or "").lower()
     os.write(2, f"sampan: {command[0]}: {reason}\n".encode())
