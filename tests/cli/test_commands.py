@@ -357,7 +357,7 @@ def test_info_prints_what_the_engine_tells(fake_daemon: FakeDaemon, sampan: Comm
         (["container", "nonsense"], 1, "there is no command 'container nonsense'"),
         (["rnu"], 1, "did you mean `run`?"),
         (["container", "rnu"], 1, "did you mean `run`?"),
-        (["compose", "up"], 1, "docker compose"),
+        (["compose", "up"], 1, "fake.sock docker compose"),
         (["swarm", "init"], 1, "there is no swarm here"),
         (["ps", "word"], 1, "takes no arguments, not 1"),
         (["run"], 1, "takes at least 1 argument, not 0"),

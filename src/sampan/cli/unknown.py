@@ -10,13 +10,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_DOCKER = "docker's own does it with this engine: DOCKER_HOST=unix:///run/sampan/sampan.sock docker {}"
+_DOCKER = "docker's own does it with this engine: DOCKER_HOST={} docker {}"
 _ONE_MACHINE = "there is no swarm here, one machine is looked after"
 _DOCKERS = {
     "buildx": "use `sampan build`, which takes its options",
-    "compose": _DOCKER.format("compose"),
+    "compose": _DOCKER,
     "context": "`docker context` makes them, `sampan --context NAME` takes them",
-    "manifest": _DOCKER.format("manifest"),
+    "manifest": _DOCKER,
     "node": _ONE_MACHINE,
     "plugin": "a volume plugin is used when its socket is in one of the daemon's --plugin-dir",
     "service": _ONE_MACHINE,
@@ -25,9 +25,23 @@ _DOCKERS = {
 }
 
 
+def _address() -> str:
+    """Where the engine is that commands would ask; the usual place where that cannot be told."""
+    from sampan.client.endpoint import DEFAULT_SOCKET
+    from sampan.client.failure import ClientError
+    from sampan.client.lookup import find_endpoint
+
+    try:
+        return str(find_endpoint("", "")[0])
+    except ClientError:
+        return f"unix://{DEFAULT_SOCKET}"
+
+
 def unknown_command(words: tuple[str, ...], names: Iterable[str]) -> UsageError:
     """The error for these words, the last of which is none of `names`."""
     remedy = _DOCKERS.get(words[0]) if len(words) == 1 else None
+    if remedy == _DOCKER:
+        remedy = _DOCKER.format(_address(), words[0])
     if remedy is None:
         close = get_close_matches(words[-1], list(names), n=1)
         listing = f"`{' '.join(('sampan', *words[:-1]))} --help` lists"
