@@ -287,7 +287,7 @@ def _fill_cpuset(directory: Directory) -> None:
 
     cgroup.clone_children makes the kernel do so for the groups below, which spares a read and two writes there.
     """
-    if directory.read("cpuset.cpus").strip():
+    if directory.read("cpuset.mems").strip():  # which is written last, here and by whoever makes others at this moment
         return
     directory.write("cgroup.clone_children", "1")
     above = directory.parent()

@@ -57,6 +57,20 @@ def test_a_nested_group_can_be_entered_at_once(groups: Groups) -> None:
     assert groups.start(group, lambda: 7).wait() == 7
 
 
+def test_a_cpuset_that_somebody_else_has_filled_halfway_is_filled(groups: Groups) -> None:
+    above = groups.open()
+    place = next((Path(path) for name, path in above.directories() if name == "cpuset"), None)
+    if place is None:
+        pytest.skip("cpuset is no hierarchy of version 1 here")
+    place.mkdir()
+    (place / "cgroup.clone_children").write_text("1")
+    (place / "cpuset.cpus").write_text((place.parent / "cpuset.cpus").read_text())
+    group = groups.open(above.path + "/a")
+    group.create()
+    assert (place / "a" / "cpuset.mems").read_text() == (place.parent / "cpuset.mems").read_text()
+    assert groups.start(group, lambda: 7).wait() == 7
+
+
 def test_a_failure_while_making_leaves_nothing_behind(groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
     above = groups.open()
     group = groups.open(above.path + "/a")
