@@ -263,6 +263,13 @@ def test_a_readonly_tmpfs_is_so_only_after_what_lies_in_it_is_mounted(boat: Boat
     assert (outcome.out, "Read-only" in outcome.err) == ("ok\n", True)
 
 
+def test_a_tmpfs_has_the_mode_of_what_it_covers_and_is_everybodys_where_nothing_was(boat: Boat) -> None:
+    (boat.root / "there").mkdir(mode=0o750)
+    mounts = tuple(MountPlan(target, "tmpfs", "tmpfs") for target in ("there", "new", "deep/new"))
+    plan = boat.plan("stat -c %a /there /new /deep /deep/new")
+    assert boat.run(replace(plan, mounts=(*plan.mounts, *mounts))).lines == ["750", "1777", "755", "1777"]
+
+
 def test_tmpcopyup_fills_the_tmpfs_with_what_it_covers(boat: Boat) -> None:
     source = boat.root / "data"
     (source / "deep").mkdir(parents=True)

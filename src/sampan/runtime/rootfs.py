@@ -202,10 +202,11 @@ def _mount(child: Child, mount: MountPlan, pieces: tuple[Piece, ...]) -> None:
         if piece.is_attached:
             continue
         place = f"{target}/{piece.name}" if piece.name else target
+        is_dressed = mount.fstype == "tmpfs" and not pieces and _is_there(child, place)
         target_fd = _open_target(child, place, is_directory=piece.is_directory)
         try:
             _refuse_hiding_proc(target, target_fd, mount, piece.fd)
-            if mount.fstype == "tmpfs" and not pieces:
+            if is_dressed:
                 _dress_tmpfs(mount, piece.fd, target_fd)
             move_mount(piece.fd, target_fd)
         finally:
@@ -234,6 +235,14 @@ def _remount(child: Child, mount: MountPlan, target: str) -> None:
         mount_setattr(target_fd, set=bits, clear=cleared & ~bits | off | also_off)
     finally:
         os.close(target_fd)
+
+
+def _is_there(child: Child, target: str) -> bool:
+    try:
+        os.close(open_in_root(child.root_fd, target, os.O_PATH))
+    except OSError:  # who makes it says what stands in the way
+        return False
+    return True
 
 
 def _open_target(child: Child, target: str, *, is_directory: bool) -> int:
@@ -282,7 +291,10 @@ def _refuse_hiding_proc(target: str, target_fd: int, mount: MountPlan, fd: int) 
 
 
 def _dress_tmpfs(mount: MountPlan, fd: int, target_fd: int) -> None:
-    """Without a mode of its own a tmpfs takes that of the directory it covers; with copy_up its content, too."""
+    """Without a mode of its own a tmpfs takes that of the directory it covers; with copy_up its content, too.
+
+    Where there was none it stays open to everybody, as runc leaves it.
+    """
     if not any(key == "mode" for key, _ in mount.data):
         os.chmod(".", stat.S_IMODE(os.stat(".", dir_fd=target_fd).st_mode), dir_fd=fd)
     if mount.copy_up:
