@@ -151,3 +151,32 @@ def test_a_program_that_nsenter_does_not_find_is_told_by_whose_files_were_looked
 
     assert done.returncode == 127
     assert f"  try: name a program of {remedy}" in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        (b'exec: "sh": executable file not found in $PATH', "name a program of the image"),
+        (b'exec: "-it": executable file not found in $PATH', "write options before the container"),
+        (b'exec: "/etc": is a directory', "name a program, not a directory"),
+        (b'chdir to cwd ("/x") set in config.json failed: no such file or directory', "name a directory"),
+    ],
+)
+def test_a_program_that_could_not_be_started_is_told_with_a_remedy(
+    fake_daemon: FakeDaemon, sampan: Command, reason: bytes, remedy: str
+) -> None:
+    said = b"OCI runtime exec failed: exec failed: unable to start container process: " + reason + b": unknown\r\n"
+    script_an_exec(fake_daemon, fake_daemon.frame(1, said), 126)
+
+    done = sampan("exec", "c1", "sh")
+
+    assert (done.returncode, done.stdout) == (126, said)
+    assert done.stderr.decode().startswith(f"  try: {remedy}")
+
+
+def test_a_program_that_ends_as_if_not_started_gets_no_remedy(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    script_an_exec(fake_daemon, fake_daemon.frame(2, b"sh: nosuch: not found\n"), 127)
+
+    done = sampan("exec", "c1", "sh", "-c", "nosuch")
+
+    assert (done.returncode, done.stderr) == (127, b"sh: nosuch: not found\n")

@@ -83,6 +83,16 @@ def test_a_start_that_fails_is_said_and_has_a_shells_exit_code(
     assert done.stderr.decode() == f"sampan: Error response from daemon: {message}\n  try: mend it\n"
 
 
+def test_an_option_that_was_taken_for_the_program_is_said_to_stand_too_late(
+    fake_daemon: FakeDaemon, sampan: Command
+) -> None:
+    refusal = {"message": 'exec: "--rm": executable file not found in $PATH', "remedy": "name a program"}
+    fake_daemon.script_a_run()
+    fake_daemon.on("POST", "/containers/[^/]+/start", fake_daemon.reply(400, refusal))
+
+    assert b"  try: write options before the image: " in sampan("run", "image", "--rm").stderr
+
+
 def test_a_run_without_a_daemon_has_the_code_of_no_start(sampan: Command) -> None:
     done = sampan("-H", "unix:///nowhere.sock", "run", "image")
 

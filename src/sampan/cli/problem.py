@@ -62,6 +62,8 @@ def report(error: Exception, name: Sequence[str]) -> int:
     if isinstance(error, ConnectionLost) and name[-1:] and name[-1] in _STAYING:
         remedy = "containers go on without their daemon: look with `sampan ps -a` when it is there again"
     sentence = sentence_of(error)
+    if isinstance(error, ApiError):
+        remedy = remedy_of_option(sentence, "container" if name[-1:] == ["exec"] else "image") or remedy
     if sentence:
         say(sentence, remedy)
     if isinstance(error, Failure):
@@ -69,6 +71,11 @@ def report(error: Exception, name: Sequence[str]) -> int:
     if isinstance(error, ClientError) and name and name[-1] == "run":
         return exit_code_of_start(error) if isinstance(error, ApiError) else 125
     return 1
+
+
+def remedy_of_option(sentence: str, what: str) -> str:
+    """What helps where an option was taken for the program, because it stands behind `what`; "" for other failures."""
+    return f"write options before the {what}: what stands behind it is the command" if 'exec: "-' in sentence else ""
 
 
 def exit_code_of_start(error: ApiError) -> int:

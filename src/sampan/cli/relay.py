@@ -85,6 +85,7 @@ class Relay:
         self._raw: RawMode | None = None
         self._keys: KeyWatch | None = None
         self._caught = Caught()
+        self.last = b""  # what came last
 
     def prepare(self, detach_keys: str = "") -> None:
         """Take signals and the terminal over; `finish` gives them back, and must be called whatever happens."""
@@ -156,6 +157,7 @@ class Relay:
                 return True
 
     def _give_out(self, data: bytes) -> None:
+        self.last = data
         if self._frames is None:
             write_all(1, data)
             return

@@ -31,6 +31,7 @@ OPTIONS = (
     ("user", "u", "string", "", "Run as this user (name or number, with :group)"),
     ("workdir", "w", "string", "", "Directory to start in"),
 )
+_UNSTARTED = frozenset({126, 127})  # what a program that could not be started ends with; others may too
 
 
 def run(arguments: Arguments, session: Session) -> int:
@@ -100,4 +101,8 @@ def _stay(session: Session, made: str, begin: dict[str, Any], *, stdin: bool, ke
         return 0
     stream.close()
     code: int | None = session.call("GET", f"/exec/{made}/json")["ExitCode"]
+    if code in _UNSTARTED:
+        from sampan.cli.unstarted import show_remedy
+
+        show_remedy(relay.last)
     return code or 0
