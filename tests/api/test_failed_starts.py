@@ -72,6 +72,15 @@ def test_a_directory_deeper_than_any_path_gives_the_devices_that_can_be_reached(
         shutil.rmtree(deep)
 
 
+def test_what_marks_a_deleted_name_in_an_overlay_is_no_device(engine: EngineProcess, tmp_path: Path) -> None:
+    os.mknod(tmp_path / "gone", stat.S_IFCHR)
+    os.mknod(tmp_path / "zero", stat.S_IFCHR | 0o666, os.makedev(1, 5))
+    devices = [{"PathOnHost": str(tmp_path), "PathInContainer": "/dev/upper", "CgroupPermissions": "rwm"}]
+    engine.run("upper", "ls", "/dev/upper", host={"Devices": devices})
+    assert engine.wait("upper") == 0
+    assert engine.output("upper") == ["zero"]
+
+
 @pytest.mark.parametrize(
     ("content", "said", "remedy"),
     [

@@ -58,7 +58,7 @@ class Quick(Lifecycle):
 
     monitor: Any
 
-    def _launch(self, *_arguments: Any, **_options: Any) -> Monitor:
+    async def _launch(self, *_arguments: Any, **_options: Any) -> Monitor:
         return cast("Monitor", self.monitor)
 
     def _started(self, *_arguments: Any) -> None:

@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sampan.engine import identity, links, logs
+from sampan.engine import identity, links, logs, spec_resources
 from sampan.engine.announcer import Announcer
 from sampan.engine.container import (
     ContainerRecord,
@@ -131,7 +131,7 @@ class Lifecycle:
             mark("find its view of resources")
             view = await self.views.of(record)
             mark("prepare root, files and plan")
-            monitor = self._launch(await with_addresses(record), place, view, traced=trace is not None)
+            monitor = await self._launch(await with_addresses(record), place, view, traced=trace is not None)
             undo.push_async_callback(self._abandon, monitor)
             ready, started = await self._run(record, monitor, mark, at_once=record.build_step and not place.namespace)
             running = Running(ready.pid, ready.monitor_pid, started_at_ns=started.at_ns)
@@ -170,7 +170,7 @@ class Lifecycle:
         self.healths.watch(record)
         links.refresh(record, self.store, self.layout)
 
-    def _launch(self, record: ContainerRecord, place: Place, view: View | None, *, traced: bool) -> Monitor:
+    async def _launch(self, record: ContainerRecord, place: Place, view: View | None, *, traced: bool) -> Monitor:
         root = prepare_root(self.roots, record)
         directory, run = self.layout.container(record.id), self.layout.run(record.id)
         if not place.identity_of:
@@ -181,6 +181,7 @@ class Lifecycle:
         make_directory(run, 0o700)
         resources = record.config.host.resources
         around = Surroundings(
+            devices=await spec_resources.devices_beside(record.config.host),
             root=root,
             bundle=directory,
             network_namespace=place.namespace,

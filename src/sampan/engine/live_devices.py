@@ -6,6 +6,7 @@ has what is remembered at its next start.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
@@ -54,7 +55,7 @@ class LiveDevices:
                 raise Conflict(f"container {record.id} is marked for removal", remedy="update another one")
             host = record.config.host
             changed = _changed(host, added, removed)
-            before, after = _nodes(host), _nodes(changed)
+            before, after = await asyncio.to_thread(lambda: (_nodes(host), _nodes(changed)))
             if record.running is not None:
                 await to_its_end(self._change, record, record.running, changed, before, after)
             config = dataclasses.replace(record.config, host=changed)

@@ -36,6 +36,7 @@ class Surroundings:
 
     root: RootPlan
     bundle: str
+    devices: spec_resources.Devices = ()
     network_namespace: str | None = ""
     neighbours: dict[str, int] | None = None
     engine_files: tuple[tuple[str, str], ...] = ()
@@ -128,16 +129,15 @@ def environment(record: ContainerRecord) -> tuple[str, ...]:
 
 def _linux(record: ContainerRecord, around: Surroundings, security: spec_security.SecurityOptions) -> Linux:
     host = record.config.host
-    devices = spec_resources.host_devices(host)
     confined = not (host.privileged or security.unconfined_system_paths)
     masked = host.masked_paths if host.masked_paths is not None else spec_security.MASKED_PATHS
     readonly = host.readonly_paths if host.readonly_paths is not None else spec_security.READONLY_PATHS
     return Linux(
         sysctl=host.sysctls or {},
-        resources=spec_resources.runtime_resources(host, devices),
+        resources=spec_resources.runtime_resources(host, around.devices),
         cgroups_path=cgroup_path(record, around.cgroup_parent),
         namespaces=tuple(_namespaces(host, around)),
-        devices=tuple(device for device, _ in devices),
+        devices=tuple(device for device, _ in around.devices),
         masked_paths=masked if confined else (),
         readonly_paths=readonly if confined else (),
         time_offsets=time_offsets(host.time_offsets or {}) or _own_age(around.view),

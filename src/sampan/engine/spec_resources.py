@@ -5,21 +5,28 @@ Pure but for looking up device numbers of paths on the host.
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import os
 import stat
+from collections import deque
 from collections.abc import Iterator
 
 from sampan.engine.config import DeviceMapping, HostConfig, Resources, ThrottledDevice
 from sampan.errors import InvalidArgument, NotImplementedHere
+from sampan.linux.overlay import is_whiteout
 from sampan.oci import runtime_resources as oci
 from sampan.oci.runtime_spec import Device, Rlimit
 
 CPU_PERIOD_US = 100_000
 NANO = 1_000_000_000
 _NO_DEVICES = frozenset({"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"})
+MOST_FILES = 100_000  # below a directory that is given as a device; a large host's /dev has some thousands
+
+Devices = tuple[tuple[Device, str], ...]  # each with its permissions
 
 
-def runtime_resources(host: HostConfig, devices: tuple[tuple[Device, str], ...]) -> oci.Resources:
+def runtime_resources(host: HostConfig, devices: Devices) -> oci.Resources:
     """The `linux.resources` of a container; `devices` are those of `host_devices`."""
     asked = host.resources
     return oci.Resources(
@@ -99,7 +106,7 @@ def _device_status(path: str) -> os.stat_result:
             f'error gathering device information while adding custom device "{path}": {(error.strerror or "").lower()}',
             remedy="name a device that is there on the host",
         ) from error
-    if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
+    if not _is_device(status):
         raise InvalidArgument(
             f'error gathering device information while adding custom device "{path}": not a device node',
             remedy="name a character or block device of the host",
@@ -107,7 +114,19 @@ def _device_status(path: str) -> os.stat_result:
     return status
 
 
-def host_devices(host: HostConfig) -> tuple[tuple[Device, str], ...]:
+def _is_device(status: os.stat_result) -> bool:
+    """A character or block device; what an overlay marks a deleted name with is none."""
+    return stat.S_ISBLK(status.st_mode) or (stat.S_ISCHR(status.st_mode) and not is_whiteout(status))
+
+
+async def devices_beside(host: HostConfig) -> Devices:
+    """`host_devices`, in a thread where files have to be looked at: a directory may hold many."""
+    if host.privileged or host.resources.devices:
+        return await asyncio.to_thread(host_devices, host)
+    return host_devices(host)
+
+
+def host_devices(host: HostConfig) -> Devices:
     """Each device that shows inside, with its permissions: those asked for, after all of the host's when privileged."""
     asked = host.resources.device_requests
     if asked:
@@ -139,17 +158,37 @@ def _mapped(mapping: DeviceMapping) -> Iterator[tuple[Device, str]]:
 def _tree(path: str, inside: str, permissions: str) -> Iterator[tuple[Device, str]]:
     """Every device node below `path`; terminals and shared memory of the host are no devices of a container.
 
-    What cannot be looked at is left out: nodes come and go meanwhile.
+    What cannot be looked at is left out: nodes come and go meanwhile. Raises InvalidArgument for more than MOST_FILES.
     """
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(set(folders) - _NO_DEVICES)
-        for name in sorted(set(names) - {"console"}):
-            try:
-                status = os.lstat(f"{folder}/{name}")
-            except OSError:
-                continue
-            if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-                yield _node(f"{inside}/{folder[len(path) :]}/{name}", status), permissions
+    for entry in _files_below(path):
+        try:
+            status = None if entry.is_file(follow_symlinks=False) else entry.stat(follow_symlinks=False)
+        except OSError:
+            continue
+        if status is not None and _is_device(status) and entry.name != "console":
+            yield _node(f"{inside}/{entry.path[len(path) :]}", status), permissions
+
+
+def _files_below(path: str) -> Iterator[os.DirEntry[str]]:
+    folders, room = deque([path]), MOST_FILES
+    while folders:
+        try:
+            with os.scandir(folders.popleft()) as entries:
+                found = sorted(itertools.islice(entries, room + 1), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        room -= len(found)
+        if room < 0:
+            raise InvalidArgument(
+                f'error gathering device information while adding custom device "{path}": '
+                f"there are more than {MOST_FILES} files in it",
+                remedy="name the devices, or a directory that has little else",
+            )
+        for entry in found:
+            if not entry.is_dir(follow_symlinks=False):
+                yield entry
+            elif entry.name not in _NO_DEVICES:
+                folders.append(entry.path)
 
 
 def _node(inside: str, status: os.stat_result) -> Device:
@@ -164,7 +203,7 @@ def _node(inside: str, status: os.stat_result) -> Device:
     )
 
 
-def _device_rules(host: HostConfig, devices: tuple[tuple[Device, str], ...]) -> Iterator[oci.DeviceRule]:
+def _device_rules(host: HostConfig, devices: Devices) -> Iterator[oci.DeviceRule]:
     if host.privileged:
         yield oci.DeviceRule(allow=True, access="rwm")
         return
