@@ -27,8 +27,10 @@ from sampan.engine.container import (
     Running,
 )
 from sampan.engine.control import exit_code
+from sampan.engine.exposed_ports import name_of
 from sampan.engine.health import Health
 from sampan.engine.layout import Layout
+from sampan.engine.networks import NOWHERE
 from sampan.engine.sizes import ContainerSize
 from sampan.wire.container import AddressRequest, EndpointSettings
 
@@ -205,10 +207,13 @@ def mount_point(point: MountPoint) -> dict[str, Any]:
 
 
 def ports(record: ContainerRecord) -> dict[str, Any]:
-    """NetworkSettings.Ports: published ones with their places, exposed ones null; nothing when it does not run."""
-    if record.running is None:
+    """NetworkSettings.Ports: published ones with their places, exposed ones null.
+
+    Nothing when it does not run, or has no network of its own.
+    """
+    if record.running is None or not record.endpoints.keys() - NOWHERE:
         return {}
-    shown: dict[str, Any] = dict.fromkeys(record.config.process.exposed_ports or ())
+    shown: dict[str, Any] = dict.fromkeys(map(name_of, record.config.process.exposed_ports or ()))
     for port, places in record.ports.items():
         shown[port] = [{"HostIp": address, "HostPort": number} for address, number in places] or None
     return shown
@@ -309,7 +314,7 @@ def port_list(record: ContainerRecord) -> list[dict[str, Any]]:
     shown = []
     for port, places in ports(record).items():
         number, _, protocol = port.partition("/")
-        base = {"PrivatePort": int(number), "Type": protocol or "tcp"}
+        base = {"PrivatePort": int(number), "Type": protocol}
         if not places:
             shown.append(base)
         for place in places or ():

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from sampan.engine.container import ContainerRecord, Linked
+from sampan.engine.exposed_ports import port_of
 from sampan.engine.layout import Layout
 from sampan.engine.store import ContainerStore
 from sampan.errors import Conflict, InvalidArgument, NotFound
@@ -110,7 +111,9 @@ def environment(owner: str, alias: str, other: ContainerRecord) -> Iterator[str]
     """The variables of one link: each exposed port, the first of them as the port, the name, and its environment."""
     prefix = alias.upper().replace("-", "_")
     address = other.endpoints[NETWORK].ip_address
-    ports = sorted(map(_port, other.config.process.exposed_ports or ()), key=lambda one: (one[0], one[1] != "tcp"))
+    ports = sorted(
+        {port_of(key) for key in other.config.process.exposed_ports or ()}, key=lambda one: (one[0], one[1] != "tcp")
+    )
     if ports:
         yield f"{prefix}_PORT={_url(address, *ports[0])}"
     for first, last in _rows(ports):
@@ -131,11 +134,6 @@ def environment(owner: str, alias: str, other: ContainerRecord) -> Iterator[str]
         name, separator, _ = entry.partition("=")
         if separator and name not in _NOT_TOLD:
             yield f"{prefix}_ENV_{entry}"
-
-
-def _port(key: str) -> tuple[int, str]:
-    number, _, protocol = key.partition("/")
-    return int(number.partition("-")[0]), protocol or "tcp"
 
 
 def _url(address: str, port: int, protocol: str) -> str:
