@@ -51,8 +51,8 @@ def test_what_the_kernel_took_of_a_change_that_it_refuses_is_taken_back(engine: 
         return str(lines.get("cpu shares") or lines["cpu weight"])
 
     before = written()
-    change = {"CpuShares": 512, "CpusetMems": "63"}
-    assert "cpuset mems" in engine.json("POST", "/containers/steady/update", change, expect=400)["message"]
+    change = {"CpuShares": 512, "BlkioDeviceReadBps": [{"Path": "/dev/null", "Rate": 1 << 20}]}
+    assert "block io read rate" in engine.json("POST", "/containers/steady/update", change, expect=400)["message"]
     assert written() == before
     assert engine.inspect("steady")["HostConfig"]["CpuShares"] == 1000
     engine.json("POST", "/containers/steady/update", {"CpuShares": 512}, expect=200)
@@ -98,6 +98,9 @@ def test_the_process_table_has_only_the_container_s(engine: EngineProcess) -> No
         ({"CpusetCpus": "900"}, "Requested CPUs are not available"),
         ({"CgroupParent": "/a/../b"}, "not a cgroup path: '/a/../b'"),
         ({"CpusetCpus": "one"}, "Invalid value one for cpuset cpus"),
+        ({"CpusetCpus": "1-0"}, "Invalid value 1-0 for cpuset cpus"),
+        ({"CpusetCpus": "\u0661"}, "Invalid value \u0661 for cpuset cpus"),
+        ({"CpusetMems": "0,900"}, "Requested memory nodes are not available - requested 0,900, available: 0"),
         ({"RestartPolicy": {"Name": "sometimes"}}, "unknown policy 'sometimes'"),
         ({"AutoRemove": True, "RestartPolicy": {"Name": "always"}}, "can't create 'AutoRemove' container"),
         ({"CapAdd": ["CAP_FLY"]}, "unknown capability"),

@@ -1,6 +1,6 @@
 """What is refused at create, before anything is taken: every check of a configuration, all problems told together.
 
-Pure, but for the number of the host's CPUs and its clocks. What only the kernel can refuse is refused at start, by
+Pure, but for the number of the host's CPUs, its memory nodes and its clocks. What only the kernel can refuse is refused at start, by
 runtime.plan and by the cgroup.
 """
 
@@ -22,7 +22,8 @@ from sampan.network.addresses import is_address
 
 MINIMUM_MEMORY_BYTES = 6 * 1024 * 1024
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-_CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+_LIST = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
+_MEMORY_NODES = "/sys/devices/system/node/online"
 _MILLISECOND_NS = 1_000_000
 _NANO = 1_000_000_000
 _LATEST_S = 2**63 // _NANO // 2  # KTIME_SEC_MAX / 2 in kernel/time/namespace.c
@@ -209,16 +210,39 @@ def _of_cpu(asked: Resources) -> Iterator[SampanError]:
         yield InvalidArgument(
             "CPU cfs quota can not be less than 1ms (i.e. 1000)", remedy="--cpus says quota and period at once"
         )
-    for name, text in (("cpuset cpus", asked.cpuset_cpus), ("cpuset mems", asked.cpuset_mems)):
-        if text and not _CPU_LIST.fullmatch(text):
-            yield InvalidArgument(f"Invalid value {text} for {name}", remedy="as in 0-3 or 0,2")
-    if asked.cpuset_cpus and _CPU_LIST.fullmatch(asked.cpuset_cpus):
-        highest = max(int(number) for number in re.findall(r"\d+", asked.cpuset_cpus))
-        if highest >= cpus:
-            yield InvalidArgument(
-                f"Requested CPUs are not available - requested {asked.cpuset_cpus}, available: 0-{cpus - 1}",
-                remedy=f"choose among 0-{cpus - 1}",
-            )
+    if asked.cpuset_cpus:
+        yield from _of_cpuset("cpuset cpus", asked.cpuset_cpus, "CPUs", f"0-{cpus - 1}")
+    if asked.cpuset_mems:
+        yield from _of_cpuset("cpuset mems", asked.cpuset_mems, "memory nodes", _memory_nodes())
+
+
+def _of_cpuset(name: str, text: str, members: str, available: str) -> Iterator[SampanError]:
+    asked, there = _ranges(text), _ranges(available)
+    if not asked:
+        yield InvalidArgument(f"Invalid value {text} for {name}", remedy="as in 0-3 or 0,2")
+    elif not all(any(first <= low and high <= last for first, last in there) for low, high in asked):
+        yield InvalidArgument(
+            f"Requested {members} are not available - requested {text}, available: {available}",
+            remedy=f"choose among {available}",
+        )
+
+
+def _ranges(text: str) -> list[tuple[int, int]]:
+    """First and last of each range in a list of cpuset(7), "0-3,5"; none when it is no such list."""
+    if not _LIST.fullmatch(text):
+        return []
+    parts = [part.partition("-") for part in text.split(",")]
+    found = [(int(low), int(high or low)) for low, _, high in parts]
+    return found if all(low <= high for low, high in found) else []
+
+
+def _memory_nodes() -> str:
+    """As the kernel lists them; one that knows only one kind of memory has no list."""
+    try:
+        with open(_MEMORY_NODES, encoding="ascii") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return "0"
 
 
 def _check_clocks(host: HostConfig) -> None:
