@@ -20,7 +20,7 @@ from sampan.cgroup.writing import Batch, Write, one
 _PARENT_QUOTA = "a group cannot have a larger share than its parent; see cpu.cfs_quota_us of the parents"
 _PARENT_REALTIME = "give the parent group a real-time budget first (cpu.rt_runtime_us)"
 _PARENT_CPUSET = "choose from what the parent group has; see cpuset.cpus and cpuset.mems there"
-_DEVICE = "name a whole block device that exists, as MAJOR:MINOR"
+DEVICE = "it has to be a whole block device, as /dev/sda is: neither a partition nor a character device"
 
 NO_WEIGHTS = "have bfq schedule that device (/sys/block/DEVICE/queue/scheduler), or leave the weight out"
 
@@ -110,13 +110,13 @@ def block_io(asked: BlockIoLimits) -> list[Batch]:
         if each.weight:
             value = f"{device} {each.weight}"
             choices = (("blkio.bfq.weight_device", value), ("blkio.weight_device", value))
-            writes.append(Write("blkio", choices, f"block io weight of {device}", _DEVICE, unsupported=NO_WEIGHTS))
+            writes.append(Write("blkio", choices, f"block io weight of {device}", DEVICE, unsupported=NO_WEIGHTS))
         if each.leaf_weight:
             what = f"block io leaf weight of {device}"
-            writes.append(one("blkio", "blkio.leaf_weight_device", f"{device} {each.leaf_weight}", what, _DEVICE))
+            writes.append(one("blkio", "blkio.leaf_weight_device", f"{device} {each.leaf_weight}", what, DEVICE))
     for file, what, rates in throttles(asked):
         writes.extend(
-            one("blkio", f"blkio.throttle.{file}_device", f"{rate.major}:{rate.minor} {rate.rate}", what, _DEVICE)
+            one("blkio", f"blkio.throttle.{file}_device", f"{rate.major}:{rate.minor} {rate.rate}", what, DEVICE)
             for rate in rates
         )
     return [(write,) for write in writes]

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from sampan.cgroup.conversion import count, cpu_weight, io_weight, swap_alone
 from sampan.cgroup.limits import BlockIoLimits, CpuLimits, HugepageLimit, InterfacePriority, MemoryLimits
-from sampan.cgroup.v1_limits import NO_WEIGHTS, throttles
+from sampan.cgroup.v1_limits import DEVICE, NO_WEIGHTS, throttles
 from sampan.cgroup.writing import Batch, Write, one
 from sampan.errors import InvalidArgument, NotImplementedHere
 
 _PARENT_CPUSET = "choose from what the parent group has; see cpuset.cpus.effective there"
-_DEVICE = "name a whole block device that exists, as MAJOR:MINOR"
 _RATES = {"read_bps": "rbps", "write_bps": "wbps", "read_iops": "riops", "write_iops": "wiops"}
 # Of the cgroup core's own files only these are limits; writing the others would move, kill or divide the group.
 _CORE_LIMITS = frozenset({"cgroup.max.depth", "cgroup.max.descendants", "cgroup.pressure"})
@@ -96,10 +95,10 @@ def block_io(asked: BlockIoLimits) -> list[Batch]:
                 ("io.bfq.weight", f"{device} {each.weight}"),
                 ("io.weight", f"{device} {io_weight(each.weight)}"),
             )
-            writes.append(Write("io", choices, f"block io weight of {device}", _DEVICE, unsupported=NO_WEIGHTS))
+            writes.append(Write("io", choices, f"block io weight of {device}", DEVICE, unsupported=NO_WEIGHTS))
     for name, what, rates in throttles(asked):
         writes.extend(
-            one("io", "io.max", f"{rate.major}:{rate.minor} {_RATES[name]}={rate.rate or 'max'}", what, _DEVICE)
+            one("io", "io.max", f"{rate.major}:{rate.minor} {_RATES[name]}={rate.rate or 'max'}", what, DEVICE)
             for rate in rates
         )
     return [(write,) for write in writes]
