@@ -43,7 +43,10 @@ def unique_local_subnets(seed: str) -> Iterator[ipaddress.IPv6Network]:
 
 
 def complete(asked: Subnet) -> Subnet:
-    """A subnet as a user gave it, checked, with its gateway filled in. Raises InvalidArgument in Docker's words."""
+    """A subnet as a user gave it, checked, with its gateway filled in.
+
+    Raises InvalidArgument, and Forbidden for addresses that no host can have, in Docker's words.
+    """
     try:
         subnet = ipaddress.ip_network(asked.subnet)
     except ValueError as error:
@@ -51,7 +54,11 @@ def complete(asked: Subnet) -> Subnet:
             f"invalid network config:\ninvalid subnet {asked.subnet}: invalid CIDR block notation",
             remedy="as in --subnet 10.1.0.0/24",
         ) from error
+    check_hosts(subnet, f"invalid subnet {subnet}", "choose another, as in --subnet 10.1.0.0/24")
     for what, text in (("gateway", asked.gateway), *asked.auxiliary.items()):
+        if text and _is_inside(text, subnet) and is_of_no_host(ipaddress.ip_address(text), subnet):
+            named = f"gateway ({text})" if what == "gateway" else f"secondary ip address ({what}:{text})"
+            raise Forbidden(f"failed to allocate {named}: Address already in use", remedy=_no_host(text, subnet))
         if text and not _is_inside(text, subnet):
             raise InvalidArgument(
                 f"invalid gateway {text}: parent subnet is {subnet}"
@@ -70,6 +77,26 @@ def complete(asked: Subnet) -> Subnet:
             )
     gateway = asked.gateway or str(subnet[1 if subnet.num_addresses > 2 else 0])
     return Subnet(str(subnet), gateway, asked.ip_range, asked.auxiliary)
+
+
+# RFC 6890, and what is multicast
+_NO_HOSTS = tuple(
+    (name, ipaddress.ip_network(text))
+    for name, text in (
+        ("this network", "0.0.0.0/8"),
+        ("the host itself", "127.0.0.0/8"),
+        ("multicast", "224.0.0.0/4"),
+        ("the host itself", "::/127"),
+        ("multicast", "ff00::/8"),
+    )
+)
+
+
+def check_hosts(network: AnyNetwork, what: str, remedy: str) -> None:
+    """Raises InvalidArgument, about `what`, when no host can have an address of the network."""
+    for name, taken in _NO_HOSTS:
+        if taken.version == network.version and taken.overlaps(network):
+            raise InvalidArgument(f"{what}: {taken} is for {name}, no host has an address there", remedy=remedy)
 
 
 def overlap(subnet: str, taken: Iterable[str]) -> str:
@@ -113,6 +140,11 @@ def is_of_no_host(address: AnyAddress, network: AnyNetwork) -> bool:
     return network.num_addresses > 2 and address in ends
 
 
+def _no_host(text: str, network: AnyNetwork) -> str:
+    what = "the network itself" if ipaddress.ip_address(text) == network[0] else "broadcasts"
+    return f"in {network} {text} stands for {what}: choose another"
+
+
 def _around(start: int, first: int, last: int) -> Iterator[int]:
     yield from range(start, last + 1)
     yield from range(first, start)
@@ -135,6 +167,9 @@ def check_fixed(address: str, subnets: Iterable[Subnet], used: Collection[int]) 
             "user specified IP address is supported only when connecting to networks with user configured subnets",
             remedy="make the network with --subnet",
         )
+    subnet = ipaddress.ip_network(fitting[0].subnet)
+    if is_of_no_host(parsed, subnet):
+        raise Forbidden("Address already in use", remedy=_no_host(str(parsed), subnet))
     reserved = {fitting[0].gateway, *fitting[0].auxiliary.values()}
     if int(parsed) in used or str(parsed) in reserved:
         raise Forbidden("Address already in use", remedy=f"choose another than {parsed}")

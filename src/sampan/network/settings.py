@@ -114,22 +114,7 @@ def _check_room(subnet: Subnet, what: str, remedy: str) -> None:
     network = ipaddress.ip_network(subnet.subnet)
     if network.num_addresses < 2:
         raise InvalidArgument(f"{what} leaves no address for a container", remedy=remedy)
-    for name, taken in _NO_HOSTS:
-        if taken.version == network.version and taken.overlaps(network):
-            raise InvalidArgument(f"{what}: {taken} is for {name}, no host has an address there", remedy=remedy)
-
-
-# RFC 6890, and what is multicast
-_NO_HOSTS = tuple(
-    (name, ipaddress.ip_network(text))
-    for name, text in (
-        ("this network", "0.0.0.0/8"),
-        ("the host itself", "127.0.0.0/8"),
-        ("multicast", "224.0.0.0/4"),
-        ("the host itself", "::/127"),
-        ("multicast", "ff00::/8"),
-    )
-)
+    addresses.check_hosts(network, what, remedy)
 
 
 def _check_router(text: str, family: int, option: str) -> None:

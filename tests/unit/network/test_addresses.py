@@ -94,6 +94,38 @@ def test_fixed_addresses_are_for_subnets_of_users() -> None:
         addresses.check_fixed("10.9.0.9", [users], set())
 
 
+def test_no_host_has_the_address_of_the_network_itself_or_of_broadcasts() -> None:
+    users = Subnet("10.1.0.0/24", "10.1.0.1")
+    for text, what in (("10.1.0.0", "the network itself"), ("10.1.0.255", "broadcasts")):
+        with pytest.raises(Forbidden, match="Address already in use") as refusal:
+            addresses.check_fixed(text, [users], set())
+        assert refusal.value.remedy == f"in 10.1.0.0/24 {text} stands for {what}: choose another"
+        with pytest.raises(Forbidden) as refusal:
+            addresses.complete(Subnet("10.1.0.0/24", gateway=text))
+        assert str(refusal.value) == f"failed to allocate gateway ({text}): Address already in use"
+        with pytest.raises(Forbidden) as refusal:
+            addresses.complete(Subnet("10.1.0.0/24", auxiliary={"router": text}))
+        assert str(refusal.value) == f"failed to allocate secondary ip address (router:{text}): Address already in use"
+    assert addresses.complete(Subnet("10.1.0.0/31", gateway="10.1.0.0")).gateway == "10.1.0.0"
+    assert addresses.check_fixed("10.1.0.1", [Subnet("10.1.0.0/31", "10.1.0.0")], set()) == "10.1.0.1"
+    assert addresses.check_fixed("fd00::ffff", [Subnet("fd00::/112", "fd00::1")], set()) == "fd00::ffff"
+
+
+@pytest.mark.parametrize(
+    ("subnet", "of_whom"),
+    [
+        ("224.0.0.0/24", "224.0.0.0/4 is for multicast"),
+        ("127.0.0.0/24", "127.0.0.0/8 is for the host itself"),
+        ("0.0.0.0/24", "0.0.0.0/8 is for this network"),
+        ("ff05::/64", "ff00::/8 is for multicast"),
+    ],
+)
+def test_a_subnet_without_addresses_for_hosts_is_refused(subnet: str, of_whom: str) -> None:
+    with pytest.raises(InvalidArgument) as refusal:
+        addresses.complete(Subnet(subnet))
+    assert str(refusal.value) == f"invalid subnet {subnet}: {of_whom}, no host has an address there"
+
+
 def test_the_address_of_a_group_is_no_address_of_an_interface() -> None:
     for text in ("01:00:5e:00:00:01", "FF-FF-FF-FF-FF-FF"):
         with pytest.raises(InvalidArgument, match=f"invalid MAC address {text}: it is a group's"):
