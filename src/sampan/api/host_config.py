@@ -136,7 +136,7 @@ def _resources(asked: engine.Resources) -> dict[str, Any]:
         "memory_swap": swap,
         "memory_swappiness": None if asked.memory_swappiness == -1 else asked.memory_swappiness,
         "oom_kill_disable": asked.oom_kill_disable,
-        "pids_limit": asked.pids_limit or None,
+        "pids_limit": asked.pids_limit,
         "ulimits": None
         if asked.ulimits is None
         else tuple(wire.Ulimit(name=limit.name, hard=limit.hard, soft=limit.soft) for limit in asked.ulimits),

@@ -15,7 +15,7 @@ from functools import partial
 
 from sampan.engine import admission, links, mount_points, names
 from sampan.engine.announcer import Announcer
-from sampan.engine.config import ContainerConfig, HostConfig, LogConfig, ProcessConfig
+from sampan.engine.config import ContainerConfig, HostConfig, LogConfig, ProcessConfig, Resources
 from sampan.engine.container import (
     ContainerRecord,
     Created,
@@ -76,7 +76,11 @@ class Containers:
         path, arguments = program(process)
         if not path:
             raise InvalidArgument("no command specified", remedy="say what to run after the image")
-        host = dataclasses.replace(self._with_ids(config.host), log=with_default(config.host.log, self.default_log))
+        host = dataclasses.replace(
+            self._with_ids(config.host),
+            log=with_default(config.host.log, self.default_log),
+            resources=without_no_limit(config.host.resources),
+        )
         config = dataclasses.replace(config, process=process, host=host)
         admission.admit(config)
         record = ContainerRecord(
@@ -235,6 +239,11 @@ def with_default(asked: LogConfig, default: LogConfig) -> LogConfig:
     if asked.driver and asked.driver != default.driver:
         return asked
     return LogConfig(default.driver, {**default.options, **asked.options})
+
+
+def without_no_limit(asked: Resources) -> Resources:
+    """A limit of 0 or -1 processes is none, which inspect shows as Docker's does."""
+    return dataclasses.replace(asked, pids_limit=None) if (asked.pids_limit or 0) <= 0 else asked
 
 
 def _removing(record: ContainerRecord) -> Removing:

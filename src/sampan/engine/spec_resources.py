@@ -33,7 +33,7 @@ def runtime_resources(host: HostConfig, devices: Devices) -> oci.Resources:
         devices=tuple(_device_rules(host, devices)),
         memory=_memory(asked),
         cpu=_cpu(asked),
-        pids=oci.Pids(limit=asked.pids_limit) if asked.pids_limit and asked.pids_limit > 0 else None,
+        pids=None if asked.pids_limit is None else oci.Pids(limit=asked.pids_limit if asked.pids_limit > 0 else -1),
         block_io=_block_io(asked),
         network=oci.Network(class_id=host.network_class) if host.network_class else None,
     )

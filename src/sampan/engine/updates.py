@@ -12,7 +12,7 @@ import msgspec
 from sampan.cgroup import Cgroup, Limits, open_cgroup
 from sampan.engine import admission
 from sampan.engine.announcer import Announcer
-from sampan.engine.config import HostConfig, Resources, RestartPolicy, ThrottledDevice, WeightedDevice
+from sampan.engine.config import ContainerConfig, HostConfig, Resources, RestartPolicy, ThrottledDevice, WeightedDevice
 from sampan.engine.container import ContainerRecord, Dead, Removing
 from sampan.engine.spec import cgroup_path
 from sampan.engine.spec_resources import runtime_resources
@@ -49,7 +49,7 @@ class Updates:
                 host, resources=merged(host.resources, asked), restart_policy=policy or host.restart_policy
             )
             updated = dataclasses.replace(record, config=dataclasses.replace(record.config, host=changed))
-            admission.admit(updated.config)
+            admission.admit(_as_asked(updated.config, asked))
             if record.running is not None:
                 self._apply(updated, changed, host)
             updated = self.store.save(_without_lifted(updated))
@@ -85,7 +85,12 @@ def _restore(cgroup: Cgroup, before: HostConfig) -> None:
 
 
 def merged(present: Resources, asked: Resources) -> Resources:
-    """`present` with what `asked` says. Raises InvalidArgument for more memory than the swap limit, as Docker does."""
+    """`present` with what `asked` says; no limit of processes, 0 or less, is 0.
+
+    Raises InvalidArgument, as Docker does, for more memory than the swap limit and for processor time in other words
+    than it has been given in.
+    """
+    _refuse_other_words(present, asked)
     default = Resources()
     said = {
         field.name: getattr(asked, field.name)
@@ -94,17 +99,44 @@ def merged(present: Resources, asked: Resources) -> Resources:
     }
     for name in _BY_DEVICE & said.keys():
         said[name] = _by_device(getattr(present, name) or (), said[name])
-    if said.get("nano_cpus"):
-        said |= {"cpu_period_us": 0, "cpu_quota_us": 0}
-    elif said.get("cpu_period_us") or said.get("cpu_quota_us"):
+    if asked.pids_limit is not None:
+        said["pids_limit"] = max(asked.pids_limit, 0)
+    if asked.nano_cpus and present.cpu_quota_us < 0:  # a quota that was lifted is none
+        said.setdefault("cpu_quota_us", 0)
+    elif asked.cpu_quota_us < 0 and not asked.nano_cpus:
         said["nano_cpus"] = 0
     result = dataclasses.replace(present, **said)
-    if "memory_bytes" in said and 0 < result.memory_swap_bytes < result.memory_bytes:
+    if asked.memory_bytes and not asked.memory_swap_bytes and 0 < result.memory_swap_bytes < result.memory_bytes:
         raise InvalidArgument(
             "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
             remedy="pass --memory-swap too",
         )
     return result
+
+
+def _refuse_other_words(present: Resources, asked: Resources) -> None:
+    has_given = {
+        "CPU Period": (present.cpu_period_us > 0, asked.cpu_period_us > 0),
+        "CPU Quota": (present.cpu_quota_us > 0, asked.cpu_quota_us > 0),
+    }
+    for name, (was_given, is_asked) in has_given.items():
+        if asked.nano_cpus > 0 and was_given:
+            raise InvalidArgument(
+                f"Conflicting options: Nano CPUs cannot be updated as {name} has already been set",
+                remedy="pass --cpu-period and --cpu-quota",
+            )
+        if present.nano_cpus > 0 and is_asked:
+            raise InvalidArgument(
+                f"Conflicting options: {name} cannot be updated as NanoCPUs has already been set",
+                remedy="pass --cpus, or lift it first with --cpu-quota -1",
+            )
+
+
+def _as_asked(config: ContainerConfig, asked: Resources) -> ContainerConfig:
+    """`config` for admission: a reservation is held against the limit that comes with it, no older one."""
+    reservation_bytes = asked.memory_reservation_bytes if asked.memory_bytes else 0
+    resources = dataclasses.replace(config.host.resources, memory_reservation_bytes=reservation_bytes)
+    return dataclasses.replace(config, host=dataclasses.replace(config.host, resources=resources))
 
 
 def _by_device[Entry: ThrottledDevice | WeightedDevice](
