@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import Command, FakeDaemon
 
 
@@ -129,3 +131,59 @@ def test_a_template_that_is_none_has_docker_s_exit_code(fake_daemon: FakeDaemon,
     fake_daemon.on("GET", "/containers/c1/json", fake_daemon.reply(200, {"Name": "/c1"}))
 
     assert [sampan("inspect", "-f", text, "c1").returncode for text in ("{{", "{{.Nope}}", "{{.Name}}")] == [64, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (["export", "-o", "/nosuch/x", "c1"], "make the directory /nosuch first, or name a path that is there"),
+        (["save", "-o", "/nosuch/x", "app"], "make the directory /nosuch first, or name a path that is there"),
+        (["volume", "export", "-o", "/tmp", "db"], "name a file, not a directory"),
+        (["image", "diet", "--html", "/nosuch/x", "app"], "make the directory /nosuch first, or name a path that"),
+        (["load", "-i", "/nosuch"], "name a file that is there"),
+        (["import", "/tmp"], "name a file, not a directory"),
+        (["secret", "create", "s1", "/nosuch"], "name a file that is there"),
+        (["cp", "/nosuch", "c1:/"], "name a file or directory that is there"),
+        (["cp", "/etc/hostname/", "c1:/"], "leave the slash at its end out"),
+    ],
+)
+def test_a_file_that_cannot_be_had_is_told_with_a_remedy(
+    fake_daemon: FakeDaemon, sampan: Command, words: list[str], remedy: str
+) -> None:
+    fake_daemon.on("GET", ".*", fake_daemon.reply(200, "x"))
+
+    done = sampan(*words)
+
+    assert done.returncode == 1
+    assert f"  try: {remedy}" in done.stderr.decode()
+
+
+def test_a_name_that_is_no_utf_8_is_told_by_its_bytes(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    fake_daemon.on("GET", ".*", fake_daemon.reply(200, "x"))
+
+    assert b"sampan: /nosuch/\\xff does not exist\n" in sampan("cp", "/nosuch/\udcff", "c1:/").stderr
+
+
+@pytest.mark.parametrize("option", ["--iidfile", "--metadata-file"])
+@pytest.mark.parametrize("place", ["nosuch/x", "."])
+def test_a_file_that_a_build_cannot_write_at_its_end_is_told_before_it(
+    builds: FakeDaemon, sampan: Command, tmp_path: Path, option: str, place: str
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+
+    done = sampan("build", option, place, ".", cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith(f"sampan: {option} {place}: ")
+    assert b"  try: " in done.stderr
+    assert builds.lines == []
+
+
+def test_a_file_for_the_image_s_id_is_not_there_while_the_build_goes_on(
+    builds: FakeDaemon, sampan: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    builds.on("POST", "/build", builds.reply(500, {"message": "broken"}))
+
+    assert sampan("build", "--iidfile", "id", ".", cwd=tmp_path).returncode == 1
+    assert not (tmp_path / "id").exists()

@@ -35,6 +35,7 @@ def say(sentence: str, remedy: str = "") -> None:
     text = f"sampan: {sentence}\n"
     if remedy:
         text += f"  try: {remedy}\n"
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")  # bytes of names as \\xff
     try:  # noqa: SIM105 - contextlib costs milliseconds
         sys.stdout.flush()
     except OSError:
@@ -48,29 +49,43 @@ def say(sentence: str, remedy: str = "") -> None:
 
 def report(error: Exception, name: Sequence[str]) -> int:
     """Say what went wrong in the command `name` and return the exit code for it."""
-    remedy: str = getattr(error, "remedy", "")
-    if isinstance(error, UsageError) and not remedy:
-        remedy = f"sampan {' '.join([*name, '--help'])}"
-    if isinstance(error, NotFoundError) and not remedy:
-        from sampan.cli.only_here import remedy_for
-
-        remedy = remedy_for(name)
-    if isinstance(error, OSError) and error.errno in FULL:
-        remedy = "make room on the file system that it goes to"
-    if isinstance(error, OSError) and error.errno == errno.EBADF:
-        remedy = "leave standard output open, or redirect it (> /dev/null)"
-    if isinstance(error, ConnectionLost) and name[-1:] and name[-1] in _STAYING:
-        remedy = "containers go on without their daemon: look with `sampan ps -a` when it is there again"
-    sentence = sentence_of(error)
-    if isinstance(error, ApiError):
-        remedy = remedy_of_option(sentence, "container" if name[-1:] == ["exec"] else "image") or remedy
-    if sentence:
-        say(sentence, remedy)
+    if sentence := sentence_of(error):
+        say(sentence, _remedy_of(error, name))
     if isinstance(error, Failure):
         return error.code
     if isinstance(error, ClientError) and name and name[-1] == "run":
         return exit_code_of_start(error) if isinstance(error, ApiError) else 125
     return 1
+
+
+def _remedy_of(error: Exception, name: Sequence[str]) -> str:
+    """What helps against `error`, which says so itself or not, in the command `name`; "" where nothing is known to."""
+    remedy: str = getattr(error, "remedy", "")
+    if isinstance(error, OSError):
+        return remedy or _remedy_of_system(error)
+    if isinstance(error, UsageError) and not remedy:
+        return f"sampan {' '.join([*name, '--help'])}"
+    if isinstance(error, NotFoundError) and not remedy:
+        from sampan.cli.only_here import remedy_for
+
+        return remedy_for(name)
+    if isinstance(error, ConnectionLost) and name[-1:] and name[-1] in _STAYING:
+        return "containers go on without their daemon: look with `sampan ps -a` when it is there again"
+    if isinstance(error, ApiError):
+        return remedy_of_option(error.sentence, "container" if name[-1:] == ["exec"] else "image") or remedy
+    return remedy
+
+
+def _remedy_of_system(error: OSError) -> str:
+    if error.errno in FULL:
+        return "make room on the file system that it goes to"
+    if error.errno == errno.EBADF:
+        return "leave standard output open, or redirect it (> /dev/null)"
+    if error.filename:
+        from sampan.cli.paths import remedy_for_path
+
+        return remedy_for_path(error)
+    return ""
 
 
 def remedy_of_option(sentence: str, what: str) -> str:

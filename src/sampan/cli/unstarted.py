@@ -1,4 +1,4 @@
-"""What helps when the program of `sampan exec` could not be started, which comes among its output, in Docker's words."""
+"""What helps when the program of `sampan exec` could not be started, which comes among its output."""
 
 from __future__ import annotations
 

@@ -123,6 +123,7 @@ def run(arguments: Arguments, session: Session) -> int:
 
         refuse_if_asked(context.text, context.shown, _findings(arguments, session, context), _given(arguments))
     _forget_former(arguments.text("iidfile"))
+    _check_files(arguments)
     begun = time.monotonic()
     outcome = _build_with_caches(arguments, session, context, {"t": [*names]})
     if outcome.failure is not None:
@@ -150,6 +151,15 @@ def _forget_former(path: str) -> None:
             return
         if is_file:
             os.unlink(path)
+
+
+def _check_files(arguments: Arguments) -> None:
+    """Failure when the files that are to be written at the end cannot be."""
+    for option in ("iidfile", "metadata-file"):
+        if path := arguments.text(option):
+            from sampan.cli.paths import check_can_be_made
+
+            check_can_be_made(path, f"--{option}")
 
 
 def _is_dockers(session: Session) -> bool:

@@ -143,10 +143,10 @@ def copy_to(arguments: Arguments, session: Session, source: str, container: str,
         return -1
     follow = arguments.flag("follow-link") or copies_contents(source) or source.endswith("/")
     is_directory = os.path.isdir(source) and (follow or not os.path.islink(source))
+    if source.endswith("/") and not is_directory and os.path.exists(source.rstrip("/")):
+        raise Failure(f"{source} is no directory", remedy="leave the slash at its end out")
     if not (os.path.exists(source) if follow else os.path.lexists(source)):
-        raise Failure(f"{source} does not exist")
-    if source.endswith("/") and not is_directory:
-        raise Failure(f"{source} is no directory")
+        raise Failure(f"{source} does not exist", remedy="name a file or directory that is there")
     if arguments.flag("parents"):
         folder, name = target, _below(source, target, kind_of(there))
     else:
