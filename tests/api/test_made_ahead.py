@@ -168,3 +168,10 @@ def test_a_daemon_that_stops_leaves_nothing_of_it(engine: EngineProcess) -> None
     engine.stop()
     assert next_id not in os.listdir(engine.exec_root)
     until(lambda: not cgroups(next_id))
+
+
+def test_terminals_have_their_names_in_containers_that_were_made_ahead_and_others(engine: EngineProcess) -> None:
+    for number in range(4):
+        engine.run(f"t{number}", "readlink", "/proc/self/fd/0", "/proc/self/fd/1", Tty=True)
+        assert engine.wait(f"t{number}") == 0
+        assert [line.rstrip("\r") for line in engine.output(f"t{number}")] == ["/dev/pts/0"] * 2

@@ -112,7 +112,6 @@ class Child:
     host_pid: int = 0
     root_fd: int = -1
     proc_fd: int = -1
-    devpts_fd: int = -1
     identity: Identity = Identity(0, 0)
     environment: tuple[str, ...] = ()
     bounding: int = -1  # the capabilities that are in the bounding set, as far as it is known

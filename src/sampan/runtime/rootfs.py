@@ -124,8 +124,11 @@ def open_console(child: Child) -> None:
     """Open a terminal of the container's own devpts, lay it on /dev/console, and send the master to the parent."""
     if not child.process.terminal:
         return
-    devpts_fd = child.devpts_fd if child.devpts_fd >= 0 else _open_devpts(child)
-    master, slave = terminal.open_pty(devpts_fd)
+    devpts_fd = _open_devpts(child)
+    try:
+        master, slave = terminal.open_pty(devpts_fd)
+    finally:
+        os.close(devpts_fd)
     if child.process.console_height or child.process.console_width:
         terminal.set_window_size(master, child.process.console_height, child.process.console_width)
     if child.target_fd < 0:
@@ -307,8 +310,6 @@ def _remember(child: Child, mount: MountPlan, target: str, fd: int) -> None:
         child.readonly_later.append(fd)
     if target == "proc":
         child.proc_fd = fd
-    elif mount.fstype == "devpts" and target == "dev/pts":
-        child.devpts_fd = fd
 
 
 def _attach(fd: int, target_fd: int) -> None:
@@ -358,7 +359,7 @@ def _link_dev(child: Child) -> None:
 
 
 def _open_devpts(child: Child) -> int:
-    """The container's /dev/pts, which must be a devpts file system."""
+    """The container's /dev/pts, which must be a devpts file system; as it is found there, for the terminal's name."""
     fd = open_in_root(child.root_fd, "dev/pts", os.O_PATH | os.O_DIRECTORY)
     if filesystem_type(fd) != Magic.DEVPTS:
         os.close(fd)
