@@ -39,9 +39,7 @@ def exec_process(record: ContainerRecord, asked: ExecConfig) -> ProcessPlan:
     if asked.privileged:
         names = capability.NAMES[: capability.last_capability() + 1]
     height, width = asked.console_size
-    variables = dict(entry.split("=", 1) for entry in environment(record))
-    if asked.tty:
-        variables.setdefault("TERM", "xterm")
+    variables = dict(entry.split("=", 1) for entry in environment(record, terminal=asked.tty))
     for entry in asked.environment:
         name, separator, value = entry.partition("=")
         variables.pop(name, None)
@@ -58,6 +56,7 @@ def exec_process(record: ContainerRecord, asked: ExecConfig) -> ProcessPlan:
         rlimits=spec_resources.rlimits(host.resources),
         no_new_privileges=security.no_new_privileges,
         apparmor_profile="" if security.apparmor == "unconfined" else security.apparmor,
+        oom_score_adj=host.oom_score_adj,
     )
     filter_ = None if asked.privileged else spec_security.seccomp_plan(host, security, names)
     plan = plan_process(

@@ -102,7 +102,7 @@ def _process(
         console_size=Box(height=height, width=width) if height and width else None,
         user=User(),
         args=(record.path, *record.arguments),
-        env=environment(record),
+        env=environment(record, terminal=process.tty),
         cwd=process.working_dir or "/",
         capabilities=spec_security.capability_sets(capabilities),
         rlimits=spec_resources.rlimits(host.resources),
@@ -112,11 +112,11 @@ def _process(
     )
 
 
-def environment(record: ContainerRecord) -> tuple[str, ...]:
+def environment(record: ContainerRecord, *, terminal: bool) -> tuple[str, ...]:
     """PATH, HOSTNAME and TERM as Docker sets them, what links say, then what image and user say; a bare name unsets."""
     process = record.config.process
     values = {"PATH": DEFAULT_PATH, "HOSTNAME": process.hostname}
-    if process.tty:
+    if terminal:
         values["TERM"] = "xterm"
     values |= dict(entry.split("=", 1) for entry in record.linked.environment)
     for entry in process.environment or ():
