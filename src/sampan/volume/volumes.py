@@ -2,7 +2,7 @@
 
     volumes/<name>/_data     what containers see; beside it what is `filling`'s and `snapshots`'
     volumes/.removed-<hex>   no volume any more; its disk is freed in the background
-    volumes/.renaming-<new>  a link that names the volume which is to have another name
+    volumes/.renaming-<hex>  a link that leads to OLD/NEW: the volume OLD is to have the name NEW
 
 Who uses a volume is the engine's to know: whoever calls `remove` has asked. Making and removing take microseconds and
 are made from the event loop's thread; copies are for threads.
@@ -146,15 +146,17 @@ class Volumes:
         check_name(new_name)
         if self.records.get(new_name) is not None:
             raise Conflict(f"rename {name}: a volume {new_name} exists", remedy="choose another name")
-        os.symlink(name, f"{self.path}/{_RENAMING}{new_name}")
+        mark = f"{self.path}/{_RENAMING}{secrets.token_hex(8)}"
+        os.symlink(f"{name}/{new_name}", mark)
         os.rename(self.directory(name), self.directory(new_name))
-        return self._renamed(volume, new_name)
+        renamed = self._renamed(volume, new_name)
+        os.unlink(mark)
+        return renamed
 
     def _renamed(self, volume: Volume, new_name: str) -> Volume:
         labels = {key: value for key, value in volume.labels.items() if key != ANONYMOUS_LABEL}
         renamed = dataclasses.replace(volume, name=new_name, anonymous=False, labels=labels)
         self.records.rename(volume, renamed)
-        os.unlink(f"{self.path}/{_RENAMING}{new_name}")
         return renamed
 
     def throw_away(self, path: str) -> None:
@@ -194,12 +196,12 @@ class Volumes:
 
     def _settle_renaming(self, mark: str) -> None:
         """A rename that a crash cut off: it has happened when the folder has."""
-        new_name = mark.removeprefix(_RENAMING)
-        volume = self.records.get(os.readlink(f"{self.path}/{mark}"))
+        name, _, new_name = os.readlink(f"{self.path}/{mark}").partition("/")
+        new_name = new_name or mark.removeprefix(_RENAMING)  # as it was written until 2026
+        volume = self.records.get(name)
         if volume is not None and os.path.isdir(self.directory(new_name)) and self.records.get(new_name) is None:
             self._renamed(volume, new_name)
-        else:
-            os.unlink(f"{self.path}/{mark}")
+        os.unlink(f"{self.path}/{mark}")
 
     def _adopt(self, name: str) -> None:
         """A folder without a record: content is never thrown away by guess, an empty one is nothing."""
