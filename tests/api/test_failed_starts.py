@@ -72,6 +72,19 @@ def test_a_directory_deeper_than_any_path_gives_the_devices_that_can_be_reached(
         shutil.rmtree(deep)
 
 
+def test_a_source_that_has_gone_since_create_is_told_in_the_words_of_docker(
+    engine: EngineProcess, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    mount = {"Type": "bind", "Source": str(source), "Target": "/x"}
+    engine.create("bereft", "true", host={"Mounts": [mount]})
+    source.rmdir()
+    answer = engine.json("POST", "/containers/bereft/start", expect=500)
+    assert answer["message"].endswith(f"bind source path does not exist: {source}")
+    assert answer["remedy"] == "make it again, or create the container without it"
+
+
 def test_what_marks_a_deleted_name_in_an_overlay_is_no_device(engine: EngineProcess, tmp_path: Path) -> None:
     os.mknod(tmp_path / "gone", stat.S_IFCHR)
     os.mknod(tmp_path / "zero", stat.S_IFCHR | 0o666, os.makedev(1, 5))

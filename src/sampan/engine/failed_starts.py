@@ -52,6 +52,7 @@ _KNOWN = (
     _Known("mount_filesystems", errno.EINVAL, "tmpfs", "man 5 tmpfs lists the options of a tmpfs"),
     _Known("write_sysctls", errno.EINVAL, "", "the kernel takes another kind of value: `sysctl -a` shows the host's"),
     _Known("make_sources", errno.ENOENT, "creating mount", "name a path of the host that is there, or can be made"),
+    _Known("make_sources", errno.ENOENT, "bind source path", "make it again, or create the container without it"),
     _Known("make_sources", errno.ENOENT, "subpath", "name a path that is in it, or mount it as a whole"),
     _Known("make_sources", errno.ENOTDIR, "", "name a path of the host that is there: a part of this one is a file"),
     _Known("make_sources", errno.EINVAL, "too many lower directories", FEWER_LAYERS),

@@ -35,9 +35,9 @@ def open_source(mount: MountPlan) -> int:
         return _open_below(mount, recursive=recursive)
     try:
         return open_tree(AT_FDCWD, mount.source, clone=True, recursive=recursive)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
         if not mount.create_source:
-            raise
+            raise OSError(error.errno, f"bind source path does not exist: {mount.source}") from error
     try:
         os.makedirs(mount.source, 0o755, exist_ok=True)
     except OSError as error:
