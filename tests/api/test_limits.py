@@ -108,6 +108,7 @@ def test_the_process_table_has_only_the_container_s(engine: EngineProcess) -> No
         ({"OomScoreAdj": 5000}, "range for oom score adj"),
         ({"Binds": ["/a:/b:upside-down"]}, "invalid mode"),
         ({"Binds": ["/a:relative"]}, "mount path must be absolute"),
+        ({"Binds": [f"named:/{'n' * 256}"]}, "has a name that is too long"),
         ({"Binds": ["/a:/b", "/c:/b"]}, "Duplicate mount point: /b"),
         ({"Mounts": [{"Type": "bind", "Source": "/no/such", "Target": "/x"}]}, "bind source path does not exist"),
         ({"LogConfig": {"Type": "json-file", "Config": {"max-size": "huge"}}}, "invalid size"),

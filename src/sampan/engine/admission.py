@@ -1,7 +1,7 @@
 """What is refused at create, before anything is taken: every check of a configuration, all problems told together.
 
-Pure, but for the number of the host's CPUs, its memory nodes and its clocks. What only the kernel can refuse is refused at start, by
-runtime.plan and by the cgroup.
+Pure, but for the number of the host's CPUs, its memory nodes and its clocks. What only the kernel can refuse is refused
+at start, by runtime.plan and by the cgroup.
 """
 
 from __future__ import annotations

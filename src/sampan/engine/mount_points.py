@@ -14,6 +14,7 @@ from sampan.engine.container import ContainerRecord, MountPoint
 from sampan.engine.parts import Secrets, Trees, Volumes
 from sampan.errors import InvalidArgument, NotImplementedHere
 
+_LONGEST_NAME = 255  # NAME_MAX
 _PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
 _IGNORED_MODES = frozenset({"z", "Z", "consistent", "cached", "delegated", "default", ""})
 
@@ -88,8 +89,13 @@ def _check_target(target: str, where: str, kind: str) -> str:
             f"invalid mount path: '{target}' mount path must be absolute",
             remedy="begin the path inside the container with /",
         )
+    config = "" if where else f'invalid mount config for type "{kind}": '
+    if max(len(os.fsencode(name)) for name in target.split("/")) > _LONGEST_NAME:
+        raise InvalidArgument(
+            f"{where}{config}invalid mount path: '{target}' has a name that is too long",
+            remedy=f"a name has at most {_LONGEST_NAME} bytes",
+        )
     if clean_target(target) == "/":
-        config = "" if where else f'invalid mount config for type "{kind}": '
         raise InvalidArgument(
             f"{where}{config}invalid specification: destination can't be '/'",
             remedy="mount at a directory below /",
