@@ -154,7 +154,8 @@ class Connections:
             raise InvalidArgument(
                 "container sharing network namespace with another container or host cannot be connected to any other "
                 "network",
-                remedy="run it on a network instead",
+                remedy="a container that shares a network keeps to that: remove it, and make it anew with "
+                f"--network {shlex.quote(network.name)}",
             )
         if network.name == "host":
             raise InvalidArgument(
@@ -162,9 +163,11 @@ class Connections:
                 remedy="run it with --network host",
             )
         if network.name == "none" or (mode == "none" and "none" in record.endpoints and record.running is not None):
+            left = record.endpoints if network.name == "none" else ["none"]
+            commands = [f"`sampan network disconnect {shlex.quote(name)} {record.name}`" for name in left]
             raise InvalidArgument(
                 "container cannot be connected to multiple networks with one of the networks in private (none) mode",
-                remedy="run it on a network instead",
+                remedy=f"let it leave first what it is in: {', '.join(commands)}" if left else "it is in no network",
             )
 
     async def disconnect(self, reference: str, container: str, *, force: bool = False) -> None:

@@ -254,12 +254,16 @@ class Registry:
 
     async def _subnets_for(self, asked: NetworkRequest) -> tuple[Subnet, ...]:
         given = [addresses.complete(subnet) for subnet in asked.subnets if subnet.subnet]
-        for number, subnet in enumerate(given):
-            for other in [*self._subnets(), *(one.subnet for one in given[:number])]:
+        holders = [(one.subnet, f"that of network {network.name}") for network in self.all() for one in network.subnets]
+        for subnet in given:
+            for other, whose in holders:
                 if addresses.overlap(subnet.subnet, [other]):
+                    what = f"{subnet.subnet} overlaps {other}, {whose}"
                     raise Forbidden(
-                        "Pool overlaps with other one on this address space", remedy=f"{subnet.subnet} meets {other}"
+                        "Pool overlaps with other one on this address space",
+                        remedy=f"{what}: give another subnet, or none to get a free one",
                     )
+            holders.append((subnet.subnet, "which was given too"))
         if not any(subnet.family == 4 for subnet in given):
             taken = await self.networks.run(self.networks.host.taken_subnets)
             free = addresses.free_subnet([*taken, *self._subnets()], self.settings.candidates(4))

@@ -63,6 +63,25 @@ def test_the_doctor_tells_what_is_reachable_from_where(
     assert "--reach" in sampan(engine, "doctor", "web", code=125)
 
 
+def test_a_gateway_outside_of_the_subnets_that_were_given_is_told_of_them(engine: EngineProcess) -> None:
+    words = ("network", "create", "--gateway", "10.8.0.1", "lost")
+    assert "try: name the subnet with --subnet" in sampan(engine, *words, code=1)
+    assert "try: give one inside 10.9.0.0/24" in sampan(engine, *words, "--subnet", "10.9.0.0/24", code=1)
+
+
+def test_the_name_of_a_network_may_have_a_slash(
+    engine: EngineProcess, networks: Networks, containers: Containers
+) -> None:
+    networks.create("a/b")
+    containers.run("one")
+    assert '"Name": "a/b"' in sampan(engine, "network", "inspect", "a/b")
+    sampan(engine, "network", "connect", "a/b", "one")
+    assert ip_in(engine, "one", "a/b")
+    sampan(engine, "network", "disconnect", "a/b", "one")
+    assert sampan(engine, "network", "rm", "a/b") == "a/b\n"
+    assert "network a/b/c not found" in sampan(engine, "network", "rm", "a/b/c", code=1)
+
+
 def test_networks_are_joined_by_words_of_docker_s(
     engine: EngineProcess, network: PrivateNetwork, networks: Networks, containers: Containers
 ) -> None:

@@ -72,7 +72,9 @@ def test_refusals_are_docker_s(engine: EngineProcess, networks: Networks) -> Non
     assert twice["remedy"] == "sampan network rm 'two words'"
     engine.json("DELETE", "/networks/two%20words", expect=204)
     overlapping = {"Name": "twice", "IPAM": {"Config": [{"Subnet": "10.9.0.128/25"}]}}
-    assert "overlaps" in engine.json("POST", create, overlapping, expect=403)["message"]
+    refused = engine.json("POST", create, overlapping, expect=403)
+    assert "overlaps" in refused["message"]
+    assert refused["remedy"].startswith("10.9.0.128/25 overlaps 10.9.0.0/24, that of network once: give another subnet")
     wrong = {"Name": "wrong", "IPAM": {"Config": [{"Subnet": "10.8.0.0/24", "Gateway": "10.9.0.1"}]}}
     engine.json("POST", create, wrong, expect=400)
     engine.json("POST", create, {"Name": "far", "Driver": "overlay"}, expect=404)
@@ -268,6 +270,25 @@ def test_addresses_that_cannot_be_are_refused_before_a_container_is_made(
     body = {"Container": "mover", "EndpointConfig": {"IPAMConfig": {"IPv4Address": "10.8.0.1"}}}
     refused = engine.json("POST", "/networks/given/connect", body, expect=400)["message"]
     assert refused == f"invalid endpoint settings:\n{outside}"
+
+
+def test_what_keeps_a_container_out_of_a_network_is_told_with_the_way_in(
+    engine: EngineProcess, networks: Networks, containers: Containers
+) -> None:
+    def refusal(network: str, container: str) -> str:
+        found: str = engine.json("POST", f"/networks/{network}/connect", {"Container": container}, expect=400)["remedy"]
+        return found
+
+    networks.create("site")
+    containers.run("web")
+    containers.run("guest", NetworkMode="container:web")
+    containers.run("alone", NetworkMode="none")
+    assert refusal("site", "guest").endswith("make it anew with --network site")
+    assert refusal("none", "web") == "let it leave first what it is in: `sampan network disconnect bridge web`"
+    assert refusal("site", "alone") == "let it leave first what it is in: `sampan network disconnect none alone`"
+    networks.disconnect("none", "alone")
+    networks.connect("site", "alone")
+    assert ip_in(engine, "alone", "site")
 
 
 @pytest.mark.parametrize(("ipv6", "warned"), [(False, 1), (True, 0)])

@@ -111,4 +111,5 @@ def _place(found: dict[Any, dict[str, Any]], address: Any, text: str, option: st
     for net, place in found.items():
         if net.version == address.version and address in net:
             return place
-    raise Failure(f"--{option} {text} lies in no subnet", remedy="name the subnet with --subnet")
+    remedy = f"give one inside {' or '.join(map(str, found))}" if found else "name the subnet with --subnet"
+    raise Failure(f"--{option} {text} lies in no subnet", remedy=remedy)
