@@ -199,3 +199,11 @@ def test_a_tmpfs_has_its_size_and_mode(engine: EngineProcess) -> None:
     assert run(engine, "frozen", "touch /mnt/x 2>/dev/null || echo read-only", readonly) == ["read-only"]
     engine.json("DELETE", "/containers/memory", expect=204)
     engine.json("DELETE", "/containers/frozen", expect=204)
+
+
+def test_a_read_only_root_has_the_engines_files_read_only_too(engine: EngineProcess) -> None:
+    script = "for file in hosts hostname resolv.conf; do echo x 2>/dev/null >> /etc/$file && echo $file; done; true"
+    for name, readonly, written in (("ro", True, []), ("rw", False, ["hosts", "hostname", "resolv.conf"])):
+        engine.run(name, "bash", "-c", script, host={"ReadonlyRootfs": readonly})
+        assert engine.wait(name) == 0
+        assert engine.output(name) == written

@@ -27,12 +27,12 @@ def runtime_mounts(
 ) -> tuple[Mount, ...]:
     """All mounts in the order they are made: shallow targets first.
 
-    `engine_files` are (source on the host, target): resolv.conf, hostname, hosts; `view` has files to lay over some of
-    the kernel's. A user's mount takes the place of
-    one of ours at the same target.
+    `engine_files` are (source on the host, target): resolv.conf, hostname, hosts, read-only where the root is; `view`
+    has files to lay over some of the kernel's. A user's mount takes the place of one of ours at the same target.
     """
     mounts = {mount.destination: mount for mount in _ours(record.config.host, security)}
-    mounts |= {target: _bind(source, target) for source, target in engine_files}
+    readonly = record.config.host.readonly_rootfs
+    mounts |= {target: _engine_file(source, target, readonly=readonly) for source, target in engine_files}
     if view is not None and view.provided is not None:
         source = view.provided.directory
         mounts |= {f"/{path}": _of_view(source, path) for path in paths_of(record, view.provided)}
@@ -83,8 +83,9 @@ def _tmpfs_options(text: str) -> tuple[str, ...]:
     return ("noexec", "nosuid", "nodev", *(word for word in text.split(",") if word))
 
 
-def _bind(source: str, target: str) -> Mount:
-    return Mount(destination=target, type="bind", source=source, options=("rbind", "rprivate"))
+def _engine_file(source: str, target: str, *, readonly: bool) -> Mount:
+    options = ("rbind", "rprivate", "ro") if readonly else ("rbind", "rprivate")
+    return Mount(destination=target, type="bind", source=source, options=options)
 
 
 def _of_view(source: str, path: str) -> Mount:
