@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.engine_process import EngineProcess
 from tests.network_containers import BRIDGE, Containers
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,17 @@ def test_what_has_no_network_of_its_own_exposes_nothing(engine: EngineProcess, c
     containers.names.append("alone")
     engine.run("alone", "sleep", "300", ExposedPorts={"80/tcp": {}})
     assert engine.inspect("alone")["NetworkSettings"]["Ports"] == {}
+
+
+def test_who_joins_a_network_has_the_name_of_whose_it_is(engine: EngineProcess, containers: Containers) -> None:
+    containers.names += ["named", "joining"]
+    engine.run("named", "sleep", "300", host=BRIDGE, Hostname="hosty", Domainname="ex.org")
+    command = ("sh", "-c", "cat /proc/sys/kernel/hostname /proc/sys/kernel/domainname; echo $HOSTNAME; sleep 300")
+    engine.run("joining", *command, host={"NetworkMode": "container:named"}, Tty=True)
+    told = engine.inspect("joining")["Config"]
+    assert (told["Hostname"], told["Domainname"]) == ("hosty", "ex.org")
+    until(lambda: log_of(engine, "joining").split() == ["hosty", "ex.org", "hosty"])
+
+
+def log_of(engine: EngineProcess, name: str) -> str:
+    return engine.request("GET", f"/containers/{name}/logs?stdout=1")[1].decode()
