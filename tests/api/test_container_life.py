@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Semaphore
 
+import pytest
 from tests.engine_process import EngineProcess, send_signal
 from tests.groups import groups_matching
 from tests.raw_http import connect, receive_head, request
@@ -41,14 +42,16 @@ def test_what_a_container_writes_is_not_on_the_host_and_stays_in_the_container(e
     assert "something" in engine.output("writer")
 
 
-def test_a_program_that_is_not_there_is_named_and_the_container_stays_created(engine: EngineProcess) -> None:
-    engine.create("lost", "no-such-program")
-    answer = engine.json("POST", "/containers/lost/start", expect=400)
-    assert 'exec: "no-such-program": executable file not found in $PATH' in answer["message"]
+@pytest.mark.parametrize("name", ["no-such-program", ""])
+def test_a_program_that_is_not_there_is_named_and_the_container_stays_created(engine: EngineProcess, name: str) -> None:
+    lost = engine.create(f"lost_{name}", name, "word")
+    answer = engine.json("POST", f"/containers/{lost}/start", expect=400)
+    assert f'exec: "{name}": executable file not found in $PATH' in answer["message"]
     assert answer["remedy"]
-    state = engine.inspect("lost")["State"]
-    assert (state["Status"], state["ExitCode"]) == ("created", 127)
-    assert "no-such-program" in state["Error"]
+    inspected = engine.inspect(lost)
+    assert (inspected["Path"], inspected["Args"]) == (name, ["word"])
+    assert (inspected["State"]["Status"], inspected["State"]["ExitCode"]) == ("created", 127)
+    assert f'exec: "{name}"' in inspected["State"]["Error"]
 
 
 def test_a_directory_is_no_program(engine: EngineProcess) -> None:

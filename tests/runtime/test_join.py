@@ -139,9 +139,10 @@ def test_user_limits_and_capabilities_of_an_exec_are_its_plans(boat: Boat) -> No
     assert outcome.lines == ["1000", "1000 50", "/home/sailor", "99", "5", "CapBnd:\t0000000000000400", "/tmp"]
 
 
-def test_a_program_that_is_not_there_is_told(boat: Boat) -> None:
-    with pytest.raises(StepFailed, match=r'exec: "nothing": executable file not found in \$PATH') as caught:
-        beside(boat, boat.plan("sleep 100"), lambda launched: boat.exec_here(launched, boat.process("nothing", "x")))
+@pytest.mark.parametrize("name", ["nothing", ""])
+def test_a_program_that_is_not_there_is_told(boat: Boat, name: str) -> None:
+    with pytest.raises(StepFailed, match=rf'exec: "{name}": executable file not found in \$PATH') as caught:
+        beside(boat, boat.plan("sleep 100"), lambda launched: boat.exec_here(launched, boat.process(name, "x")))
     assert caught.value.kind is Kind.COMMAND_NOT_FOUND
 
 

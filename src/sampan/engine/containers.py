@@ -71,17 +71,8 @@ class Containers:
         """
         image = self.images.resolve(config.process.image, platform)
         container_id = self.launcher.new_id()
-        process = fill_in(config.process, image.defaults)
-        process = dataclasses.replace(process, hostname=self._hostname(config, process, container_id))
-        path, arguments = program(process)
-        if not path:
-            raise InvalidArgument("no command specified", remedy="say what to run after the image")
-        host = dataclasses.replace(
-            self._with_ids(config.host),
-            log=with_default(config.host.log, self.default_log),
-            resources=without_no_limit(config.host.resources),
-        )
-        config = dataclasses.replace(config, process=process, host=host)
+        config = self._filled_in(config, image.defaults, container_id)
+        path, arguments = program(config.process)
         admission.admit(config)
         record = ContainerRecord(
             id=container_id,
@@ -104,6 +95,19 @@ class Containers:
             await self._make(record)
         self.announcer.container(record, "create")
         return record
+
+    def _filled_in(self, config: ContainerConfig, defaults: ProcessConfig, container_id: str) -> ContainerConfig:
+        """With what the image and the daemon say where the user does not. Raises InvalidArgument without a command."""
+        process = fill_in(config.process, defaults)
+        process = dataclasses.replace(process, hostname=self._hostname(config, process, container_id))
+        if not (process.entrypoint or process.command):
+            raise InvalidArgument("no command specified", remedy="say what to run after the image")
+        host = dataclasses.replace(
+            self._with_ids(config.host),
+            log=with_default(config.host.log, self.default_log),
+            resources=without_no_limit(config.host.resources),
+        )
+        return dataclasses.replace(config, process=process, host=host)
 
     def _with_ids(self, host: HostConfig) -> HostConfig:
         """With the ids of the containers whose namespaces are joined, so that they may get other names."""

@@ -93,8 +93,6 @@ def process_plan(
 def _check_program(process: Process, problems: Problems) -> None:
     if not process.args:
         problems.invalid("process.args is empty", "name the program to run")
-    elif not process.args[0]:
-        problems.invalid("process.args[0] is the empty string", "name the program to run")
     if not process.cwd.startswith("/"):
         problems.invalid(f"process.cwd must be an absolute path, not {process.cwd!r}")
     if "\0" in process.cwd:

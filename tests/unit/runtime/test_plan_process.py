@@ -78,7 +78,6 @@ def test_limits_input_and_output_and_scheduling_become_numbers() -> None:
     ("fields", "fault"),
     [
         ({"args": []}, "process.args is empty"),
-        ({"args": [""]}, r"process.args\[0\]"),
         ({"args": ["a\0b"]}, "process.args has a NUL byte"),
         ({"env": ["A=\0"]}, "process.env has a NUL byte"),
         ({"cwd": ""}, "process.cwd must be an absolute path"),
