@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from tests.engine_process import EngineProcess
 from tests.hijack import Hijacked, demultiplex
 from tests.waiting import until
@@ -157,13 +158,21 @@ def test_an_exec_streams_its_output_and_keeps_its_code(engine: EngineProcess) ->
     assert engine.json("POST", f"/exec/{exec_id}/start", {"Detach": True}, expect=409)["message"]
 
 
-def test_an_exec_of_a_missing_program_is_told_on_the_stream(engine: EngineProcess) -> None:
-    engine.run("host-of-failures", "sleep", "300")
-    body = {"Cmd": ["no-such-program"], "AttachStdout": True, "AttachStderr": True}
-    exec_id = engine.json("POST", "/containers/host-of-failures/exec", body, expect=201)["Id"]
+@pytest.mark.parametrize("name", ["no-such-program", ""])
+def test_an_exec_of_a_missing_program_is_told_on_the_stream(engine: EngineProcess, name: str) -> None:
+    container_id = engine.run(f"host-of-failures-{name}", "sleep", "300")
+    body = {"Cmd": [name], "AttachStdout": True, "AttachStderr": True}
+    exec_id = engine.json("POST", f"/containers/{container_id}/exec", body, expect=201)["Id"]
     told = demultiplex(Hijacked(engine, f"/exec/{exec_id}/start", {"Detach": False}).read_all())
-    assert b"executable file not found" in b"".join(told.values())
+    assert f'exec: "{name}": executable file not found' in b"".join(told.values()).decode()
     assert engine.json("GET", f"/exec/{exec_id}/json")["ExitCode"] == 126  # as Docker with runc has it
+
+
+def test_an_exec_that_cannot_be_is_refused_before_its_start(engine: EngineProcess) -> None:
+    engine.run("host-of-refusals", "sleep", "300")
+    body = {"Cmd": ["pwd"], "WorkingDir": "relative"}
+    answer = engine.json("POST", "/containers/host-of-refusals/exec", body, expect=400)
+    assert "cwd must be an absolute path" in answer["message"]
 
 
 def test_an_exec_in_a_container_that_does_not_run_is_refused(engine: EngineProcess) -> None:

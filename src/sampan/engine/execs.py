@@ -59,13 +59,18 @@ class Execs:
     _ended: deque[tuple[float, str]] = field(default_factory=deque)  # when (monotonic clock) and which, oldest first
 
     def create(self, reference: str, config: ExecConfig) -> Exec:
-        """Remember what is to be run. Raises Conflict when the container does not run."""
+        """Remember what is to be run. Raises Conflict when the container does not run.
+
+        Raises InvalidArgument for what cannot be planned: Docker's CLI does not show what an attached start is refused.
+        """
         record = self.store.find(reference)
         _refuse(record)
         if not config.command:
             raise InvalidArgument("No exec command specified", remedy="say what to run")
+        exec_process(record, config)
         self._forget_old()
-        new = Exec(secrets.token_hex(32), record.id, config)
+        user = config.user or record.config.process.user
+        new = Exec(secrets.token_hex(32), record.id, dataclasses.replace(config, user=user))
         self._execs[new.id] = new
         self.announcer.exec(record, "exec_create", config.command, new.id)
         return new
