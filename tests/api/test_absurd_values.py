@@ -29,8 +29,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
 @pytest.mark.parametrize(
     ("host", "sentence"),
     [
-        ({"Memory": 2**63}, f"the number {2**63} is out of range"),
-        ({"Ulimits": [{"Name": "nofile", "Soft": -(2**63) - 1}]}, "is out of range"),
+        ({"Memory": 2**63}, f"Memory: the number {2**63} is out of range"),
+        ({"Ulimits": [{"Name": "nofile", "Soft": -(2**63) - 1}]}, "Ulimits[0].Soft: the number"),
         ({"BlkioDeviceReadBps": [{"Path": DISK, "Rate": -1}]}, "BlkioDeviceReadBps"),
         ({"BlkioDeviceWriteIOps": [{"Path": DISK, "Rate": -1}]}, "BlkioDeviceWriteIOps"),
         ({"BlkioWeightDevice": [{"Path": DISK, "Weight": 1 << 16}]}, "BlkioWeightDevice"),
@@ -93,7 +93,7 @@ def test_settings_of_a_network_that_would_be_lost_are_refused(
 @pytest.mark.parametrize("path", ["/containers/create", "/volumes/create", "/networks/create"])
 def test_a_string_that_is_no_text_is_refused(engine: EngineProcess, path: str) -> None:
     answer = ask(engine, "POST", path, b'{"Name": "\xff", "Image": "\xff"}', Content_Type="application/json")
-    assert (answer.status, answer.message) == (400, "invalid JSON: a string is no UTF-8")
+    assert (answer.status, answer.message) == (400, "invalid JSON: Name: a string is no UTF-8")
 
 
 @pytest.mark.parametrize("host", ["..", ".example", f"{'x' * 70}.example"])

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -109,7 +109,7 @@ class Call:
                 _refuse_odd(msgspec.json.decode(content))
             return msgspec.json.decode(content, type=kind)
         except UnicodeDecodeError as error:
-            raise InvalidArgument("invalid JSON: a string is no UTF-8", remedy="names and values are text") from error
+            raise InvalidArgument(f"invalid JSON: {_no_text(content)}", remedy="names and values are text") from error
         except (msgspec.MsgspecError, RecursionError) as error:
             raise InvalidArgument(f"invalid JSON: {error}", remedy="see the API's description") from error
 
@@ -173,25 +173,44 @@ def _int64(text: str) -> int:
     return number
 
 
+_NO_TEXT = re.compile("[\udc80-\udcff]")  # what PEP 383 makes of bytes
 # what no body may have, or what may be a number that is too large
 _SUSPECT = re.compile(rb"\\u0000|[0-9]{19}")
 
 
-def _refuse_odd(value: Any) -> None:
+def _refuse_odd(body: Any) -> None:
     """Raise InvalidArgument for a string with a NUL byte, and for a number that no field can have."""
+    for where, inner in _leaves(body, ""):
+        if isinstance(inner, str) and "\0" in inner:
+            raise InvalidArgument(f"invalid JSON: {where}: a string has a NUL byte", remedy="no path or word has one")
+        if isinstance(inner, int) and not -(2**63) <= inner < 2**63:
+            raise InvalidArgument(
+                f"invalid JSON: {where}: the number {inner} is out of range", remedy="64 bits have to do"
+            )
+
+
+def _no_text(content: bytes) -> str:
+    """Which string of a body is no UTF-8, as far as can be told."""
+    try:
+        found = _leaves(json.loads(content.decode("utf-8", "surrogateescape")), "")
+        where = next(where for where, value in found if isinstance(value, str) and _NO_TEXT.search(value))
+    except (ValueError, RecursionError, StopIteration):
+        return "a string is no UTF-8"
+    return f"{where}: a string is no UTF-8"
+
+
+def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Every string and number, names of fields among them, with its place: "HostConfig.Ulimits[0].Soft"."""
     match value:
-        case str() if "\0" in value:
-            raise InvalidArgument("invalid JSON: a string has a NUL byte", remedy="no path or word has one")
-        case int() if not -(2**63) <= value < 2**63:
-            raise InvalidArgument(f"invalid JSON: the number {value} is out of range", remedy="64 bits have to do")
         case dict():
-            for inner in (*value, *value.values()):
-                _refuse_odd(inner)
+            for name, inner in value.items():
+                yield place or "a name", name
+                yield from _leaves(inner, f"{place}.{name}" if place else name)
         case list():
-            for inner in value:
-                _refuse_odd(inner)
+            for index, inner in enumerate(value):
+                yield from _leaves(inner, f"{place}[{index}]")
         case _:
-            pass
+            yield place or "the body", value
 
 
 def encode(value: Any) -> bytes:
