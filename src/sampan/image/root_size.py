@@ -5,8 +5,6 @@ A container's project id comes from its own id. The system calls are `linux/quot
 
 from __future__ import annotations
 
-import os
-
 from sampan.errors import InvalidArgument, NotImplementedHere
 from sampan.linux import quota
 from sampan.sizes import read_size
@@ -33,7 +31,7 @@ def check_quota(directory: str) -> None:
     try:
         quota.check_quota(directory)
     except OSError as error:
-        raise _absent(directory, error) from error
+        raise _absent(directory) from error
 
 
 def bound(container_id: str, size: int, *directories: str) -> None:
@@ -43,11 +41,11 @@ def bound(container_id: str, size: int, *directories: str) -> None:
     except OSError as error:
         if not quota.is_absent(error):
             raise
-        raise _absent(directories[0], error) from error
+        raise _absent(directories[0]) from error
 
 
-def _absent(directory: str, error: OSError) -> NotImplementedHere:
+def _absent(directory: str) -> NotImplementedHere:
     return NotImplementedHere(
-        f"--storage-opt size= needs project quotas on the file system of {directory}: {os.strerror(error.errno or 0)}",
+        f"--storage-opt size= needs project quotas, which the file system of {directory} does not have here",
         remedy="put the data root on xfs or ext4 (-O quota,project) mounted with prjquota, or leave the option out",
     )

@@ -141,9 +141,11 @@ def _open_sent(
 
 def _refusal(driver: str, error: OSError) -> str:
     """What is wrong, in the words of Docker's drivers: its clients look for "no such file" in errors of a start."""
+    is_deserted = isinstance(error, FileNotFoundError | ConnectionRefusedError)
+    place = f"{error.filename}: {'nobody listens there' if is_deserted else error.strerror}"
     if driver == "journald":
-        return f"journald is not enabled on this host ({error.filename}: {type(error).__name__})"
+        return f"journald is not enabled on this host ({place})"
     if error.filename:
-        return f"Unix syslog delivery error ({error.filename}: {type(error).__name__})"
+        return f"Unix syslog delivery error ({place})"
     what = "one of them is missing" if isinstance(error, FileNotFoundError) else error.strerror or error
     return f"cannot use the TLS files: {what}"

@@ -12,13 +12,13 @@ import pytest
 from tests.project_quota import quota_disk, write
 from tests.unit.image.conftest import make_archive
 
-from sampan.errors import InvalidArgument
+from sampan.errors import InvalidArgument, NotImplementedHere
 from sampan.image.host import HostImage
 from sampan.image.host_mask import HostMask
 from sampan.image.layers import LayerStore
 from sampan.image.records import ImageRecords
 from sampan.image.root_records import RootRecords
-from sampan.image.root_size import size_of
+from sampan.image.root_size import check_quota, size_of
 from sampan.image.rootfs import Roots
 from sampan.linux.overlay import mount_overlay
 from sampan.linux.quota import block_limit, project_of
@@ -38,6 +38,11 @@ def limit(fd: int, path: str) -> tuple[int, int]:
         return project_of(opened), block_limit(fd, project_of(opened))
     finally:
         os.close(opened)
+
+
+def test_where_there_are_no_project_quotas_the_refusal_says_so_and_where() -> None:
+    with pytest.raises(NotImplementedHere, match="needs project quotas, which the file system of /proc does not have"):
+        check_quota("/proc")
 
 
 def test_a_container_writes_as_much_as_it_may_and_no_more(disk: Path, connection: sqlite3.Connection) -> None:
