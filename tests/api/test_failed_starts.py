@@ -85,6 +85,12 @@ def test_a_source_that_has_gone_since_create_is_told_in_the_words_of_docker(
     assert answer["remedy"] == "make it again, or create the container without it"
 
 
+def test_an_option_of_a_tmpfs_that_there_is_not_is_told_with_the_path_of_the_mount(engine: EngineProcess) -> None:
+    _, answer = refusal(engine, "true", host={"Tmpfs": {"/x": "foo"}})
+    assert "mount tmpfs on /x: " in answer
+    assert answer.endswith(" / man 5 tmpfs lists the options of a tmpfs")
+
+
 def test_what_marks_a_deleted_name_in_an_overlay_is_no_device(engine: EngineProcess, tmp_path: Path) -> None:
     os.mknod(tmp_path / "gone", stat.S_IFCHR)
     os.mknod(tmp_path / "zero", stat.S_IFCHR | 0o666, os.makedev(1, 5))

@@ -232,7 +232,7 @@ def test_a_mount_that_fails_names_source_and_target(boat: Boat) -> None:
     (boat.root / "file").touch()
     bind = MountPlan("file/below", str(boat.directory), "", int(MountFlag.BIND))
     plan = boat.plan("true")
-    with pytest.raises(StepFailed, match=f"mount {boat.directory} on file/below: .*not a directory") as caught:
+    with pytest.raises(StepFailed, match=f"mount {boat.directory} on /file/below: .*not a directory") as caught:
         boat.run(replace(plan, mounts=(*plan.mounts, bind)))
     assert caught.value.step == "mount_filesystems"
 

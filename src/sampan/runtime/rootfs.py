@@ -94,7 +94,7 @@ def mount_filesystems(child: Child) -> None:
                     remedy="give it a mount namespace",
                 ) from None
             raise OSError(
-                error.errno, f"mount {mount.source or mount.fstype} on {mount.target}: {describe(error)}"
+                error.errno, f"mount {mount.source or mount.fstype} on /{mount.target}: {describe(error)}"
             ) from None
 
 
