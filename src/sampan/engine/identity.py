@@ -6,11 +6,13 @@ The files are written before a start and again when its networks change; a conta
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sampan.engine import links
 from sampan.engine.config import HostConfig
 from sampan.engine.container import ContainerRecord
+from sampan.engine.parts import Place
+from sampan.engine.store import ContainerStore
 from sampan.linux.write import write_all
 
 TARGETS = (("resolv.conf", "/etc/resolv.conf"), ("hostname", "/etc/hostname"), ("hosts", "/etc/hosts"))
@@ -107,6 +109,22 @@ def _hosts_of_machine() -> str:
             return file.read()
     except OSError:
         return ""
+
+
+def placed(record: ContainerRecord, place: Place, store: ContainerStore) -> ContainerRecord:
+    """The record of a new run in its place; who shares another's network has that one's names, as with Docker."""
+    process = record.config.process
+    if place.identity_of:
+        other = store.find(place.identity_of).config.process
+        process = replace(process, hostname=other.hostname, domainname=other.domainname)
+    return replace(
+        record,
+        config=replace(record.config, process=process),
+        endpoints=place.endpoints,
+        ports=place.ports,
+        linked=place.linked,
+        memory_kills=(),
+    )
 
 
 def write(directory: str, texts: dict[str, str]) -> None:

@@ -125,7 +125,7 @@ class Lifecycle:
             record = await self.volumes.mount(record)
             undo.push_async_callback(self.networks.release, record.id)
             place = await self.networks.attach(record)
-            record = self._placed(record, place)
+            record = identity.placed(record, place, self.store)
             undo.push_async_callback(self.release_run, record)
             mark("find its view of resources")
             view = await self.views.of(record)
@@ -142,16 +142,6 @@ class Lifecycle:
             trace.marks.extend(ready.marks)
             mark("end")
         return record
-
-    def _placed(self, record: ContainerRecord, place: Place) -> ContainerRecord:
-        """The record of a new run in its place; who shares another's network has that one's name, as with Docker."""
-        if place.identity_of:
-            other = self.store.find(place.identity_of).config.process
-            process = dataclasses.replace(record.config.process, hostname=other.hostname, domainname=other.domainname)
-            record = dataclasses.replace(record, config=dataclasses.replace(record.config, process=process))
-        return dataclasses.replace(
-            record, endpoints=place.endpoints, ports=place.ports, linked=place.linked, memory_kills=()
-        )
 
     async def _run(
         self, record: ContainerRecord, monitor: Monitor, mark: Callable[[str], None], *, at_once: bool
