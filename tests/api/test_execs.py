@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.engine_process import EngineProcess
 from tests.hijack import Hijacked, demultiplex
+from tests.waiting import until
 
 
 def _output(engine: EngineProcess, name: str, *command: str, **asked: Any) -> str:
@@ -36,3 +37,14 @@ def test_an_exec_has_the_terminal_that_its_container_was_told_of(engine: EngineP
     engine.run("told-of", "sleep", "300", Env=["TERM=vt100"])
     for tty in (False, True):
         assert "TERM=vt100" in _output(engine, "told-of", "env", Tty=tty).splitlines()
+
+
+@pytest.mark.parametrize(("user", "told"), [("", "1:1"), ("0", "0")])
+def test_an_exec_is_told_with_the_user_it_runs_as(engine: EngineProcess, user: str, told: str) -> None:
+    engine.run(f"of-a-user-{user}", "sleep", "300", User="1:1")
+    body = {"Cmd": ["true"], "User": user}
+    exec_id = engine.json("POST", f"/containers/of-a-user-{user}/exec", body, expect=201)["Id"]
+    assert engine.json("GET", f"/exec/{exec_id}/json")["ProcessConfig"]["user"] == told
+    engine.json("POST", f"/exec/{exec_id}/start", {"Detach": True})
+    until(lambda: engine.json("GET", f"/exec/{exec_id}/json")["ExitCode"] == 0)
+    assert engine.json("GET", f"/exec/{exec_id}/json")["CanRemove"] is False

@@ -204,7 +204,7 @@ def exec_document(found: Exec) -> dict[str, Any]:
         "OpenStdin": config.attach_stdin,
         "OpenStderr": config.attach_stderr,
         "OpenStdout": config.attach_stdout,
-        "CanRemove": found.code is not None,
+        "CanRemove": False,  # as Docker tells of every exec that can be asked about
         "ContainerID": found.container_id,
         "DetachKeys": config.detach_keys,
         "Pid": found.pid,
