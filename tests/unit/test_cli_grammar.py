@@ -92,7 +92,7 @@ def test_numbers_are_read_and_defaults_hold() -> None:
     ("words", "sentence"),
     [
         (["--nope"], "unknown option --nope"),
-        (["-x"], "unknown option -x in -x"),
+        (["-x"], "unknown option -x"),
         (["-itx"], "unknown option -x in -itx"),
         (["--name"], "--name needs a value (string)"),
         (["-p"], "-p, --publish needs a value (list)"),

@@ -164,7 +164,8 @@ def _short(arguments: Arguments, rows: Sequence[Row], word: str, words: Sequence
         if row is None:
             if letter == "h":
                 raise HelpWanted
-            raise UsageError(f"unknown option -{letter} in {word}")
+            place = f" in {word}" if len(word) > 2 else ""
+            raise UsageError(f"unknown option -{letter}{place}")
         if left[:1] == "=":
             value, left = left[1:], ""
         elif row[2] == "bool":

@@ -69,10 +69,20 @@ def _reach(arguments: Arguments, session: Session) -> int:
         sys.stdout.write(f"{one['Name']}\n")
         if not one["Places"]:
             mode = one["Mode"]
-            sys.stdout.write(f"  {_MODES.get(mode, f'is reached as {mode.removeprefix("container:")} is')}\n")
+            sys.stdout.write(f"  {_MODES.get(mode) or f'is reached as {_name(session, mode)} is'}\n")
         for place in one["Places"]:
             sys.stdout.write(f"  in {place['Network']}, as {', '.join(place['Addresses'])}\n")
             for way in place["Inward"]:
                 sys.stdout.write(f"    from {way['From']}: {way['What']}\n")
             sys.stdout.write(f"    to {place['Outward']}\n")
     return code
+
+
+def _name(session: Session, mode: str) -> str:
+    """The name of the container whose network `mode` ("container:ID") is; the short id of one that is gone."""
+    found = mode.removeprefix("container:")
+    try:
+        name: str = session.call("GET", f"/containers/{quote(found)}/json")["Name"]
+    except ApiError:
+        return found[:12]
+    return name.removeprefix("/")

@@ -96,7 +96,7 @@ def update_document(arguments: Arguments) -> dict[str, Any]:
         document["CpuIdle"] = arguments.flag("cpu-idle")
     for option, field in (("publish", "PortBindings"), ("unpublish", "UnpublishPorts")):
         if arguments.given(option):
-            document[field] = _bindings(arguments.items(option))
+            document[field] = _bindings(arguments.items(option), f"--{option}")
     if arguments.given("network-rate"):
         from sampan.cli.request.networks import read_rate
 
@@ -123,13 +123,13 @@ def _of_devices(arguments: Arguments) -> dict[str, list[dict[str, Any]]]:
     return {name: entries for name, entries in found.items() if entries}
 
 
-def _bindings(texts: list[str]) -> dict[str, list[dict[str, str]]]:
+def _bindings(texts: list[str], option: str) -> dict[str, list[dict[str, str]]]:
     """Ports in the API's words."""
     from sampan.cli.request.ports import read_publish
 
     found: dict[str, list[dict[str, str]]] = {}
     for text in texts:
-        for port, binding in read_publish(text):
+        for port, binding in read_publish(text, option):
             found.setdefault(port, []).append(binding)
     return found
 

@@ -64,7 +64,10 @@ def _lines(path: str, option: str) -> list[str]:
         with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
             lines = file.read().splitlines()
     except OSError as error:
-        raise UsageError(f"{option} {path}: {(error.strerror or str(error)).lower()}") from None
+        from sampan.cli.paths import remedy_for_path
+
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"{option} {path}: {reason}", remedy=remedy_for_path(error)) from None
     found = []
     for number, line in enumerate(lines, 1):
         text = line.lstrip()

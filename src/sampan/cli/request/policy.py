@@ -18,6 +18,7 @@ ULIMITS = frozenset(
         *("rtprio", "rttime", "sigpending", "stack"),
     }
 )
+_PROFILE = "name a file with a profile in JSON, or unconfined, or builtin"
 CLOCKS = ("boottime", "monotonic")
 
 
@@ -65,16 +66,23 @@ def read_restart(text: str) -> dict[str, Any]:
 
 def read_ulimit(text: str) -> dict[str, Any]:
     """name=soft[:hard], -1 for no limit."""
+    from sampan.cli.units import plain
+
     name, mark, values = text.partition("=")
     soft, colon, hard = values.partition(":")
     try:
-        limits = (int(soft), int(hard if colon else soft))
+        limits = (int(plain(soft)), int(plain(hard if colon else soft)))
     except ValueError:
         raise UsageError(f"--ulimit {text!r} has no numbers", remedy="write name=soft[:hard]") from None
     if not mark or name not in ULIMITS:
         raise UsageError(f"--ulimit {text!r}: there is no limit {name!r}", remedy=f"use {', '.join(sorted(ULIMITS))}")
+    if max(limits) >= 1 << 63:
+        raise UsageError(f"--ulimit {text!r}: it is too large", remedy="write -1 for no limit")
     if limits[1] != -1 and (limits[0] == -1 or limits[0] > limits[1]):
-        raise UsageError(f"--ulimit {text!r}: the soft limit is above the hard one")
+        turned = f"{name}={limits[1]}:{limits[0]}"
+        raise UsageError(
+            f"--ulimit {text!r}: the soft limit is above the hard one", remedy=f"write the smaller one first: {turned}"
+        )
     return {"Name": name, "Hard": limits[1], "Soft": limits[0]}
 
 
@@ -102,9 +110,10 @@ def _profile(path: str) -> str:
         with open(path, "rb") as file:
             return text_of(loads(file.read()))
     except OSError as error:
-        raise UsageError(f"--security-opt seccomp={path}: {(error.strerror or str(error)).lower()}") from None
-    except ValueError as error:
-        raise UsageError(f"--security-opt seccomp={path}: the file is no JSON: {error}") from None
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"--security-opt seccomp={path}: {reason}", remedy=_PROFILE) from None
+    except ValueError:
+        raise UsageError(f"--security-opt seccomp={path}: the file is no JSON", remedy=_PROFILE) from None
 
 
 def _beyond_docker(arguments: Arguments, host: dict[str, Any]) -> None:
