@@ -23,7 +23,9 @@ def test_rates_are_read(text: str, found: tuple[int, int]) -> None:
     assert read_rate(text) == {"In": found[0], "Out": found[1]}
 
 
-@pytest.mark.parametrize("text", ["", "fast", "10mb", "up=10mbit", "in=", "in=10mbit,", "-5kbit", "1.2.3mbit"])
+@pytest.mark.parametrize(
+    "text", ["", "fast", "10mb", "up=10mbit", "in=", "in=10mbit,", "-5kbit", "1.2.3mbit", "in=1mbit,in=2mbit", "١mbit"]
+)
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         read_rate(text)

@@ -91,6 +91,27 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         read_duration(text)
 
 
+@pytest.mark.parametrize("kind", ["bytes", "decimal", "int", "uint16"])
+@pytest.mark.parametrize("text", ["١٠", " 5", "5 ", "1__0"])
+def test_a_number_of_pythons_grammar_alone_is_none(kind: str, text: str) -> None:
+    if kind == "bytes" and " " in text:
+        return  # docker's has spaces before the unit
+    with pytest.raises(ValueError, match="it is no"):
+        read_number(kind, text)
+
+
+@pytest.mark.parametrize(("kind", "text"), [("bytes", "1_0m"), ("decimal", "1_0")])
+def test_a_size_and_a_decimal_have_no_underscores(kind: str, text: str) -> None:
+    with pytest.raises(ValueError, match="it is no"):
+        read_number(kind, text)
+
+
+@pytest.mark.parametrize(("kind", "text"), [("bytes", "9999999999p"), ("decimal", "1" * 20), ("duration", "9999999h")])
+def test_a_number_that_the_api_does_not_hold_is_too_large(kind: str, text: str) -> None:
+    with pytest.raises(ValueError, match="too large"):
+        read_number(kind, text)
+
+
 def test_a_small_number_has_a_range() -> None:
     assert read_number("uint16", "65535") == 65535
     with pytest.raises(ValueError, match="between"):

@@ -26,15 +26,14 @@ _RANGES = {
 
 def read_number(kind: str, text: str) -> int:
     """The value of an option of a number's kind; ValueError says what is wrong with `text`."""
-    if kind == "bytes":
-        return -1 if text == "-1" else read_size(text)
-    if kind == "decimal":
-        return read_decimal(text)
-    if kind == "duration":
-        return read_duration(text)
+    if kind in _READERS:
+        value = _READERS[kind](text)
+        if not -(1 << 63) <= value < 1 << 63:  # what the API's numbers hold
+            raise ValueError("it is too large")
+        return value
     lowest, highest = _RANGES[kind]
     try:
-        value = int(text, 0)
+        value = int(plain(text), 0)
     except ValueError:
         raise ValueError("it is no whole number") from None
     if not lowest <= value <= highest:
@@ -42,10 +41,28 @@ def read_number(kind: str, text: str) -> int:
     return value
 
 
+def read_bytes(text: str) -> int:
+    """Bytes of "512", "64m", "1.5g", "2KiB", and -1; ValueError for what is none."""
+    if text == "-1":
+        return -1
+    if "_" in text or not text.isascii():  # which are numbers to Python
+        raise ValueError("it is no size (write a number and b, k, m, g, t or p)")
+    return read_size(text)
+
+
+def plain(text: str) -> str:
+    """`text`; ValueError for one with spaces around it or with digits of other scripts, which Python takes too."""
+    if not text.isascii() or text != text.strip():
+        raise ValueError
+    return text
+
+
 def read_decimal(text: str) -> int:
     """Billionths of "1.5" or "3/2"; more than nine places behind the point are refused."""
     upper, _, lower = text.partition("/")
     try:
+        if "_" in plain(text):
+            raise ValueError
         if lower:
             value, rest = divmod(int(upper) * 1_000_000_000, int(lower))
         else:
@@ -85,3 +102,6 @@ def read_duration(text: str) -> int:
 
 def _leading(text: str, letters: str) -> str:
     return text[: len(text) - len(text.lstrip(letters))]
+
+
+_READERS = {"bytes": read_bytes, "decimal": read_decimal, "duration": read_duration}

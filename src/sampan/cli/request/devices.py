@@ -6,7 +6,6 @@ import sys
 
 from sampan.cli.grammar import UsageError
 from sampan.cli.request.mounts import split_words
-from sampan.sizes import read_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -142,9 +141,11 @@ def read_weight(text: str) -> dict[str, Any]:
 
 def read_rate(text: str, option: str) -> dict[str, Any]:
     """One --device-read-bps, or another of the four."""
+    from sampan.cli.units import plain, read_bytes
+
     path, value = _split_device(text, option)
     try:
-        rate = read_size(value) if option.endswith("bps") else int(value)
+        rate = read_bytes(value) if option.endswith("bps") else int(plain(value))
     except ValueError:
         raise UsageError(f"--{option} {text!r}: {value!r} is no rate", remedy="write /dev/sda:1mb or :1000") from None
     if rate < 0:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import posix
 
 from sampan.cli.grammar import UsageError
-from sampan.sizes import read_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -253,10 +252,14 @@ def _driver_option(mount: Mount, value: str) -> None:
 
 
 def _tmpfs_size(mount: Mount, value: str) -> None:
-    mount.setdefault("TmpfsOptions", {})["SizeBytes"] = read_size(value)
+    from sampan.cli.units import read_bytes
+
+    mount.setdefault("TmpfsOptions", {})["SizeBytes"] = read_bytes(value)
 
 
 def _tmpfs_mode(mount: Mount, value: str) -> None:
+    if not value or not set(value) <= set("01234567"):
+        raise ValueError("write it in octal digits, as in 1777")
     mount.setdefault("TmpfsOptions", {})["Mode"] = int(value, 8)
 
 

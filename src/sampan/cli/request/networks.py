@@ -135,14 +135,18 @@ def read_network(text: str) -> Network:
 def read_rate(text: str) -> dict[str, int]:
     """10mbit for both directions, or in=10mbit,out=5mbit; bits per second, as tc has them."""
     parts = [part.partition("=")[::2] for part in text.split(",")] if "=" in text else [("in", text), ("out", text)]
+    seen = [direction for direction, _ in parts]
     found = {"In": 0, "Out": 0}
     for direction, rate in parts:
         unit = next(unit for unit in _POWERS if rate.lower().endswith(unit))
         number = rate[: len(rate) - len(unit)]
-        if direction not in {"in", "out"} or not number.replace(".", "", 1).isdigit():
+        plain = number.replace(".", "", 1)
+        if direction not in {"in", "out"} or not (plain.isascii() and plain.isdigit()):
             raise UsageError(
                 f"--network-rate {text!r} is no rate", remedy="write 10mbit, or in=10mbit,out=500kbit; 0 is no limit"
             )
+        if seen.count(direction) > 1:
+            raise UsageError(f"--network-rate {text!r} has {direction} twice", remedy="leave one of them out")
         found[direction.title()] = int(float(number) * _POWERS[unit])
     return found
 
@@ -168,7 +172,7 @@ def _priority(text: str) -> int:
 
 def _address(text: str, option: str) -> str:
     if not is_address(text):
-        raise UsageError(f"{option} {text!r} is no address")
+        raise UsageError(f"{option} {text!r} is no address", remedy="write one as in 192.0.2.1 or 2001:db8::1")
     return text
 
 
