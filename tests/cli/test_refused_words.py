@@ -83,6 +83,10 @@ def test_a_command_that_a_group_lacks_is_answered_with_the_help_of_the_group(sam
     [
         (["pull", ""], "'' names no image"),
         (["pull", "app@latest"], "'app@latest' names no image"),
+        (["pull", "app:"], "invalid reference format: 'app:' has no tag behind its colon"),
+        (["tag", "app", "new:"], "invalid reference format: 'new:' has no tag behind its colon"),
+        (["push", "app:"], "invalid reference format: 'app:' has no tag behind its colon"),
+        (["builder", "cache", "ls", "foo"], "`sampan builder cache ls` takes no arguments, not 1"),
         (["pull", "-a", "app:1"], "--all-tags and a tag exclude each other"),
         (["network", "create", "--aux-address", "foo", "n1"], "--aux-address 'foo' is no name and address"),
         (["network", "create", "--aux-address", "a=foo", "n1"], "--aux-address 'foo' is no address"),
@@ -187,3 +191,60 @@ def test_a_file_for_the_image_s_id_is_not_there_while_the_build_goes_on(
 
     assert sampan("build", "--iidfile", "id", ".", cwd=tmp_path).returncode == 1
     assert not (tmp_path / "id").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence", "remedy"),
+    [
+        (["-p", "app"], "--publish 'app': 'app' is no port", "write [address:]"),
+        (["-p", "١٠:80"], "--publish '١٠:80': '١٠' is no port", "write [address:]"),
+        (["--expose", "abc"], "--expose 'abc': 'abc' is no port", "write port[/tcp|udp|sctp]"),
+        (
+            ["--ulimit", "nofile=5:3"],
+            "--ulimit 'nofile=5:3': the soft limit",
+            "write the smaller one first: nofile=3:5",
+        ),
+        (["--ulimit", f"nofile={'9' * 20}"], f"--ulimit 'nofile={'9' * 20}': it is too large", "write -1"),
+        (["--env-file", "/nosuch"], "--env-file /nosuch: no such file", "name a file that is there"),
+        (["--label-file", "/nosuch/x"], "--label-file /nosuch/x: no such file", "make the directory /nosuch first"),
+        (["--dns", "abc"], "--dns 'abc' is no address", "write one as in 192.0.2.1"),
+        (["--security-opt", "seccomp=/nosuch"], "--security-opt seccomp=/nosuch: no such file", "name a file with"),
+        (
+            ["--security-opt", "seccomp=/etc/passwd"],
+            "--security-opt seccomp=/etc/passwd: the file is no",
+            "name a file",
+        ),
+        (["--mount", "type=tmpfs,dst=/t,tmpfs-mode=99"], "--mount 'type=tmpfs,dst=/t,tmpfs-mode=99': tmpfs-mode", ""),
+        (["--network-rate", "in=1mbit,in=2mbit"], "--network-rate 'in=1mbit,in=2mbit' has in twice", "leave one of"),
+    ],
+)
+def test_an_option_that_cannot_be_names_itself_and_the_cure(
+    fake_daemon: FakeDaemon, sampan: Command, options: list[str], sentence: str, remedy: str
+) -> None:
+    done = sampan("run", *options, "app", "true")
+
+    said = done.stderr.decode().splitlines()
+    assert done.returncode == 125
+    assert said[0].startswith(f"sampan: {sentence}")
+    assert said[1].startswith(f"  try: {remedy}")
+    assert "int()" not in said[0]
+    assert fake_daemon.lines == []
+
+
+def test_a_port_that_is_unpublished_names_that_option(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    assert sampan("update", "--unpublish", "foo", "c1").stderr.startswith(
+        b"sampan: --unpublish 'foo': 'foo' is no port"
+    )
+    assert fake_daemon.lines == []
+
+
+def test_the_container_whose_network_another_has_is_told_by_its_name(fake_daemon: FakeDaemon, sampan: Command) -> None:
+    places = {"Name": "site", "Mode": "container:" + "ab" * 32, "Places": []}
+    fake_daemon.on(
+        "GET", "/system/reach", fake_daemon.reply(200, [places, places | {"Mode": "container:" + "cd" * 32}])
+    )
+    fake_daemon.on("GET", f"/containers/{'ab' * 32}/json", fake_daemon.reply(200, {"Name": "/web"}))
+
+    text = sampan("doctor", "--reach", "site").stdout.decode()
+
+    assert text == "site\n  is reached as web is\nsite\n  is reached as cdcdcdcdcdcd is\n"
