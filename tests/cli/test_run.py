@@ -348,3 +348,22 @@ def test_the_folder_of_settings_can_be_named(fake_daemon: FakeDaemon, sampan: Co
     (tmp_path / "other/config.json").write_text('{"psFormat": "table {{.ID}}"}')
 
     assert sampan("--config", str(tmp_path / "other"), "ps").stdout == b"CONTAINER ID\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "warnings"),
+    [
+        (["--oom-kill-disable"], ["--oom-kill-disable without --memory"]),
+        (["--oom-kill-disable", "-m", "64m"], []),
+        (["--dns", "127.0.0.1", "--dns", "::1", "--dns", "192.0.2.1"], ["--dns 127.0.0.1", "--dns ::1"]),
+    ],
+)
+def test_what_docker_s_command_warns_of_is_warned_of(
+    fake_daemon: FakeDaemon, sampan: Command, options: list[str], warnings: list[str]
+) -> None:
+    fake_daemon.script_a_run()
+
+    said = sampan("run", "-d", *options, "image").stderr.decode().splitlines()
+
+    assert len(said) == len(warnings)
+    assert all(line.startswith(f"WARNING: {warning}") for line, warning in zip(said, warnings, strict=True))

@@ -55,6 +55,8 @@ def create_container(arguments: Arguments, session: Session, request: CreateRequ
     """
     policy = arguments.text("pull")
     _check(arguments, session, policy)
+    if request.host["OomKillDisable"] or request.host["Dns"]:
+        _warn(request.host)
     cidfile = arguments.text("cidfile")
     file = _open_cidfile(cidfile, code) if cidfile else -1
     try:
@@ -81,6 +83,15 @@ def create_container(arguments: Arguments, session: Session, request: CreateRequ
         if cidfile:
             posix.close(file)
     return container_id
+
+
+def _warn(host: dict[str, Any]) -> None:
+    """What docker's CLI warns of before it asks."""
+    if host["OomKillDisable"] and not host["Memory"]:
+        sys.stderr.write("WARNING: --oom-kill-disable without --memory lets a container take all memory of the host\n")
+    for address in host["Dns"]:
+        if address.startswith("127.") or address == "::1":
+            sys.stderr.write(f"WARNING: --dns {address} is the container itself inside of it, not this host\n")
 
 
 def _check(arguments: Arguments, session: Session, policy: str) -> None:
