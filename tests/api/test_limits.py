@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.engine_process import EngineProcess
@@ -127,6 +128,35 @@ def test_what_cannot_be_is_refused_at_create_and_leaves_nothing(
     answer = engine.json("POST", "/containers/create", body, expect=400)
     assert said in answer["message"]
     assert set((Path(engine.data_root) / "containers").iterdir()) == folders
+
+
+@pytest.mark.parametrize(
+    ("body", "said", "remedy"),
+    [
+        ({"HostConfig": {"CpuShares": 1}}, "cpu shares must be from 2 to 262144, not 1", "choose from that range"),
+        ({"HostConfig": {"PidsLimit": 2**63 - 1}}, "pids limit: the kernel refuses", "at most 4194304 processes"),
+        ({"User": "99999999999"}, "uids and gids must be in range 0-", "name a user and a group of the image"),
+    ],
+)
+def test_what_is_refused_at_the_start_has_a_remedy(
+    engine: EngineProcess, body: dict[str, Any], said: str, remedy: str
+) -> None:
+    host = {"NetworkMode": "none", **body.get("HostConfig", {})}
+    made = engine.json("POST", "/containers/create", {"Image": "host", "Cmd": ["true"], **body, "HostConfig": host})
+    answer = engine.json("POST", f"/containers/{made['Id']}/start", expect=400)
+    assert said in answer["message"]
+    assert remedy in answer["remedy"]
+
+
+def test_a_memory_limit_of_which_twice_is_no_number_of_the_kernel_s_is_as_good_as_none(engine: EngineProcess) -> None:
+    engine.run("vast", "true", host={"Memory": 8191 << 50})
+    assert engine.wait("vast") == 0
+
+
+def test_an_exec_in_no_absolute_directory_is_refused_with_a_remedy(engine: EngineProcess) -> None:
+    engine.run("rooted", "sleep", "300")
+    answer = engine.json("POST", "/containers/rooted/exec", {"Cmd": ["true"], "WorkingDir": "rel"}, expect=400)
+    assert answer["remedy"] == "begin it with /"
 
 
 def test_all_problems_of_a_request_are_told_together(engine: EngineProcess) -> None:

@@ -114,7 +114,9 @@ def _refuse_impossible(limits: Limits) -> None:
 
 def _within(what: str, value: int | None, least: int, most: int) -> None:
     if value is not None and not least <= value <= most:
-        raise InvalidArgument(f"{what} must be from {least} to {most}, not {value}")
+        raise InvalidArgument(
+            f"{what} must be from {least} to {most}, not {value}", remedy="choose from that range, or leave it out"
+        )
 
 
 def _is_page_size(text: str) -> bool:

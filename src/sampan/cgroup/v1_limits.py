@@ -22,6 +22,7 @@ _PARENT_REALTIME = "give the parent group a real-time budget first (cpu.rt_runti
 _PARENT_CPUSET = "choose from what the parent group has; see cpuset.cpus and cpuset.mems there"
 DEVICE = "it has to be a whole block device, as /dev/sda is: neither a partition nor a character device"
 
+PIDS = "ask for at most 4194304 processes (PID_MAX_LIMIT of the kernel), or for no limit with -1"
 NO_WEIGHTS = "have bfq schedule that device (/sys/block/DEVICE/queue/scheduler), or leave the weight out"
 
 
@@ -94,7 +95,7 @@ def _kernel_memory(value: int) -> Write:
 
 def pids(limit: int) -> list[Batch]:
     """pids.max; nought and below is no limit, as for Docker."""
-    return [(one("pids", "pids.max", limit if limit > 0 else "max", "pids limit"),)]
+    return [(one("pids", "pids.max", limit if limit > 0 else "max", "pids limit", PIDS),)]
 
 
 def block_io(asked: BlockIoLimits) -> list[Batch]:

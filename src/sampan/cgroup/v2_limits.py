@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sampan.cgroup.conversion import count, cpu_weight, io_weight, swap_alone
 from sampan.cgroup.limits import BlockIoLimits, CpuLimits, HugepageLimit, InterfacePriority, MemoryLimits
-from sampan.cgroup.v1_limits import DEVICE, NO_WEIGHTS, throttles
+from sampan.cgroup.v1_limits import DEVICE, NO_WEIGHTS, PIDS, throttles
 from sampan.cgroup.writing import Batch, Write, one
 from sampan.errors import InvalidArgument, NotImplementedHere
 
@@ -77,7 +77,7 @@ def memory(asked: MemoryLimits) -> list[Batch]:
 
 def pids(limit: int) -> list[Batch]:
     """pids.max; nought and below is no limit, as for Docker."""
-    return [(one("pids", "pids.max", count(limit or -1), "pids limit"),)]
+    return [(one("pids", "pids.max", count(limit or -1), "pids limit", PIDS),)]
 
 
 def block_io(asked: BlockIoLimits) -> list[Batch]:

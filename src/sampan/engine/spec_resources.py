@@ -20,6 +20,7 @@ from sampan.oci.runtime_spec import Device, Rlimit
 
 CPU_PERIOD_US = 100_000
 NANO = 1_000_000_000
+_MOST_BYTES = 2**63 - 1  # of a limit: for the kernel that is none
 _NO_DEVICES = frozenset({"pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"})
 MOST_FILES = 100_000  # below a directory that is given as a device; a large host's /dev has some thousands
 
@@ -42,7 +43,7 @@ def runtime_resources(host: HostConfig, devices: Devices) -> oci.Resources:
 def _memory(asked: Resources) -> oci.Memory:
     swap = asked.memory_swap_bytes
     if swap == 0 and asked.memory_bytes > 0:
-        swap = asked.memory_bytes * 2  # moby's default: as much swap as memory
+        swap = min(asked.memory_bytes * 2, _MOST_BYTES)  # moby's default: as much swap as memory
     swappiness = asked.memory_swappiness
     return oci.Memory(
         limit=asked.memory_bytes or None,

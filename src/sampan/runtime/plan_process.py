@@ -94,7 +94,7 @@ def _check_program(process: Process, problems: Problems) -> None:
     if not process.args:
         problems.invalid("process.args is empty", "name the program to run")
     if not process.cwd.startswith("/"):
-        problems.invalid(f"process.cwd must be an absolute path, not {process.cwd!r}")
+        problems.invalid(f"process.cwd must be an absolute path, not {process.cwd!r}", "begin it with /")
     if "\0" in process.cwd:
         problems.invalid(f"process.cwd has a NUL byte: {process.cwd!r}")
     for name, words in (("args", process.args), ("env", process.env)):

@@ -100,7 +100,7 @@ def _number(word: str) -> int | None:
 
 def _in_range(number: int) -> int:
     if not 0 <= number <= _LAST_ID:
-        raise InvalidArgument(_RANGE)
+        raise InvalidArgument(_RANGE, remedy=f"name a user and a group of the image, or numbers up to {_LAST_ID}")
     return number
 
 
