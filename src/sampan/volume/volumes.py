@@ -88,11 +88,6 @@ class Volumes:
         after `finish` only. Raises InvalidArgument for name or options, Conflict, SystemFailure for the disk,
         NotImplementedHere for a size where there are no project quotas.
         """
-        try:
-            source_of(options or {})
-            check_room(self.path, size_of(options or {}))
-        except SampanError as error:
-            raise of_kind(error.kind, f"create {name}: {error}" if name else str(error), remedy=error.remedy) from error
         if name:
             check_name(name)
             known = self.records.get(name)
@@ -100,6 +95,11 @@ class Volumes:
                 raise Conflict(f"create {name}: a volume of this name exists or is being made", remedy="choose another")
             if known:
                 return known, False
+        try:
+            source_of(options or {})
+            check_room(self.path, size_of(options or {}))
+        except SampanError as error:
+            raise of_kind(error.kind, f"create {name}: {error}" if name else str(error), remedy=error.remedy) from error
         labels = dict(labels or {}) if name else {**(labels or {}), ANONYMOUS_LABEL: ""}
         volume = Volume(name or secrets.token_hex(32), time.time_ns(), not name, dict(options or {}), labels, state)
         self.records.save(volume)
