@@ -65,6 +65,25 @@ def test_a_volume_that_cannot_be_is_refused(engine: EngineProcess, body: Any, st
     assert "odd" not in names(engine)
 
 
+def test_the_options_of_who_asks_for_a_volume_that_is_there_mean_nothing(engine: EngineProcess) -> None:
+    made = create(engine, "there")
+    assert create(engine, "there", DriverOpts={"type": "tmpfs"}) == made
+    options = {"DriverConfig": {"Options": {"type": "tmpfs"}}}
+    mount = {"Type": "volume", "Source": "there", "Target": "/x", "VolumeOptions": options}
+    engine.create("asking", "true", host={"Mounts": [mount]})
+    assert engine.json("GET", "/volumes/there")["Options"] is None
+
+
+def test_a_volume_is_as_large_as_its_files_and_one_without_a_size_here_is_not_in_the_sum(engine: EngineProcess) -> None:
+    made = create(engine, "small")
+    Path(made["Mountpoint"], "directory").mkdir()
+    Path(made["Mountpoint"], "directory", "three").write_text("123")
+    create(engine, "elsewhere", DriverOpts={"type": "tmpfs", "device": "tmpfs"})
+    sizes = {one["Name"]: one["UsageData"]["Size"] for one in engine.json("GET", "/system/df")["Volumes"]}
+    assert sizes["small"] == 3
+    assert "elsewhere" not in sizes
+
+
 def test_containers_share_a_volume_at_once_and_it_outlives_them(engine: EngineProcess) -> None:
     engine.run(
         "reader",

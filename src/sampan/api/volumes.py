@@ -108,14 +108,10 @@ async def _whole(services: Services, volume: Volume) -> dict[str, Any]:
 
 
 async def usage(services: Services) -> list[dict[str, Any]]:
-    """The volumes of GET /system/df: how many containers have each, and its size."""
+    """The volumes of GET /system/df that have a size here: how many containers have each, and its size."""
+    sized = [(volume, await services.volumes.size(volume)) for volume in services.volumes.find()]
     return [
-        document(services, volume)
-        | {
-            "UsageData": {
-                "RefCount": len(services.volumes.users(volume.name)),
-                "Size": await services.volumes.size(volume),
-            }
-        }
-        for volume in services.volumes.find()
+        document(services, volume) | {"UsageData": {"RefCount": len(services.volumes.users(volume.name)), "Size": size}}
+        for volume, size in sized
+        if size >= 0
     ]

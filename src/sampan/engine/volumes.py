@@ -24,7 +24,7 @@ from sampan.engine.trees import open_running
 from sampan.engine.waiting import Locks
 from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError, SystemFailure, of_kind
 from sampan.expression import expression
-from sampan.image.tree import disk_usage
+from sampan.image.tree import content_size
 from sampan.linux.mount import MountAttr, mount_setattr
 from sampan.linux.openat import open_in_root
 from sampan.volume.filling import copy_into, fill
@@ -281,11 +281,11 @@ class EngineVolumes:
         return removed, freed
 
     async def size(self, volume: Volume) -> int:
-        """The bytes that a volume's content takes on disk, -1 when it is on a file system of its own."""
+        """The bytes that a volume's files hold, -1 when they are on a file system of its own."""
         if source_of(volume.options) or volume.driver != DRIVER:
             return -1
         try:
-            return await asyncio.to_thread(_content_size, self.volumes.data(volume.name))
+            return await asyncio.to_thread(content_size, self.volumes.data(volume.name))
         except OSError:
             return -1
 
@@ -328,10 +328,6 @@ def _open_content(root: int, point: MountPoint) -> int:
             f"cannot mount volume over existing file, file exists {point.destination}",
             remedy="mount the volume at a directory",
         ) from None
-
-
-def _content_size(path: str) -> int:
-    return disk_usage(path) - os.lstat(path).st_blocks * 512
 
 
 def _is_meant(volume: Volume, wanted: VolumeFilter, used: set[str]) -> bool:
