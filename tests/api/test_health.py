@@ -27,6 +27,20 @@ def test_a_check_that_succeeds_makes_a_container_healthy(engine: EngineProcess) 
     assert entry["Status"].endswith("(healthy)")
 
 
+def test_a_container_that_never_ran_has_no_health_and_one_that_ended_is_unhealthy(engine: EngineProcess) -> None:
+    def listed(health: str) -> bool:
+        found = engine.json("GET", f'/containers/json?all=1&filters={{"health":["{health}"]}}')
+        return any(entry["Names"] == ["/new"] for entry in found)
+
+    engine.create("new", "true", Healthcheck={"Test": ["CMD", "true"]})
+    assert "Health" not in engine.inspect("new")["State"]
+    assert (listed("starting"), listed("none")) == (False, True)
+    engine.json("POST", "/containers/new/start", expect=204)
+    engine.wait("new")
+    assert _health(engine, "new")["Status"] == "unhealthy"
+    assert (listed("starting"), listed("unhealthy")) == (False, True)
+
+
 def test_failures_in_a_row_make_it_unhealthy(engine: EngineProcess) -> None:
     engine.run("ailing", "sleep", "300", Healthcheck={"Test": ["CMD", "false"], **QUICK})
     until(lambda: _health(engine, "ailing")["Status"] == "unhealthy")

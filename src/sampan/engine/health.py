@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from sampan.engine.announcer import Announcer
 from sampan.engine.config import Healthcheck
-from sampan.engine.container import ContainerRecord, Paused, Running
+from sampan.engine.container import ContainerRecord, Created, Paused, Running
 from sampan.engine.execs_plan import ExecConfig, exec_process
 from sampan.engine.monitors import Monitor
 from sampan.engine.store import ContainerStore
@@ -92,8 +92,11 @@ class Healths:
     _probes: dict[str, asyncio.Future[int]] = field(default_factory=dict)  # by exec id
 
     def of(self, record: ContainerRecord) -> Health | None:
-        """What is known of a container; None when it has no check."""
-        return self._healths.get(record.id, Health()) if command_of(record) else None
+        """What is known of a container; None when it has no check or never ran, unhealthy when it runs no more."""
+        if isinstance(record.state, Created) or not command_of(record):
+            return None
+        known = self._healths.get(record.id, Health())
+        return known if record.running else dataclasses.replace(known, status="unhealthy")
 
     def watch(self, record: ContainerRecord) -> None:
         """Begin to probe a container that has just started, or was found again."""
