@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.engine_process import EngineProcess
+from tests.hijack import demultiplex
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,8 @@ def test_lines_carry_what_expressions_choose_and_a_tag_filled_in(engine: EngineP
     (line,) = Path(engine.inspect("tagged")["LogPath"]).read_text().splitlines()
     wanted = {"com.one": "1", "com.two": "2", "A_LEVEL": "high", "tag": f"tagged/{container_id[:12]}/host"}
     assert json.loads(line)["attrs"] == wanted
+    shown = demultiplex(engine.request("GET", "/containers/tagged/logs?stdout=1&details=1")[1])[1].decode()
+    assert shown == f"A_LEVEL=high,com.one=1,com.two=2,tag=tagged%2F{container_id[:12]}%2Fhost x\n"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote_plus
 
 from sampan.engine.container import ContainerRecord
 from sampan.engine.layout import Layout
@@ -152,7 +153,8 @@ def _render(records: list[LogRecord], wanted: Wanted, *, framed: bool) -> bytes:
             continue
         text = record.text
         if wanted.details:
-            shown = ",".join(f"{name}={value}" for name, value in (record.attributes or {}).items())
+            attributes = sorted((record.attributes or {}).items())
+            shown = ",".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in attributes)
             text = f"{shown} {text}"
         if wanted.timestamps:
             text = f"{full_time(record.time)} {text}"
