@@ -67,3 +67,12 @@ def test_a_privileged_container_has_what_it_asks_for_under_other_names_too(engin
     assert _opens(engine, "mighty", "/dev/deep/zero")
     assert _opens(engine, "mighty", "/dev/null")
     engine.json("DELETE", "/containers/mighty?force=1", expect=204)
+
+
+def test_a_container_may_open_the_tunnel_device_that_it_makes(engine: EngineProcess) -> None:
+    script = "mkdir -p /dev/net && mknod /dev/net/tun c 10 200 && stat -c %t:%T /dev/net/tun && : <> /dev/net/tun"
+    engine.run("tunnelling", "sh", "-c", f"({script}) 2>&1")
+    engine.wait("tunnelling")
+    made, *told = engine.output("tunnelling")
+    assert made == "a:c8"
+    assert not any("not permitted" in line for line in told)  # a kernel may have no such device

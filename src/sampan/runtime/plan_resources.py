@@ -48,6 +48,7 @@ DEFAULT_RULES: tuple[DeviceRule, ...] = (
     *(DeviceRule(allow=True, kind="c", major=node.major, minor=node.minor) for node in _DEFAULT_NODES),
     DeviceRule(allow=True, kind="c", major=5, minor=2),
     DeviceRule(allow=True, kind="c", major=136),
+    DeviceRule(allow=True, kind="c", major=10, minor=200),  # net/tun, as runc: an interface takes CAP_NET_ADMIN besides
 )
 _KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 _MAX_MAJOR, _MAX_MINOR = (1 << 12) - 1, (1 << 20) - 1  # include/linux/kdev_t.h
