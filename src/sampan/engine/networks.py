@@ -181,7 +181,11 @@ class ContainerNetworks:
         names = list(record.endpoints) or list(self.places(record))
         found = [await self._network(name) for name in names]
         requests = [self.request(record, network) for network in found]
-        endpoints = self.plan(record, requests)
+        wanted = await self.networks.look_ahead(requests, list(port_requests(record)))
+        try:
+            endpoints = self.networks.plan(record.id, requests, wanted)
+        except PortTakenError as error:
+            raise self.port_conflict(record, error) from error
         netns_fd = await self.networks.make_namespace()
         task = asyncio.get_running_loop().create_task(self.networks.make(netns_fd, endpoints, resolving(record)))
         self._making[record.id] = Making(netns_fd, task)
@@ -226,13 +230,6 @@ class ContainerNetworks:
             priority=asked.gateway_priority,
             rate=definitions.Rate(record.config.host.network_rate.inward, record.config.host.network_rate.outward),
         )
-
-    def plan(self, record: ContainerRecord, requests: list[EndpointRequest]) -> tuple[definitions.Endpoint, ...]:
-        """Allot endpoints, with the ports of the container. Raises Conflict, in Docker's words, for a port."""
-        try:
-            return self.networks.plan(record.id, requests, list(port_requests(record)))
-        except PortTakenError as error:
-            raise self.port_conflict(record, error) from error
 
     def port_conflict(self, record: ContainerRecord, error: PortTakenError) -> Conflict:
         """The refusal of a port, with who holds it."""
@@ -393,8 +390,8 @@ def shown(endpoint: definitions.Endpoint, network: Network) -> Endpoint:
 
 def shown_ports(endpoints: tuple[definitions.Endpoint, ...]) -> dict[str, tuple[tuple[str, str], ...]]:
     """Published ports as a record keeps them."""
-    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    found: dict[str, list[tuple[str, str]]] = {}
     for endpoint in endpoints:
         for one in endpoint.publications:
-            found[one.key] = (*found.get(one.key, ()), (one.address, str(one.host_port)))
-    return found
+            found.setdefault(one.key, []).append((one.address, str(one.host_port)))
+    return {key: tuple(places) for key, places in found.items()}

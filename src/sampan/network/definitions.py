@@ -131,13 +131,17 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class PortRequest:
-    """A port to publish; `first` to `last` are the host's ports to choose from, 0 for any that is free."""
+    """A port to publish; `first` to `last` are the host's ports to choose from, 0 for any that is free.
+
+    With `free` there is one, and it was just seen that nobody listens there.
+    """
 
     port: int
     protocol: str = "tcp"
     address: str = ""
     first: int = 0
     last: int = 0
+    free: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,13 @@ import contextlib
 import ipaddress
 import os
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from sampan.errors import NotFound, SampanError
 from sampan.network import addresses, rules
 from sampan.network.definitions import (
-    ANY4,
-    HOST_BINDING,
     Endpoint,
     EndpointRequest,
     Network,
@@ -35,7 +33,7 @@ from sampan.network.doctor import Finding
 from sampan.network.endpoint import namespace_of
 from sampan.network.host import HostNetwork
 from sampan.network.ledger import Ledger
-from sampan.network.ports import Ports
+from sampan.network.ports import Ports, bound, look_ahead
 from sampan.network.rates import Traffic
 from sampan.network.requests import check_interface, check_rate
 from sampan.network.rules import Elements
@@ -101,6 +99,13 @@ class Networks:
             raise
         return tuple(made)
 
+    async def look_ahead(
+        self, places: Sequence[EndpointRequest], ports: Sequence[PortRequest]
+    ) -> Sequence[PortRequest]:
+        """The ports for `plan`, with what is asked before; none where none is published."""
+        number = self._router(places, publishing=True) if ports else -1
+        return await look_ahead(self.network(places[number].network), ports) if number >= 0 else ()
+
     def _router(self, places: Sequence[EndpointRequest | Endpoint], *, publishing: bool = False) -> int:
         """Which of the places the default routes go by, or ports are published on; -1 when none leads anywhere."""
         found = [
@@ -157,12 +162,9 @@ class Networks:
             number += 1
         return f"eth{number}"
 
-    def _publish(self, endpoint: Endpoint, ports: Iterable[PortRequest]) -> Endpoint:
+    def _publish(self, endpoint: Endpoint, ports: Sequence[PortRequest]) -> Endpoint:
         families = [family for family in (4, 6) if endpoint.address(family)]
-        binding = self.network(endpoint.network).options.get(HOST_BINDING, ANY4)
-        if binding != ANY4:
-            ports = [replace(port, address=port.address or binding) for port in ports]
-        publications = self.ports.publish(ports, families)
+        publications = self.ports.publish(bound(self.network(endpoint.network), ports), families)
         return self.ledger.add(replace(endpoint, publications=(*endpoint.publications, *publications)))
 
     # -- acting
@@ -245,7 +247,8 @@ class Networks:
         Only an owner that had none gets its default routes, and its published ports, by this one.
         """
         has_router = any(endpoint.routes for endpoint in self.ledger.of_owner(owner))
-        (endpoint,) = self.plan(owner, (request,), () if has_router else ports)
+        ports = () if has_router else await self.look_ahead((request,), ports)
+        (endpoint,) = self.plan(owner, (request,), ports)
         if has_router:
             endpoint = self.ledger.add(replace(endpoint, routes=False))
         try:
@@ -292,7 +295,7 @@ class Networks:
     async def publish(self, endpoint: Endpoint, ports: Sequence[PortRequest]) -> Endpoint:
         """Publish further ports of an endpoint, at once. Raises PortTakenError."""
         before = set(endpoint.publications)
-        changed = self._publish(endpoint, ports)
+        changed = self._publish(endpoint, await look_ahead(self.network(endpoint.network), ports))
         added = tuple(one for one in changed.publications if one not in before)
         try:
             await self.run(self.host.add_rules, self._elements(replace(changed, publications=added)))
@@ -303,7 +306,8 @@ class Networks:
 
     async def unpublish(self, endpoint: Endpoint, gone: Sequence[Publication]) -> Endpoint:
         """Publish these no more, at once."""
-        kept = tuple(one for one in endpoint.publications if one not in gone)
+        lost = set(gone)
+        kept = tuple(one for one in endpoint.publications if one not in lost)
         changed = self.ledger.add(replace(endpoint, publications=kept))
         await self.run(self.host.remove_rules, self._elements(replace(endpoint, publications=tuple(gone))))
         return changed
@@ -391,4 +395,4 @@ def open_networks(ledger: Ledger, directory: str, *, forwards: bool = True, defa
         return endpoint.id if endpoint else ""
 
     host = HostNetwork(ledger, directory, forwards=forwards, default_bridge=default_bridge)
-    return Networks(ledger, host, Ports(holder, host.rivals.holder))
+    return Networks(ledger, host, Ports(holder, host.rivals.look))

@@ -6,14 +6,25 @@ a listener of the host is found before it would be cut off.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from sampan.errors import InvalidArgument
-from sampan.network.definitions import ANY4, ANY6, PortRequest, Publication, family_of, is_same_place
+from sampan.network.definitions import (
+    ANY4,
+    ANY6,
+    HOST_BINDING,
+    Network,
+    PortRequest,
+    Publication,
+    family_of,
+    is_same_place,
+)
 
 _IPPROTO_SCTP = getattr(socket, "IPPROTO_SCTP", 132)
 _KINDS = {
@@ -21,12 +32,14 @@ _KINDS = {
     "udp": (socket.SOCK_DGRAM, socket.IPPROTO_UDP),
     "sctp": (socket.SOCK_STREAM, _IPPROTO_SCTP),
 }
+MANY = 64  # requests, whose sockets would keep the event loop from others
+SELF = "self"  # who holds a port that is asked for twice at once
 _EPHEMERAL = "/proc/sys/net/ipv4/ip_local_port_range"
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A port that cannot be had: `holder` is the endpoint's id, `rival` another engine's table.
+    """A port that cannot be had: `holder` is the endpoint's id, or SELF, `rival` another engine's table.
 
     Both are empty when somebody else listens.
     """
@@ -47,33 +60,59 @@ class PortTakenError(Exception):
 
 
 type Holder = Callable[[str, int, str], str]
+type Clash = Callable[[PortRequest, int, tuple[str, ...]], Taken | None]
+
+
+def _of_nobody(_address: str, _port: int, _protocol: str) -> str:
+    return ""
 
 
 @dataclass(slots=True)
 class Ports:
-    """Chooses ports. `holder` tells the endpoint that has an address, port and protocol, `rival` another's table."""
+    """Chooses ports. `holder` tells the endpoint that has an address, port and protocol.
+
+    `rivals` looks at what other engines publish now, and gives what tells the table of the one that has it.
+    """
 
     holder: Holder
-    rival: Holder = lambda *_: ""
+    rivals: Callable[[], Holder] = lambda: _of_nobody
     _next: int = 0
 
     def publish(self, requests: Iterable[PortRequest], families: Iterable[int]) -> tuple[Publication, ...]:
         """A publication for each request and address, none of which clashes. Raises PortTakenError, InvalidArgument."""
         found: list[Publication] = []
+        beside: dict[tuple[str, int], list[str]] = {}  # by protocol and port: addresses
         wanted = tuple(families)
+        rival = self.rivals()
+
+        def clash(request: PortRequest, port: int, addresses: tuple[str, ...]) -> Taken | None:
+            protocol = request.protocol
+            for address in addresses:
+                if any(is_same_place(other, address) for other in beside.get((protocol, port), ())):
+                    return Taken(address, port, protocol, SELF)
+                holder = self.holder(address, port, protocol)
+                if holder:
+                    return Taken(address, port, protocol, holder)
+                other = rival(address, port, protocol)
+                if other:
+                    return Taken(address, port, protocol, rival=other)
+                if not request.free and not _is_free(address, port, protocol):
+                    return Taken(address, port, protocol)
+            return None
+
         for request in requests:
             addresses = _addresses(request.address, wanted)
-            found += self._choose(request, addresses, found)
+            port = self._choose(request, addresses, clash)
+            beside.setdefault((request.protocol, port), []).extend(addresses)
+            found += (Publication(address, port, request.port, request.protocol) for address in addresses)
         return tuple(found)
 
-    def _choose(
-        self, request: PortRequest, addresses: tuple[str, ...], beside: list[Publication]
-    ) -> Iterator[Publication]:
+    def _choose(self, request: PortRequest, addresses: tuple[str, ...], clash_of: Clash) -> int:
         reason: Taken | None = None
         for port in self._candidates(request):
-            clash = self._clash(request.protocol, port, addresses, beside)
+            clash = clash_of(request, port, addresses)
             if clash is None:
-                return (Publication(address, port, request.port, request.protocol) for address in addresses)
+                return port
             reason = reason or clash
         raise PortTakenError(reason or Taken(request.address or ANY4, request.first, request.protocol))
 
@@ -83,24 +122,34 @@ class Ports:
             return
         first, last = ephemeral_range()
         start = self._next if first <= self._next <= last else first
-        for port in (*range(start, last + 1), *range(first, start)):
+        for port in chain(range(start, last + 1), range(first, start)):
             self._next = port + 1
             yield port
 
-    def _clash(self, protocol: str, port: int, addresses: tuple[str, ...], beside: list[Publication]) -> Taken | None:
-        for address in addresses:
-            for other in beside:
-                if (other.protocol, other.host_port) == (protocol, port) and is_same_place(other.address, address):
-                    return Taken(address, port, protocol, "self")
-            holder = self.holder(address, port, protocol)
-            if holder:
-                return Taken(address, port, protocol, holder)
-            rival = self.rival(address, port, protocol)
-            if rival:
-                return Taken(address, port, protocol, rival=rival)
-            if not _is_free(address, port, protocol):
-                return Taken(address, port, protocol)
-        return None
+
+async def look_ahead(network: Network, requests: Sequence[PortRequest]) -> Sequence[PortRequest]:
+    """The requests, and of many which are free: asked in another thread, as a socket a port takes its time."""
+    requests = bound(network, requests)
+    if len(requests) < MANY:
+        return requests
+    families = tuple(family for family in (4, 6) if network.of_family(family))
+    return await asyncio.to_thread(lambda: [replace(one, free=_is_seen_free(one, families)) for one in requests])
+
+
+def _is_seen_free(request: PortRequest, families: tuple[int, ...]) -> bool:
+    if not request.first or request.last not in {0, request.first}:
+        return False
+    with contextlib.suppress(InvalidArgument):  # `publish` meets it again
+        return all(
+            _is_free(address, request.first, request.protocol) for address in _addresses(request.address, families)
+        )
+    return False
+
+
+def bound(network: Network, requests: Sequence[PortRequest]) -> Sequence[PortRequest]:
+    """The requests, those without an address on the one that the network binds ports to."""
+    binding = network.options.get(HOST_BINDING, ANY4)
+    return requests if binding == ANY4 else [replace(one, address=one.address or binding) for one in requests]
 
 
 def _addresses(asked: str, families: tuple[int, ...]) -> tuple[str, ...]:
@@ -147,6 +196,8 @@ def ephemeral_range() -> tuple[int, int]:
 
 def remedy(taken: Taken) -> str:
     """What to do about a port that no endpoint of ours has."""
+    if taken.holder == SELF:
+        return "it is asked for twice at once: publish a port of the host once on an address"
     if taken.rival:
         return (
             f"another engine of this network namespace publishes it (`nft list table inet {taken.rival}`): stop its "
@@ -178,8 +229,8 @@ def listener(port: int, protocol: str) -> str:
 def expand(key: str, address: str, host_port: str) -> PortRequest:
     """A binding in Docker's words: "80/tcp", an address, and "", "8080" or "8080-8090". Raises InvalidArgument."""
     text, _, protocol = key.partition("/")
-    request = PortRequest(port_number(text, key), (protocol or "tcp").lower(), address)
-    if request.protocol not in _KINDS:
+    port, protocol = port_number(text, key), (protocol or "tcp").lower()
+    if protocol not in _KINDS:
         raise InvalidArgument(f"invalid proto: {protocol}", remedy="use tcp, udp or sctp")
     if address:
         try:
@@ -188,12 +239,12 @@ def expand(key: str, address: str, host_port: str) -> PortRequest:
             raise InvalidArgument(f"invalid IP address: {address}", remedy="as in 127.0.0.1:8080:80") from error
     first, _, last = host_port.partition("-")
     if not first or first == "0":
-        return request
+        return PortRequest(port, protocol, address)
     begin = port_number(first, host_port)
     end = port_number(last, host_port) if last else begin
     if end < begin:
         raise InvalidArgument(f"invalid port range: {host_port}", remedy="begin with the lower port")
-    return replace(request, first=begin, last=end)
+    return PortRequest(port, protocol, address, begin, end)
 
 
 def port_number(text: str, whole: str) -> int:

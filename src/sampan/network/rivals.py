@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from sampan.errors import SampanError
@@ -33,10 +34,13 @@ class Rivals:
         self._seen = -1
         self._places: dict[tuple[str, int], list[tuple[str, str]]] = {}  # (protocol, port): address, table
 
-    def holder(self, address: str, port: int, protocol: str) -> str:
-        """The table of the engine that publishes this port of the host on this address; empty when none does."""
+    def look(self) -> Callable[[str, int, str], str]:
+        """What tells the table of the engine that publishes a port of the host on an address; "" when none does."""
         with contextlib.suppress(OSError, SampanError):
             self._look()
+        return self._holder
+
+    def _holder(self, address: str, port: int, protocol: str) -> str:
         found = self._places.get((protocol, port), ())
         return next((table for there, table in found if is_same_place(there, address)), "")
 

@@ -61,3 +61,26 @@ def test_a_changed_port_is_there_after_a_kill_of_the_daemon(
     engine.start()
     with web.serving("0.0.0.0", 80):
         assert network.outside.ask(HOST4, 8080) == OUTSIDE4
+
+
+def test_a_large_range_is_published_and_given_back(
+    engine: EngineProcess, network: PrivateNetwork, containers: Containers
+) -> None:
+    web = containers.run("web", *(f":{port}:{port}/tcp" for port in range(20000, 22000)))
+    with web.serving("0.0.0.0", 21999):
+        assert network.outside.ask(HOST4, 21999) == OUTSIDE4
+    taken = engine.create("late", "true", host={"NetworkMode": "default", "PortBindings": {"80/tcp": bound("21000")}})
+    refused = engine.json("POST", f"/containers/{taken}/start", expect=409)
+    assert refused["remedy"] == "container web has it: stop that, or publish another port"
+    containers.remove("web")
+    engine.json("POST", f"/containers/{taken}/start", expect=204)
+    engine.json("DELETE", f"/containers/{taken}?force=1", expect=204)
+
+
+def test_a_port_of_the_host_that_is_asked_for_twice_is_told_so(engine: EngineProcess) -> None:
+    bindings = {"53/tcp": bound("9998") * 2}
+    made = engine.create("twice", "true", host={"NetworkMode": "default", "PortBindings": bindings})
+    refused = engine.json("POST", f"/containers/{made}/start", expect=409)
+    assert refused["message"].endswith("Bind for 0.0.0.0:9998 failed: port is already allocated")
+    assert refused["remedy"].startswith("it is asked for twice at once")
+    engine.json("DELETE", f"/containers/{made}", expect=204)
