@@ -73,6 +73,10 @@ def test_help_of_every_command_is_had_from_the_command_itself(sampan: Command, n
     assert sampan(*name, "--help").stdout == help_text(name).encode()
 
 
+def test_help_that_is_not_wanted_is_not_shown(sampan: Command) -> None:
+    assert sampan("version", "--help=false").stdout != help_text(["version"]).encode()
+
+
 def test_help_is_had_by_the_word_as_by_the_option(sampan: Command) -> None:
     for name in (["load"], ["image", "load"], ["ps"], ["network"], []):
         assert sampan("help", *name).stdout == help_text(name).encode(), name
@@ -140,7 +144,17 @@ def test_bash_completes_commands_and_options(words: list[str], found: set[str]) 
         (["top", ""], {"of:ps"}),
         (["rmi", ""], {"of:images"}),
         (["run", "--network", ""], {"of:network"}),
-        (["network", "connect", ""], {"of:ps", "of:network"}),
+        (["network", "connect", ""], {"of:network"}),
+        (["network", "connect", "--alias", "x", "n1", ""], {"of:ps"}),
+        (["builder", "cache", ""], {"ls", "rm", "export", "import"}),
+        (["completion", ""], {"bash", "zsh", "fish"}),
+        (["run", "--pull", ""], {"always", "missing", "never"}),
+        (["run", "-d", "--name", "x", ""], {"of:images"}),
+        (["import", ""], {"a-file"}),
+        (["import", "a-file", ""], set[str]()),
+        (["secret", "create", "x", ""], {"a-file"}),
+        (["cp", "a"], {"a-file"}),
+        (["run", "--env-file", ""], {"a-file"}),
         (["volume", "rm", ""], {"of:volume"}),
         (["volume", "rm", "x"], set[str]()),
         (["secret", "rm", ""], {"of:secret"}),
@@ -150,8 +164,23 @@ def test_bash_completes_commands_and_options(words: list[str], found: set[str]) 
 def test_bash_completes_names_of_what_is_to_be_named(words: list[str], found: set[str], tmp_path: Path) -> None:
     quoted = " ".join(f"'{word}'" for word in ["sampan", *words])
     program = f"{bash()}\nsampan() {{ echo of:$1; }}; COMP_WORDS=({quoted}); COMP_CWORD={len(words)}; _sampan; "
+    (tmp_path / "a-file").touch()
     program += "printf '%s\\n' \"${COMPREPLY[@]}\""
 
     done = subprocess.run(["bash", "--norc", "-c", program], capture_output=True, timeout=60, check=True, cwd=tmp_path)
 
     assert set(done.stdout.decode().split()) == found
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="completes in bash, which is not installed")
+@pytest.mark.parametrize(("words", "listing"), [(["stop", ""], "ps --format"), (["rm", ""], "ps -a --format")])
+def test_bash_completes_those_containers_that_a_command_can_be_for(words: list[str], listing: str) -> None:
+    quoted = " ".join(f"'{word}'" for word in ["sampan", *words])
+    program = f'{bash()}\nsampan() {{ echo "$*" >&3; }}; COMP_WORDS=({quoted}); COMP_CWORD={len(words)}; _sampan'
+    program = program.replace("2>/dev/null", "")
+
+    done = subprocess.run(
+        ["bash", "--norc", "-c", f"exec 3>&1\n{program}"], capture_output=True, timeout=60, check=False
+    )
+
+    assert done.stdout.decode().startswith(listing)

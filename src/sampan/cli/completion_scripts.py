@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sampan.cli.grammar import Row
 
 # What the usage calls one of a kind, and the command that lists the names of all.
-KINDS = {
+KINDS: dict[str, tuple[tuple[str, ...], str]] = {
     "container": (("CONTAINER", "NAME|ID"), "ps -a --format '{{.Names}}'"),
     "image": (
         ("IMAGE", "SOURCE_IMAGE", "NAME|ID"),
@@ -27,15 +27,57 @@ KINDS = {
     "volume": (("VOLUME", "NAME|ID"), "volume ls --quiet"),
     "secret": (("SECRET",), "secret ls --format '{{.Name}}'"),
     "config": (("CONFIG",), "config ls --format '{{.Name}}'"),
+    "running": ((), "ps --format '{{.Names}}'"),
 }
-# Options whose value is one of a kind.
-_VALUES = {"--link": "container", "--network": "network", "--volumes-from": "container"}
+# Commands for which containers that have ended are of no use.
+_OF_RUNNING = frozenset({"attach", "exec", "kill", "limits", "nsenter", "pause", "stop", "unpause", "wait"})
+_FILES = frozenset({"ARG", "COMMAND", "FILE", "PATH", "SOURCE", "TARGET"})
+_DROPPED = re.compile(r"\[[^]]*OPTIONS\]|\[--[^]]*\]|\[\.\.\.\]|\[VOLUME\]|(?<= )--\w+|^--\w+")
+# Options whose value is one of a kind, or one of these words.
+_VALUES = {
+    "--call": "build check",
+    "--cgroupns": "host private",
+    "--health-on-failure": "none restart stop kill",
+    "--link": "container",
+    "--network": "network",
+    "--progress": "auto tty plain rawjson quiet",
+    "--pull": "always missing never",
+    "--resource-view": "auto full host",
+    "--restart": "no always unless-stopped on-failure",
+    "--volumes-from": "container",
+}
+
+
+def argument_places(module: str) -> list[list[str]]:
+    """What may stand in the place of the command's first word, its second and so on: kinds of `KINDS`, "file", words.
+
+    The last one is for all that follow. In a place of nothing that completion knows is nothing.
+    """
+    places: list[list[str]] = []
+    for form in command_module(module).USAGE:
+        end = [] if form.endswith("...]") else [""]
+        for at, token in enumerate([*_DROPPED.sub("", form).split(), *end]):
+            if at == len(places):
+                places.append([])
+            places[at] += [kind for kind in _kinds(module, token) if kind not in places[at]]
+    return places
+
+
+def _kinds(module: str, token: str) -> list[str]:
+    if re.fullmatch(r"[a-z]+(\|[a-z]+)*", token):
+        return token.split("|")
+    words = re.findall(r"[A-Z][A-Z_|]*", token)
+    found = [kind for kind, (names, _) in KINDS.items() if not {*names}.isdisjoint(words)]
+    if module in _OF_RUNNING:
+        found = ["running" if kind == "container" else kind for kind in found]
+    is_file = not _FILES.isdisjoint("|".join(words).split("|"))
+    return [*found, *(["file"] if is_file else [])]
 
 
 def argument_kinds(module: str) -> list[str]:
-    """What the command's words name: kinds of `KINDS`, or nothing that completion knows."""
-    words = re.findall(r"[A-Z][A-Z_|]*", " ".join(command_module(module).USAGE).replace("[VOLUME]", ""))
-    return [kind for kind, (names, _) in KINDS.items() if not {*names}.isdisjoint(words)]
+    """The kinds of `KINDS` that the command's words name."""
+    found = {kind for place in argument_places(module) for kind in place}
+    return [kind for kind in KINDS if kind in found]
 
 
 def _words(rows: Sequence[Row]) -> list[str]:
@@ -46,6 +88,21 @@ def _words(rows: Sequence[Row]) -> list[str]:
 def _with_value(rows: Sequence[Row]) -> list[str]:
     valued = [row for row in rows if row[2] not in {"bool", "alias"}]
     return sorted([f"--{row[0]}" for row in valued] + [f"-{row[1]}" for row in valued if row[1]])
+
+
+def _bash_commands() -> list[str]:
+    """What may follow each command: its options, those of them with a value, and what is in its places."""
+    lines = ["  local options= valued= names= kinds= kind= files= at=0 places=()", "  case $command in"]
+    lines += [f'    "") options="{" ".join(_words(OPTIONS))}"; names="{" ".join(sorted({*TOP_LEVEL, *GROUPS}))}" ;;']
+    for group, (_, commands) in sorted(GROUPS.items()):
+        lines.append(f'    {group}) names="{" ".join(sorted(commands))}" ;;')
+    for name, module in command_names():
+        rows = command_module(module).OPTIONS
+        places = " ".join(f'"{" ".join(place)}"' for place in argument_places(module))
+        lines.append(f'    "{" ".join(name)}") places=({places})')
+        lines.append(f'      options="{" ".join(_words(rows))}"')
+        lines.append(f'      valued=" {" ".join(_with_value(rows))} " ;;')
+    return lines
 
 
 def bash() -> str:
@@ -65,25 +122,27 @@ def bash() -> str:
         "    ((index++))",
         "  done",
     ]
-    lines += ["  local options= valued= names= kinds= kind=", "  case $command in"]
-    lines += [f'    "") options="{" ".join(_words(OPTIONS))}"; names="{" ".join(sorted({*TOP_LEVEL, *GROUPS}))}" ;;']
-    for group, (_, commands) in sorted(GROUPS.items()):
-        lines.append(f'    {group}) names="{" ".join(sorted(commands))}" ;;')
-    for name, module in command_names():
-        rows = command_module(module).OPTIONS
-        lines.append(f'    "{" ".join(name)}") kinds="{" ".join(argument_kinds(module))}"')
-        lines.append(f'      options="{" ".join(_words(rows))}"')
-        lines.append(f'      valued=" {" ".join(_with_value(rows))} " ;;')
-    lines += ["  esac", '  if [[ $valued == *" $previous "* ]]; then', "    case $previous in"]
-    lines += [f"      {option}) kinds={kind} ;;" for option, kind in _VALUES.items()]
+    lines += _bash_commands()
+    lines += [
+        "  esac",
+        "  while ((++index < COMP_CWORD)); do",
+        "    case ${COMP_WORDS[index]} in",
+        '      -*) [[ $valued == *" ${COMP_WORDS[index]} "* ]] && ((index++)) ;;',
+        "      *) ((at < ${#places[@]} - 1)) && ((at++)) ;;",
+        "    esac",
+        "  done",
+        "  kinds=${places[at]-}",
+    ]
+    lines += ['  if [[ $valued == *" $previous "* ]]; then', "    case $previous in"]
+    lines += [f'      {option}) kinds="{kind}" ;;' for option, kind in _VALUES.items()]
     lines += ['      *) COMPREPLY=($(compgen -f -- "$current")); return ;;', "    esac"]
     lines += ["  elif [[ $current == -* ]]; then kinds= names=$options", "  fi"]
     lines += ["  for kind in $kinds; do", "    case $kind in"]
     lines += [f'      {kind}) names+=" $(sampan {listing} 2>/dev/null)" ;;' for kind, (_, listing) in KINDS.items()]
-    lines += ["    esac", "  done"]
+    lines += ["      file) files=1 ;;", '      *) names+=" $kind" ;;', "    esac", "  done"]
     lines += [
         '  COMPREPLY=($(compgen -W "$names" -- "$current"))',
-        '  [[ ${#COMPREPLY[@]} == 0 ]] && COMPREPLY=($(compgen -f -- "$current"))',
+        '  [[ ${#COMPREPLY[@]} == 0 && $files ]] && COMPREPLY=($(compgen -f -- "$current"))',
     ]
     return "\n".join([*lines, "}", "complete -F _sampan sampan", ""])
 

@@ -138,6 +138,8 @@ def _long(arguments: Arguments, rows: Sequence[Row], word: str, words: Sequence[
     name, mark, value = word[2:].partition("=")
     row = arguments._rows.get(name)  # noqa: SLF001 - the parser makes the object
     if row is None:
+        if name == "help" and mark and value in _FALSE:
+            return at
         if name == "help":
             raise HelpWanted
         raise UsageError(f"unknown option --{name}", remedy=_nearest(name, rows))
