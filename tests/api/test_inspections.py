@@ -85,11 +85,13 @@ def test_it_tells_each_probe_of_the_health(engine: EngineProcess) -> None:
     assert all(status == ("unhealthy" if streak >= 3 else "starting") for streak, status in seen.items())
 
 
-@pytest.mark.parametrize("order", [("1.43", "1.45"), ("1.45", "1.43")])
+@pytest.mark.parametrize("order", [("1.44", "1.45"), ("1.45", "1.44")])
 def test_each_version_has_its_shape(engine: EngineProcess, order: tuple[str, str]) -> None:
-    name = f"shaped-{order[0]}"
-    engine.create(name, "true", MacAddress="02:42:ac:11:00:05")
+    name, network = f"shaped-{order[0]}", f"users-{order[0]}"
+    engine.json("POST", "/networks/create", {"Name": network, "Driver": "macvlan"}, expect=201)
+    short_id = engine.create(name, "true", host={"NetworkMode": network})[:12]
     for version in (*order, *order):
         kept, new = _kept_and_new(engine, name, version)
         assert kept == new
-        assert ("MacAddress" in kept["Config"]) == (version == "1.43"), version
+        aliases = kept["NetworkSettings"]["Networks"][network]["Aliases"]
+        assert aliases == ([short_id] if version == "1.44" else None), version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from msgspec import UNSET
 from sampan.api.call import timestamp
 from sampan.api.container_config import process_to
 from sampan.api.host_config import host_to
-from sampan.api.versions import NO_CONFIG_MAC_ADDRESS, Version, has
+from sampan.api.versions import NO_ALIAS_OF_ID, Version, has
 from sampan.engine import links
 from sampan.engine.config import EndpointRequest
 from sampan.engine.container import (
@@ -42,9 +43,6 @@ def inspect(
 ) -> dict[str, Any]:
     """The document of GET /containers/{id}/json."""
     directory = layout.container(record.id)
-    config = msgspec.to_builtins(process_to(record.config.process))
-    if has(version, NO_CONFIG_MAC_ADDRESS):
-        config.pop("MacAddress", None)
     return {
         "Id": record.id,
         "Created": timestamp(record.created_at_ns),
@@ -70,8 +68,8 @@ def inspect(
             "Name": DRIVER,
         },
         "Mounts": [mount_point(point) for point in record.mounts if point.kind not in {"secret", "config"}],
-        "Config": config,
-        "NetworkSettings": network_settings(record),
+        "Config": msgspec.structs.replace(process_to(record.config.process), mac_address=mac_address(record) or UNSET),
+        "NetworkSettings": network_settings(record, of_id=not has(version, NO_ALIAS_OF_ID)),
     }
 
 
@@ -219,8 +217,18 @@ def ports(record: ContainerRecord) -> dict[str, Any]:
     return shown
 
 
-def network_settings(record: ContainerRecord) -> dict[str, Any]:
-    """NetworkSettings, the default bridge's addresses also at its top."""
+def mac_address(record: ContainerRecord) -> str:
+    """The MAC address that was asked of the network of the container's mode, for Config."""
+    config, mode = record.config, record.config.host.network_mode
+    asked = config.networks.get("bridge" if mode in {"", "default"} else mode, EndpointRequest())
+    return config.process.mac_address or asked.mac_address
+
+
+def network_settings(record: ContainerRecord, *, of_id: bool) -> dict[str, Any]:
+    """NetworkSettings, the default bridge's addresses also at its top.
+
+    With `of_id` the short id and the host name are aliases in users' networks.
+    """
     bridge = record.endpoints.get("bridge", Endpoint(network_id=""))
     return {
         "Bridge": "",
@@ -241,10 +249,19 @@ def network_settings(record: ContainerRecord) -> dict[str, Any]:
         "IPv6Gateway": bridge.ipv6_gateway,
         "MacAddress": bridge.mac_address,
         "Networks": {
-            name: endpoint_settings(endpoint, record.config.networks.get(name, EndpointRequest()))
+            name: endpoint_settings(endpoint, asked_of(record, name, of_id=of_id))
             for name, endpoint in record.endpoints.items()
         },
     }
+
+
+def asked_of(record: ContainerRecord, name: str, *, of_id: bool = False) -> EndpointRequest:
+    """What a container asked of a network; `of_id` as for `network_settings`."""
+    asked = record.config.networks.get(name, EndpointRequest())
+    if not of_id or name in {"bridge", *NOWHERE}:
+        return asked
+    names = (*(asked.aliases or ()), record.id[:12], record.config.process.hostname)
+    return replace(asked, aliases=tuple(dict.fromkeys(names)))
 
 
 def endpoint_settings(endpoint: Endpoint, asked: EndpointRequest) -> EndpointSettings:
@@ -290,8 +307,7 @@ def summary(record: ContainerRecord, health: Health | None, linked: list[str]) -
         "HostConfig": {"NetworkMode": host.network_mode or "default"},
         "NetworkSettings": {
             "Networks": {
-                name: endpoint_settings(endpoint, record.config.networks.get(name, EndpointRequest()))
-                for name, endpoint in record.endpoints.items()
+                name: endpoint_settings(endpoint, asked_of(record, name)) for name, endpoint in record.endpoints.items()
             }
         },
         "Mounts": [mount_point(point) for point in record.mounts if point.kind not in {"secret", "config"}],

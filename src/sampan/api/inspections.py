@@ -1,7 +1,7 @@
 """Inspect documents that have been asked for, kept as the bytes that were sent.
 
 What an inspect tells follows from four things alone: the container's record, health and running execs, and whether
-the API's version has the old place of the MAC address. The record and the health are frozen values, replaced and never
+the API's version has the short id as an alias. The record and the health are frozen values, replaced and never
 changed, so a document that was made from the very same is true now. The oldest are dropped when all are large together.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sampan.api import container_documents
 from sampan.api.call import encode
-from sampan.api.versions import NO_CONFIG_MAC_ADDRESS, Version, has
+from sampan.api.versions import NO_ALIAS_OF_ID, Version, has
 from sampan.engine.container import ContainerRecord
 from sampan.engine.health import Health
 from sampan.engine.layout import Layout
@@ -39,7 +39,7 @@ class Inspections:
 
     def of(self, record: ContainerRecord, health: Health | None, exec_ids: list[str], version: Version) -> bytes:
         """The document as it is sent."""
-        key = (record.id, has(version, NO_CONFIG_MAC_ADDRESS))
+        key = (record.id, has(version, NO_ALIAS_OF_ID))
         made = self._made.get(key)
         if made is not None and made.record is record and made.health == health and made.exec_ids == exec_ids:
             return made.content

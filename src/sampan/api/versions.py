@@ -28,7 +28,7 @@ class Change:
 
 MULTIPLEXED_CONTENT_TYPE = Change((1, 42), "streams without a terminal have a content type of their own")
 NO_VIRTUAL_SIZE = Change((1, 44), "images have no VirtualSize")
-NO_CONFIG_MAC_ADDRESS = Change((1, 44), "the MAC address is an endpoint's")
+NO_ALIAS_OF_ID = Change((1, 45), "a container's short id and host name are names of an endpoint, not its aliases")
 ERRORS_TOGETHER = Change((1, 44), "all problems of a request are told together")
 CONSOLE_SIZE = Change((1, 42), "create and exec take a console size")
 SHARED_SIZE_ON_DEMAND = Change((1, 42), "images tell their shared size only when asked")

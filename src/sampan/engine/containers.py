@@ -107,7 +107,8 @@ class Containers:
             log=with_default(config.host.log, self.default_log),
             resources=without_no_limit(config.host.resources),
         )
-        return dataclasses.replace(config, process=process, host=host)
+        networks = {self.networks.name(key): asked for key, asked in config.networks.items()}
+        return dataclasses.replace(config, process=process, host=host, networks=networks)
 
     def _with_ids(self, host: HostConfig) -> HostConfig:
         """With the ids of the containers whose namespaces are joined, so that they may get other names."""

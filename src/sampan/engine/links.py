@@ -32,19 +32,23 @@ def parse(text: str) -> tuple[str, str]:
 
 
 def shown(record: ContainerRecord) -> tuple[str, ...] | None:
-    """The links as inspect tells them: "/db:/web/database"."""
+    """The links as inspect tells them: "/db:/web/database"; those of a user's network are not told."""
     links = record.config.host.links
-    if links is None:
+    if links is None or not _is_told(record):
         return None
     pairs = [parse(text) for text in links]
     return tuple(f"/{reference}:/{record.name}/{alias}" for reference, alias in pairs)
+
+
+def _is_told(record: ContainerRecord) -> bool:
+    return record.config.host.network_mode in {"", "default", NETWORK}
 
 
 def names(records: list[ContainerRecord]) -> dict[str, list[str]]:
     """The further names that containers have by the links of others: name of a container -> "/web/database"."""
     found: dict[str, list[str]] = {}
     for record in records:
-        for reference, alias in map(parse, record.config.host.links or ()):
+        for reference, alias in map(parse, record.config.host.links or ()) if _is_told(record) else ():
             found.setdefault(reference, []).append(f"/{record.name}/{alias}")
     return found
 

@@ -101,6 +101,9 @@ class Networks(Protocol):
     async def release(self, container_id: str) -> None:
         """Give up the place; nothing happens when there is none."""
 
+    def name(self, reference: str) -> str:
+        """The name of the network that a reference means; itself when there is none."""
+
     def places(self, record: ContainerRecord) -> dict[str, Endpoint]:
         """The networks of a container that has no place yet."""
 

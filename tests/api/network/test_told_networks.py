@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.engine_process import EngineProcess
-from tests.network_containers import BRIDGE, Containers
+from tests.network_containers import BRIDGE, Containers, Networks
 from tests.waiting import until
 
 
@@ -44,6 +44,46 @@ def test_who_joins_a_network_has_the_name_of_whose_it_is(engine: EngineProcess, 
     told = engine.inspect("joining")["Config"]
     assert (told["Hostname"], told["Domainname"]) == ("hosty", "ex.org")
     until(lambda: log_of(engine, "joining").split() == ["hosty", "ex.org", "hosty"])
+
+
+@pytest.mark.parametrize("called", ["name", "id"])
+def test_what_was_asked_of_a_network_is_told_whatever_it_was_called(
+    engine: EngineProcess, containers: Containers, networks: Networks, called: str
+) -> None:
+    network_id = networks.create("asked")
+    key = {"name": "asked", "id": network_id}[called]
+    asked = {"Aliases": ["db"], "Links": ["x:y"], "DriverOpts": {"a": "b"}, "IPAMConfig": {}}
+    containers.names.append("asking")
+    endpoints = {"EndpointsConfig": {key: {**asked, "MacAddress": "02:00:00:00:00:09"}}}
+    engine.create("asking", "sleep", "300", host={"NetworkMode": "asked"}, NetworkingConfig=endpoints)
+    for _ in range(2):
+        told = engine.inspect("asking")
+        assert told["NetworkSettings"]["Networks"].keys() == {"asked"}
+        assert told["NetworkSettings"]["Networks"]["asked"].items() >= asked.items()
+        assert told["Config"]["MacAddress"] == "02:00:00:00:00:09"
+        engine.request("POST", "/containers/asking/start")
+
+
+def test_a_mac_address_is_told_of_the_container_when_its_main_network_has_it(
+    engine: EngineProcess, containers: Containers, networks: Networks
+) -> None:
+    networks.create("beside")
+    endpoints = {"EndpointsConfig": {"beside": {"MacAddress": "02:00:00:00:00:09"}}}
+    containers.names += ["beside", "above"]
+    engine.create("beside", "true", host=BRIDGE, NetworkingConfig=endpoints)
+    assert "MacAddress" not in engine.inspect("beside")["Config"]
+    engine.create("above", "true", host=BRIDGE, MacAddress="02:00:00:00:00:08")
+    assert engine.inspect("above")["Config"]["MacAddress"] == "02:00:00:00:00:08"
+
+
+def test_links_of_a_user_s_network_are_not_told(
+    engine: EngineProcess, containers: Containers, networks: Networks
+) -> None:
+    networks.create("linked")
+    containers.run("db", NetworkMode="linked")
+    containers.run("web", NetworkMode="linked", Links=["db:database"])
+    assert engine.inspect("web")["HostConfig"]["Links"] is None
+    assert ["/db"] in [line["Names"] for line in engine.json("GET", "/containers/json")]
 
 
 def log_of(engine: EngineProcess, name: str) -> str:
