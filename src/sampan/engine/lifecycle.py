@@ -170,6 +170,7 @@ class Lifecycle:
         links.refresh(record, self.store, self.layout)
 
     async def _launch(self, record: ContainerRecord, place: Place, view: View | None, *, traced: bool) -> Monitor:
+        devices = await spec_resources.devices_beside(record.config.host)  # the launcher removes idle run directories
         root = prepare_root(self.roots, record)
         directory, run = self.layout.container(record.id), self.layout.run(record.id)
         if not place.identity_of:
@@ -180,7 +181,7 @@ class Lifecycle:
         make_directory(run, 0o700)
         resources = record.config.host.resources
         around = Surroundings(
-            devices=await spec_resources.devices_beside(record.config.host),
+            devices=devices,
             root=root,
             bundle=directory,
             network_namespace=place.namespace,
