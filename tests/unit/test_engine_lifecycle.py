@@ -1,22 +1,28 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from sampan.engine import lifecycle as module
-from sampan.engine.config import ContainerConfig
+from sampan.engine import spec_resources
+from sampan.engine.config import ContainerConfig, HostConfig
 from sampan.engine.container import ContainerRecord, Created, Exited, Running, State
+from sampan.engine.layout import Layout
 from sampan.engine.lifecycle import Lifecycle
 from sampan.engine.monitors import Monitor
 from sampan.engine.parts import Place
 from sampan.engine.store import ContainerStore, open_database
 from sampan.engine.waiting import EarlyClients, Locks, Waits
 from sampan.errors import SystemFailure
+from sampan.monitor import protocol
 from sampan.monitor.protocol import Ready, Started
 
 
@@ -102,6 +108,50 @@ def _start(connection: sqlite3.Connection, go: Callable[[ContainerStore], Starte
 
     asyncio.run(start())
     return store
+
+
+def test_a_start_has_made_no_run_directory_yet_when_it_looks_for_devices(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lifecycle: Any = Lifecycle.__new__(Lifecycle)
+    lifecycle.layout = Layout(str(tmp_path), str(tmp_path))
+    lifecycle.roots = SimpleNamespace(prepare=lambda *_, **__: None)
+
+    async def look(_host: HostConfig) -> None:
+        assert os.listdir(tmp_path) == []
+        raise SystemFailure("looked")
+
+    monkeypatch.setattr(spec_resources, "devices_beside", look)
+    monkeypatch.setattr(Lifecycle, "_write_identity", lambda *_: None)
+    with pytest.raises(SystemFailure, match="looked"):
+        asyncio.run(lifecycle._launch(_box(Created()), Place(None, {}), None, traced=False))
+
+
+def test_a_stop_that_comes_while_an_end_is_settled_is_remembered(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ContainerStore(connection)
+    store.add(_box(Running(7, 8, 9)))
+    lifecycle: Any = Lifecycle.__new__(Lifecycle)
+    lifecycle.store, lifecycle.locks, lifecycle.waits, lifecycle.monitors = store, Locks(), Waits(), {}
+    nothing = SimpleNamespace(
+        **dict.fromkeys(("forget", "forget_running", "networks", "volumes", "died", "drivers"), lambda *_: None)
+    )
+    lifecycle.healths = lifecycle.execs = lifecycle.announcer = lifecycle.networks = nothing
+    after: list[ContainerRecord] = []
+
+    def following(record: ContainerRecord) -> ContainerRecord:
+        after.append(record)
+        return record
+
+    async def release(_lifecycle: Lifecycle, record: ContainerRecord) -> ContainerRecord:
+        store.save(dataclasses.replace(record, stopped_by_user=True))
+        return record
+
+    lifecycle.aftermath = SimpleNamespace(following=following, after_exit=_nothing)
+    monkeypatch.setattr(Lifecycle, "_release_all", release)
+    asyncio.run(lifecycle.settle("c" * 64, protocol.Exited(3)))
+    assert [record.stopped_by_user for record in after] == [True]
 
 
 @pytest.mark.parametrize("before", [Created(), Exited(3, 1, 2)])

@@ -354,17 +354,17 @@ class Lifecycle:
                 return
             self.monitors.pop(container_id, None)
             self.healths.forget(container_id)
-            started_at_ns = record.running.started_at_ns
-            record = await self._release_all(record)
             ended = Exited(
                 code=exit_record.code,
-                started_at_ns=started_at_ns,
+                started_at_ns=record.running.started_at_ns,
                 finished_at_ns=exit_record.at_ns,
                 oom_killed=exit_record.oom_killed,
             )
+            record = await self._release_all(record)
             record = dataclasses.replace(
                 record,
                 state=ended,
+                stopped_by_user=(self.store.get(container_id) or record).stopped_by_user,  # it may come meanwhile
                 endpoints=released(record),
                 memory_kills=memory_kills(exit_record.kills) or record.memory_kills,
             )
