@@ -27,7 +27,15 @@ def test_a_check_that_succeeds_makes_a_container_healthy(engine: EngineProcess) 
     assert entry["Status"].endswith("(healthy)")
 
 
-def test_a_container_that_never_ran_has_no_health_and_one_that_ended_is_unhealthy(engine: EngineProcess) -> None:
+def test_a_container_that_ended_keeps_its_last_health(engine: EngineProcess) -> None:
+    engine.run("ended", "sleep", "300", Healthcheck={"Test": ["CMD", "true"], **PATIENT})
+    until(lambda: _health(engine, "ended")["Status"] == "healthy")
+    engine.json("POST", "/containers/ended/kill", expect=204)
+    engine.wait("ended")
+    assert _health(engine, "ended")["Status"] == "healthy"
+
+
+def test_a_container_that_never_ran_has_no_health_and_one_that_ended_is_starting_no_more(engine: EngineProcess) -> None:
     def listed(health: str) -> bool:
         found = engine.json("GET", f'/containers/json?all=1&filters={{"health":["{health}"]}}')
         return any(entry["Names"] == ["/new"] for entry in found)

@@ -92,11 +92,15 @@ class Healths:
     _probes: dict[str, asyncio.Future[int]] = field(default_factory=dict)  # by exec id
 
     def of(self, record: ContainerRecord) -> Health | None:
-        """What is known of a container; None when it has no check or never ran, unhealthy when it runs no more."""
+        """What is known of a container; None when it has no check or never ran.
+
+        One that has ended keeps its last health (Docker calls each of them unhealthy), but is starting no more.
+        """
         if isinstance(record.state, Created) or not command_of(record):
             return None
         known = self._healths.get(record.id, Health())
-        return known if record.running else dataclasses.replace(known, status="unhealthy")
+        has_ended = record.running is None and known.status == "starting"
+        return dataclasses.replace(known, status="unhealthy") if has_ended else known
 
     def watch(self, record: ContainerRecord) -> None:
         """Begin to probe a container that has just started, or was found again."""
