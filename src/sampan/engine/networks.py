@@ -341,11 +341,12 @@ def port_requests(record: ContainerRecord) -> Iterator[PortRequest]:
     host = record.config.host
     bindings = host.port_bindings or {}
     for key, places in bindings.items():
-        for place in places or (config.PortBinding(),):
+        ports.expand(key, "", "")  # it may be refused, also where nothing is published
+        for place in places or ():
             yield ports.expand(key, place.host_ip, place.host_port)
     if host.publish_all_ports:
         for key in record.config.process.exposed_ports or ():
-            if key not in bindings:
+            if not bindings.get(key):
                 yield ports.expand(key, "", "")
 
 

@@ -98,7 +98,7 @@ class Publishing:
 def _normal(record: ContainerRecord) -> Bindings:
     """The bindings in force, each port with its protocol."""
     return {
-        key if "/" in key else f"{key}/tcp": places or (PortBinding(),)
+        key if "/" in key else f"{key}/tcp": places or ()
         for key, places in (record.config.host.port_bindings or {}).items()
     }
 

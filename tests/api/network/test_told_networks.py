@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.engine_process import EngineProcess
 from tests.network_containers import BRIDGE, Containers, Networks
@@ -34,6 +36,23 @@ def test_what_has_no_network_of_its_own_exposes_nothing(engine: EngineProcess, c
     containers.names.append("alone")
     engine.run("alone", "sleep", "300", ExposedPorts={"80/tcp": {}})
     assert engine.inspect("alone")["NetworkSettings"]["Ports"] == {}
+
+
+@pytest.mark.parametrize("places", [None, []])
+def test_a_port_with_no_place_on_the_host_is_not_published(
+    engine: EngineProcess, containers: Containers, places: Any
+) -> None:
+    containers.names += ["placeless", "everything"]
+    host = {**BRIDGE, "PortBindings": {"80/tcp": places}}
+    engine.run("placeless", "sleep", "300", host=host)
+    assert engine.inspect("placeless")["NetworkSettings"]["Ports"] == {}
+    engine.run("everything", "sleep", "300", host={**host, "PublishAllPorts": True}, ExposedPorts={"80/tcp": {}})
+    assert engine.inspect("everything")["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"]
+
+
+def test_a_port_that_is_none_is_refused_also_with_no_place_on_the_host(engine: EngineProcess) -> None:
+    body = {"Image": "host", "Cmd": ["true"], "HostConfig": {**BRIDGE, "PortBindings": {"abc/tcp": None}}}
+    assert "invalid port specification" in engine.json("POST", "/containers/create", body, expect=400)["message"]
 
 
 def test_who_joins_a_network_has_the_name_of_whose_it_is(engine: EngineProcess, containers: Containers) -> None:
