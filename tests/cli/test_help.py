@@ -184,3 +184,12 @@ def test_bash_completes_those_containers_that_a_command_can_be_for(words: list[s
     )
 
     assert done.stdout.decode().startswith(listing)
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_help_in_a_narrow_window_is_no_wider(width: int) -> None:
+    names = [["run"], ["container"], ["update"], ["volume", "snapshots"], ["image", "tag"], []]
+
+    for name in names:
+        wide = [line for line in help_text(name, width=width).splitlines() if len(line) > width]
+        assert wide == [], name

@@ -56,7 +56,7 @@ def test_short_steps_of_one_process_that_follow_each_other_share_a_line() -> Non
     ]
 
 
-@pytest.mark.parametrize("width", [72, 80, 200])
+@pytest.mark.parametrize("width", [20, 40, 71, 72, 80, 200])
 def test_no_line_is_longer_than_the_terminal(width: int) -> None:
     names = ("prepare_root,_files_and_plan", "wait_for_the_container", "a_name_that_is_much_longer_than_any_other_one")
     lines = table([phase("monitor", name, number, 100) for number, name in enumerate(names * 9)], width)

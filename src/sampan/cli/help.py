@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from sampan.cli.grammar import Row
 
+_LEAST = 24  # characters of a second column that can be read
 FORMAT_KINDS = {"bool": "", "alias": "", "gpu-request": "request"}
 
 
@@ -26,7 +27,7 @@ def show_help(name: Sequence[str]) -> int:
 
 def _width() -> int:
     try:
-        return max(min(os.get_terminal_size(1).columns, 120), 60)
+        return max(min(os.get_terminal_size(1).columns, 120), 20)
     except OSError:
         return 80
 
@@ -38,17 +39,25 @@ def help_text(name: Sequence[str], *, width: int = 80) -> str:
     if len(name) == 1 and name[0] in GROUPS and name[0] not in TOP_LEVEL:
         return group_help(name[0], width)
     module = command_module(module_of(name))
-    lines = usage_lines(" ".join(name), module)
-    lines += ["", module.SUMMARY]
+    lines = [line for form in usage_lines(" ".join(name), module) for line in fitted(form, width)]
+    lines += ["", *wrap(module.SUMMARY, width)]
     details: str = getattr(module, "DETAILS", "")
     if details:
         lines += ["", *detail_lines(details, width)]
     others = names_of(module_of(name))
     if len(others) > 1:
-        lines += ["", "Aliases:", "  " + ", ".join(f"sampan {other}" for other in others)]
+        lines += ["", "Aliases:", *fitted("  " + ", ".join(f"sampan {other}" for other in others), width)]
     if module.OPTIONS:
         lines += ["", "Options:", *option_lines(module.OPTIONS, width)]
     return "\n".join(["", *lines, ""])
+
+
+def fitted(text: str, width: int) -> list[str]:
+    """The line, or several where it is wider than `width`, those after the first indented; words stay whole."""
+    if len(text) <= width:
+        return [text]
+    indent = " " * min(width // 4, 8)
+    return wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def detail_lines(details: str, width: int) -> list[str]:
@@ -107,11 +116,16 @@ def option_lines(rows: Iterable[Row], width: int) -> list[str]:
 
 
 def two_columns(pairs: Sequence[tuple[str, str]], width: int) -> list[str]:
-    """Each pair on a line, the second column wrapped at `width`."""
+    """Each pair on a line, the second column wrapped at `width`; one below the other where that is too narrow."""
     left = max(len(first) for first, _ in pairs) + 3
     lines = []
+    if width - left < _LEAST:
+        for first, second in pairs:
+            indent = " " * min(width // 4, 8)
+            lines += [first, *wrap(second, width, initial_indent=indent, subsequent_indent=indent)]
+        return lines
     for first, second in pairs:
-        wrapped = wrap(second, max(width - left, 24)) or [""]
+        wrapped = wrap(second, width - left) or [""]
         lines.append(first.ljust(left) + wrapped[0])
         lines += [" " * left + line for line in wrapped[1:]]
     return lines
@@ -124,8 +138,9 @@ def _commands(names: dict[str, str], width: int) -> list[str]:
 def group_help(group: str, width: int) -> str:
     """The help of a group of commands."""
     summary, names = GROUPS[group]
-    lines = ["", f"Usage:  sampan {group} COMMAND", "", summary, "", "Commands:", *_commands(names, width)]
-    return "\n".join([*lines, "", f"Run 'sampan {group} COMMAND --help' for more information on a command.", ""])
+    lines = ["", f"Usage:  sampan {group} COMMAND", "", *wrap(summary, width), "", "Commands:"]
+    more = f"Run 'sampan {group} COMMAND --help' for more information on a command."
+    return "\n".join([*lines, *_commands(names, width), "", *wrap(more, width), ""])
 
 
 def overview(width: int) -> str:
@@ -133,9 +148,10 @@ def overview(width: int) -> str:
     common = {name: TOP_LEVEL[name] for name in COMMON}
     others = {name: module for name, module in TOP_LEVEL.items() if name not in COMMON}
     groups = two_columns([(f"  {group}", summary) for group, (summary, _) in sorted(GROUPS.items())], width)
-    lines = ["", "Usage:  sampan [OPTIONS] COMMAND", "", "A container engine that speaks Docker's API"]
+    lines = ["", "Usage:  sampan [OPTIONS] COMMAND", "", *wrap("A container engine that speaks Docker's API", width)]
     lines += ["", "Common commands:", *_commands(common, width)]
     lines += ["", "Groups:", *groups]
     lines += ["", "Commands:", *_commands(others, width)]
     lines += ["", "Global options:", *option_lines(OPTIONS, width)]
-    return "\n".join([*lines, "", "Run 'sampan COMMAND --help' for more information on a command.", ""])
+    more = "Run 'sampan COMMAND --help' for more information on a command."
+    return "\n".join([*lines, "", *wrap(more, width), ""])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _NARROWEST, _WIDEST = 10, 60  # characters of the time line
 _FULL, _WAIT, _THIN = "█", "░", "▏"
+_LEAST = 72  # characters of a line that has room for them
 _NAMES = 29  # characters of the longest name of a step
 _SHORT = 200  # a step is short that takes less than this part of the whole
 # what a process spends in these it waits for another one
@@ -35,12 +36,15 @@ def show(phases: list[dict[str, Any]]) -> None:
 def table(phases: list[dict[str, Any]], width: int = 80) -> list[str]:
     """A line for each step: when it began and how long it took, in milliseconds, and both as a piece of the line.
 
-    Short steps of one process that follow each other share a line; no line is longer than `width` (of at least 72).
+    Short steps of one process that follow each other share a line; no line is longer than `width`. One of less than 72
+    has no room for the pieces of the line.
     """
     if not phases:
         return ["the daemon told no phases of this start"]
     whole = max(phase["Began"] + phase["Took"] for phase in phases)
     rows = _together(_marked(phases), whole // _SHORT)
+    if width < _LEAST:
+        return _narrow(rows, whole, width)
     process_width = max(len("PROCESS"), *(len(row.process) for row in rows))
     name_width = max(len("STEP"), *(len(row.label) for row in rows))
     line = max(_NARROWEST, min(width - 23 - process_width - name_width, _WIDEST))
@@ -52,6 +56,15 @@ def table(phases: list[dict[str, Any]], width: int = 80) -> list[str]:
         figures = f"{row.began / 1e6:>8.2f} {row.took / 1e6:>8.2f}"
         lines.append(f"{figures}  {row.process:<{process_width}}  {row.label:<{name_width}}  {piece}")
     return [*lines, *_sums(rows, whole)]
+
+
+def _narrow(rows: list[_Row], whole: int, width: int) -> list[str]:
+    """How long each step took, and the sums."""
+    from textwrap import wrap
+
+    lines = [f"{row.took / 1e6:>8.2f}  {row.process}: {row.label}" for row in rows]
+    short = [line if len(line) <= width else f"{line[: width - 1]}…" for line in ["TOOK ms   STEP", *lines]]
+    return short + [part for line in _sums(rows, whole) for part in wrap(line.strip(), width)]
 
 
 class _Row:
