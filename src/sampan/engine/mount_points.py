@@ -16,7 +16,13 @@ from sampan.errors import InvalidArgument, NotImplementedHere
 
 _LONGEST_NAME = 255  # NAME_MAX
 _PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
-_IGNORED_MODES = frozenset({"z", "Z", "consistent", "cached", "delegated", "default", ""})
+_MODES = (  # of each at most one
+    frozenset({"ro", "rw"}),
+    frozenset({"z", "Z"}),
+    frozenset({"nocopy"}),
+    frozenset({"consistent", "cached", "delegated", "default", ""}),
+    _PROPAGATIONS,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,17 +41,18 @@ async def resolve(config: ContainerConfig, origins: Origins) -> tuple[MountPoint
     Raises InvalidArgument or NotImplementedHere; volumes that were made until then stay, as Docker's do.
     """
     points = {point.destination: point for point in _from_others(config, origins.find_container)}
+    tmpfs = {clean_target(target) for target in config.host.tmpfs or {}}
     explicit: set[str] = set()
+    binds = tuple(_from_binds(config))
     for point in (
-        *_from_binds(config),
+        *binds,
         *_from_mounts(config, origins.trees),
         *_from_secrets(config, origins.secrets),
     ):
-        if point.destination in explicit:
+        if point.destination in explicit or (point in binds and point.destination in tmpfs):
             raise InvalidArgument(f"Duplicate mount point: {point.destination}", remedy="mount one thing at a target")
         explicit.add(point.destination)
         points[point.destination] = point
-    tmpfs = {clean_target(target) for target in config.host.tmpfs or {}}
     for target in config.process.volumes or ():
         if clean_target(target) not in points and clean_target(target) not in tmpfs:
             points[clean_target(target)] = MountPoint("volume", clean_target(target), anonymous=True, copy_up=True)
@@ -119,13 +126,14 @@ def parse_bind(text: str) -> MountPoint:
     kind = "bind" if parts[0].startswith("/") else "volume"
     source, target = parts[0], _check_target(parts[1], where, kind)
     mode = parts[2] if len(parts) == 3 else ""
-    words = mode.split(",") if mode else []
+    words = _mode_words(mode)
     propagation = next((word for word in words if word in _PROPAGATIONS), "")
-    unknown = [word for word in words if word not in _PROPAGATIONS | _IGNORED_MODES | {"ro", "rw", "nocopy"}]
-    if unknown:
-        raise InvalidArgument(f"invalid mode: {mode}", remedy="use ro, rw, nocopy or a propagation such as rslave")
     writable = "ro" not in words
-    if source.startswith("/"):
+    if kind == "bind" and "nocopy" in words:
+        raise _strange_field(where, kind, "VolumeOptions", "nocopy is for volumes")
+    if kind == "volume" and propagation:
+        raise _strange_field(where, kind, "BindOptions", "a propagation is for binds")
+    if kind == "bind":
         return MountPoint(
             "bind",
             target,
@@ -136,6 +144,23 @@ def parse_bind(text: str) -> MountPoint:
             create_source=True,
         )
     return MountPoint("volume", target, name=source, mode=mode or "z", writable=writable, copy_up="nocopy" not in words)
+
+
+def _strange_field(where: str, kind: str, field: str, remedy: str) -> InvalidArgument:
+    return InvalidArgument(
+        f'{where}invalid mount config for type "{kind}": field {field} must not be specified', remedy=remedy
+    )
+
+
+def _mode_words(mode: str) -> list[str]:
+    words = mode.split(",") if mode else []
+    if any(word not in frozenset().union(*_MODES) for word in words) or any(
+        sum(word in kind for word in words) > 1 for kind in _MODES
+    ):
+        raise InvalidArgument(
+            f"invalid mode: {mode}", remedy="use ro or rw, nocopy of a volume or a propagation such as rslave of a bind"
+        )
+    return words
 
 
 def _from_mounts(config: ContainerConfig, trees: Trees) -> Iterator[MountPoint]:
@@ -157,6 +182,8 @@ def _from_mounts(config: ContainerConfig, trees: Trees) -> Iterator[MountPoint]:
                     driver=request.volume_driver,
                 )
             case "tmpfs":
+                if request.source:
+                    raise _strange_field("", "tmpfs", "Source", "leave source away: a tmpfs is new and empty")
                 yield MountPoint("tmpfs", target, writable=not request.readonly, options=_tmpfs_options(request))
             case "image":
                 yield _image(request, target, trees)
