@@ -37,11 +37,66 @@ from tests.raw_http import ask
             {"Mounts": [{"Type": "volume", "Target": "/"}]},
             "invalid mount config for type \"volume\": invalid specification: destination can't be '/'",
         ),
+        (
+            {"Mounts": [{"Type": "tmpfs", "Source": "/tmp", "Target": "/x"}]},
+            'invalid mount config for type "tmpfs": field Source must not be specified',
+        ),
+        ({"Tmpfs": {"/a/..": ""}}, "invalid specification: destination can't be '/'"),
+        ({"Tmpfs": {"/x": ""}, "Binds": ["named:/x"]}, "Duplicate mount point: /x"),
+        ({"Binds": ["/tmp:/x:ro,rw"]}, "invalid mode: ro,rw"),
+        ({"Binds": ["/tmp:/x:z,Z"]}, "invalid mode: z,Z"),
+        (
+            {"Binds": ["named:/x:rslave"]},
+            (
+                "invalid volume specification: 'named:/x:rslave': invalid mount config for type \"volume\": "
+                "field BindOptions must not be specified"
+            ),
+        ),
+        (
+            {"Binds": ["/tmp:/x:nocopy"]},
+            (
+                "invalid volume specification: '/tmp:/x:nocopy': invalid mount config for type \"bind\": "
+                "field VolumeOptions must not be specified"
+            ),
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_docker_s_words(engine: EngineProcess, body: dict[str, Any], message: str) -> None:
     answer = ask(engine, "POST", "/containers/create", {"Image": "host", "Cmd": ["true"], "HostConfig": body})
     assert (answer.status, answer.message) == (400, message)
+
+
+@pytest.mark.parametrize(
+    ("body", "host", "message"),
+    [
+        ({"Hostname": "x"}, {"UTSMode": "host"}, "conflicting options: hostname and the UTS mode"),
+        (
+            {"ExposedPorts": {"80/tcp": {}}},
+            {"NetworkMode": "container:base"},
+            "conflicting options: port exposing and the container type network mode",
+        ),
+        ({"Hostname": "x" * 65}, {}, f"invalid hostname format: {'x' * 65}"),
+    ],
+)
+def test_what_excludes_each_other_is_refused_in_docker_s_words(
+    engine: EngineProcess, body: dict[str, Any], host: dict[str, Any], message: str
+) -> None:
+    answer = ask(engine, "POST", "/containers/create", {"Image": "host", "Cmd": ["true"], "HostConfig": host, **body})
+    assert (answer.status, answer.message) == (400, message)
+
+
+def test_a_hostname_may_be_as_long_as_the_kernel_s(engine: EngineProcess) -> None:
+    engine.run("long", "hostname", Hostname="x" * 64)
+    assert engine.wait("long") == 0
+    assert engine.output("long") == ["x" * 64]
+
+
+def test_a_container_that_nothing_kills_and_no_limit_holds_is_warned_of(engine: EngineProcess) -> None:
+    body: dict[str, Any] = {"Image": "host", "Cmd": ["true"], "HostConfig": {"OomKillDisable": True}}
+    (warning,) = ask(engine, "POST", "/containers/create", body).json["Warnings"]
+    assert warning.startswith("OOM killer is disabled for the container, but no memory limit is set")
+    body["HostConfig"]["Memory"] = 10**8
+    assert ask(engine, "POST", "/containers/create", body).json["Warnings"] == []
 
 
 def test_a_containers_command_may_be_one_string_and_that_of_an_exec_may_not(engine: EngineProcess) -> None:

@@ -15,7 +15,7 @@ from sampan.api.container_config import bindings_from, device_from, from_create,
 from sampan.api.pieces import in_pieces
 from sampan.api.services import Services
 from sampan.api.versions import Version
-from sampan.engine import links
+from sampan.engine import admission, links
 from sampan.engine.config import RestartPolicy
 from sampan.engine.container import ContainerRecord
 from sampan.engine.processes import processes
@@ -38,7 +38,8 @@ async def create(call: Call, services: Services) -> web.StreamResponse:
     config = from_create(body)
     services.lifecycle.views.expect(config.host)
     record = await services.containers.create(config, call.text("name"), platform=call.text("platform"))
-    return reply({"Id": record.id, "Warnings": services.connections.places.warnings(record)}, 201)
+    warnings = [*admission.warnings(record.config.host), *services.connections.places.warnings(record)]
+    return reply({"Id": record.id, "Warnings": warnings}, 201)
 
 
 async def list_all(call: Call, services: Services) -> web.StreamResponse:

@@ -15,12 +15,14 @@ from sampan.cgroup.name import check_path
 from sampan.engine import log_options, spec_resources, spec_security
 from sampan.engine.config import ContainerConfig, Healthcheck, HostConfig, ProcessConfig, Resources
 from sampan.engine.health import ACTIONS
+from sampan.engine.mount_points import clean_target
 from sampan.engine.spec import time_offsets
 from sampan.errors import InvalidArgument, SampanError
 from sampan.linux.signals import signal_number
 from sampan.network.addresses import is_address
 
 MINIMUM_MEMORY_BYTES = 6 * 1024 * 1024
+LONGEST_HOSTNAME = 64  # __NEW_UTS_LEN, uname(2)
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _LIST = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
 _MEMORY_NODES = "/sys/devices/system/node/online"
@@ -61,6 +63,29 @@ def _problems(config: ContainerConfig) -> Iterator[SampanError]:
             yield problem
 
 
+def refuse_together(asked: ContainerConfig) -> None:
+    """Refuse words of the user that exclude each other, whatever the image adds to them (moby, runconfig)."""
+    host, process = asked.host, asked.process
+    if host.uts_mode == "host" and process.hostname:
+        raise InvalidArgument(
+            "conflicting options: hostname and the UTS mode", remedy="leave --hostname or --uts host away"
+        )
+    is_published = host.port_bindings or host.publish_all_ports  # which is refused as that
+    if host.network_mode.startswith("container:") and process.exposed_ports and not is_published:
+        raise InvalidArgument(
+            "conflicting options: port exposing and the container type network mode",
+            remedy="expose the port at the container whose network it is",
+        )
+
+
+def warnings(host: HostConfig) -> list[str]:
+    """What a user ought to know of a container that is made all the same, in moby's words."""
+    if host.resources.oom_kill_disable and not host.resources.memory_bytes:
+        text = "OOM killer is disabled for the container, but no memory limit is set"
+        return [f"{text}, this can result in the system running out of resources."]
+    return []
+
+
 def check_name(name: str, prefix: str = "") -> None:
     """Refuse a container name that Docker refuses."""
     if not NAME.fullmatch(name):
@@ -84,8 +109,10 @@ def _of_process(process: ProcessConfig) -> Iterator[SampanError]:
             yield InvalidArgument(f"invalid environment variable: {entry}", remedy="as in NAME=value")
     if process.stop_timeout_s is not None and process.stop_timeout_s < -1:
         yield InvalidArgument(f"invalid stop timeout {process.stop_timeout_s}", remedy="-1 waits for ever")
-    if len(process.hostname) > 63:
-        yield InvalidArgument(f"invalid hostname format: {process.hostname}", remedy="at most 63 characters")
+    if len(process.hostname.encode()) > LONGEST_HOSTNAME:
+        yield InvalidArgument(
+            f"invalid hostname format: {process.hostname}", remedy=f"at most {LONGEST_HOSTNAME} bytes"
+        )
     if process.healthcheck:
         yield from _of_health(process.healthcheck)
 
@@ -164,6 +191,10 @@ def _of_platform(host: HostConfig) -> Iterator[SampanError]:
         if not target.startswith("/"):
             yield InvalidArgument(
                 f"invalid mount path: '{target}' mount path must be absolute", remedy="begin the path with /"
+            )
+        elif clean_target(target) == "/":
+            yield InvalidArgument(
+                "invalid specification: destination can't be '/'", remedy="mount at a directory below /"
             )
 
 

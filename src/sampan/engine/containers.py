@@ -98,6 +98,7 @@ class Containers:
 
     def _filled_in(self, config: ContainerConfig, defaults: ProcessConfig, container_id: str) -> ContainerConfig:
         """With what the image and the daemon say where the user does not. Raises InvalidArgument without a command."""
+        admission.refuse_together(config)
         process = fill_in(config.process, defaults)
         process = dataclasses.replace(process, hostname=self._hostname(config, process, container_id))
         if not (process.entrypoint or process.command):
