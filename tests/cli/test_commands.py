@@ -193,7 +193,10 @@ def test_import_of_what_is_not_there_names_it(fake_daemon: FakeDaemon, sampan: C
     done = sampan("import", "/no/such.tar", "x")
 
     assert done.returncode == 1
-    assert done.stderr == b"sampan: /no/such.tar: no such file or directory\n"
+    assert done.stderr == (
+        b"sampan: /no/such.tar: no such file or directory\n"
+        b"  try: make the directory /no first, or name a path that is there\n"
+    )
     assert sampan("import", "", "x").stderr == b'sampan: "": no such file or directory\n'
 
 
