@@ -39,6 +39,7 @@ def test_a_container_made_without_a_limit_of_processes_shows_none(engine: Engine
         ({"CpuPeriod": 10_000}, {"NanoCpus": 10**9}, "Nano CPUs cannot be updated as CPU Period has already been set"),
         ({"CpuQuota": 5000}, {"NanoCpus": 10**9}, "Nano CPUs cannot be updated as CPU Quota has already been set"),
         ({}, {"NanoCpus": 10**9, "CpuQuota": 5000}, "Nano CPUs and CPU Quota cannot both be set"),
+        ({"NanoCpus": 10**9}, {"NanoCpus": 10**8, "CpuPeriod": 5000}, "Nano CPUs and CPU Period cannot both be set"),
     ],
 )
 def test_processor_time_is_not_changed_in_other_words_than_it_was_given_in(

@@ -115,6 +115,8 @@ def merged(present: Resources, asked: Resources) -> Resources:
 
 
 def _refuse_other_words(present: Resources, asked: Resources) -> None:
+    if asked.nano_cpus and (asked.cpu_period_us or asked.cpu_quota_us):
+        return  # which admission refuses
     has_given = {
         "CPU Period": (present.cpu_period_us > 0, asked.cpu_period_us > 0),
         "CPU Quota": (present.cpu_quota_us > 0, asked.cpu_quota_us > 0),
