@@ -225,7 +225,8 @@ class Registry:
                 remedy="use the driver bridge, macvlan or ipvlan",
             )
         link = (asked.options or {}).get(BRIDGE_NAME, "")
-        if link and any(network.link == link for network in self.all()):
+        own = [self.settings.bridge or DEFAULT_LINK] if self.has_default else []  # before it is made too
+        if link and link in {*own, *(network.link for network in self.all())}:
             raise Conflict(
                 f"network {link} conflicts with another: networks have same bridge name",
                 remedy="choose another name for the bridge",

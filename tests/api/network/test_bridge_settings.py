@@ -148,6 +148,13 @@ def test_a_bridge_of_somebody_else_s_is_used_and_left_as_it_was(tmp_path: Path, 
     assert network.run("ip", "-4", "address", "show", "theirs").split("inet")[1] == before.split("inet")[1]
 
 
+def test_a_user_s_network_does_not_get_the_default_one_s_bridge(tmp_path: Path, network: PrivateNetwork) -> None:
+    with told(tmp_path, network) as (engine, _, _):
+        asked = {"Name": "thief", "Options": {"com.docker.network.bridge.name": "sampan0"}}
+        refused = engine.json("POST", "/networks/create", asked, expect=409)
+        assert refused["message"].endswith("networks have same bridge name")
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
