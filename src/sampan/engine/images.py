@@ -15,6 +15,7 @@ from sampan.engine.layout import Layout
 from sampan.engine.parts import ImageFacts, Later, at_once
 from sampan.engine.store import ContainerStore
 from sampan.errors import NotFound, NotImplementedHere
+from sampan.image.bottom import make_bottom
 from sampan.image.busybox import BUSYBOX_NAME, create_busybox
 from sampan.image.host import HOST_NAME, HostImage
 from sampan.image.host_mask import HostMask
@@ -144,7 +145,9 @@ def open_images(layout: Layout, store: ContainerStore) -> EngineImages:
     disposal = Disposal(layers.dispose)
     for rubbish in images.recover().rubbish:
         disposal.dispose(rubbish)
-    places = Roots(records, roots, layers, layout.containers, host, disposal.dispose)
+    bottom = f"{layers.path}/bottom"
+    make_bottom(bottom)
+    places = Roots(records, roots, layers, layout.containers, host, disposal.dispose, bottom)
     return EngineImages(images, places, layers, disposal, usage)
 
 

@@ -5,6 +5,7 @@
     layers/<diff-id>/shelter/    what later entries of the same archive replaced; hardly ever there
     layers/<diff-id>/layer.json  sizes
     layers/<diff-id>/unsettled   while it may not be on the disk (`settling`)
+    layers/bottom/               what is below the layers of every container (`bottom`)
     layers/new-…/                one that is being made; shared-…/ are mount points of steps (`stubs`)
 
 A layer does not depend on those below it, so images whose layers are the same share them whatever their order. Which

@@ -27,7 +27,7 @@ from sampan.image.stubs import StubShelf
 from sampan.image.tree import disk_failure, dress_as, remove_tree
 from sampan.linux.filesystem import make_directory
 from sampan.linux.mount import MountAttr
-from sampan.linux.overlay import mount_overlay
+from sampan.linux.overlay import MOST_LOWERS, mount_overlay
 from sampan.linux.quota import unbound
 from sampan.runtime.launch_plan import OverlayPlan, RootPlan
 
@@ -46,7 +46,7 @@ class Roots:
     """The roots below one `containers` directory.
 
     `host` is what images on the base HOST stand on; `dispose` frees the disk of a path that is no longer of any use,
-    now or later in a thread.
+    now or later in a thread. `bottom` is a tree below the layers of every image but the machine (`image/bottom`).
     """
 
     images: ImageRecords
@@ -55,6 +55,7 @@ class Roots:
     containers: str
     host: HostImage
     dispose: Callable[[str], None] = remove_tree
+    bottom: str = ""
     stubs: StubShelf = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -216,7 +217,9 @@ class Roots:
         """The trees below the upper directory, topmost first (`LayerStore.stack`)."""
         if root.base is Base.HOST:
             return self._host_lowers(root.container_id) if root.container_id else (HOST_ROOT,)
-        return self.layers.stack(root.diff_ids, fewest)
+        lowers = self.layers.stack(root.diff_ids, fewest)
+        has_room = len(lowers) < MOST_LOWERS - 1  # one is for the mount points of a step
+        return (*lowers, self.bottom) if self.bottom and root.container_id and has_room else lowers
 
     def _host_lowers(self, container_id: str) -> tuple[str, ...]:
         """The machine, below the mask that the container shares, if it does; one that a boot took is made anew."""
