@@ -83,8 +83,11 @@ def _entrypoint(config: _Config, rest: str) -> None:
 
 
 def _env(config: _Config, rest: str) -> None:
-    config.environment |= _pairs("ENV", rest, config.environment)
-    config.set(env=tuple(f"{name}={value}" for name, value in config.environment.items()))
+    said = _pairs("ENV", rest, config.environment)
+    config.environment |= said
+    entries = {entry.partition("=")[0]: entry for entry in config.defaults.env or ()}  # one may be a bare name
+    entries |= {name: f"{name}={value}" for name, value in said.items()}
+    config.set(env=tuple(entries.values()))
 
 
 def _label(config: _Config, rest: str) -> None:

@@ -98,3 +98,9 @@ def test_changes_build_on_each_other_and_may_go_over_lines() -> None:
 def test_what_docker_refuses_is_refused(change: str, words: str) -> None:
     with pytest.raises(InvalidArgument, match=words):
         apply_changes(BEFORE, [change])
+
+
+def test_a_variable_without_a_value_stays_without_one() -> None:
+    before = ContainerDefaults(env=("A=1", "N", "B=2"))
+    assert apply_changes(before, ["ENV B=3 C=4"]).env == ("A=1", "N", "B=3", "C=4")
+    assert apply_changes(before, ["ENV N=5"]).env == ("A=1", "N=5", "B=2")
