@@ -86,7 +86,7 @@ def process_to(process: engine.ProcessConfig) -> wire.Config:
         tty=process.tty,
         open_stdin=process.open_stdin,
         stdin_once=process.stdin_once,
-        env=process.environment or (),
+        env=process.environment or None,
         cmd=process.command,
         healthcheck=health_to(process.healthcheck),
         args_escaped=_unless(process.args_escaped, nothing=False),

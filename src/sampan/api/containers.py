@@ -211,7 +211,7 @@ async def update(call: Call, services: Services) -> web.StreamResponse:
         await services.live_devices.update(call.parameters["name"], devices, body.remove_devices or ())
     if body.network_rate is not None:
         await services.connections.limit(call.parameters["name"], rate_from(body.network_rate))
-    return reply({"Warnings": []})
+    return reply({"Warnings": None})
 
 
 async def prune(call: Call, services: Services) -> web.StreamResponse:
