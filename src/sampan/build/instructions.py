@@ -31,7 +31,7 @@ class Position:
     def refusal(self, sentence: str, *, remedy: str) -> InvalidArgument:
         """The refusal of what stands here: file, line and text, and what would be right as the remedy."""
         text = self.text if len(self.text) <= 200 else self.text[:200] + "…"
-        shown = f": {text!r}" if text else ""
+        shown = f": {text!r}" if text and repr(text) not in sentence else ""
         return InvalidArgument(f"{self.file}:{self.line}: {sentence}{shown}", remedy=remedy)
 
 

@@ -86,6 +86,12 @@ def test_a_refusal_names_the_place_and_says_what_would_be_right(
     assert remedy in refusal.value.remedy
 
 
+def test_a_refusal_shows_a_text_of_one_word_once() -> None:
+    with pytest.raises(InvalidArgument) as refusal:
+        parse(b"FROM a\nFOO\n", name="D")
+    assert refusal.value.sentence == "D:2: unknown instruction 'FOO'"
+
+
 def test_a_refusal_shows_the_text_and_shortens_a_long_one() -> None:
     with pytest.raises(InvalidArgument) as refusal:
         parse(b"FROM a\nCOPY --what=ever " + b"x" * 5000 + b" y\n", name="D")
