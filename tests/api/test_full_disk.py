@@ -92,7 +92,7 @@ def fill(disk: Path, leave: int = 0) -> None:
 
 def state(engine: EngineProcess) -> tuple[list[str], list[str]]:
     images = sorted(image["Id"] for image in engine.json("GET", "/images/json?all=1"))
-    return images, sorted(os.listdir(Path(engine.data_root) / "layers"))
+    return images, sorted({*os.listdir(Path(engine.data_root) / "layers")} - {"bottom"})
 
 
 def load(engine: EngineProcess) -> str:
