@@ -11,6 +11,7 @@ import pytest
 from sampan.build.file_steps import find_origin
 from sampan.build.graph import plan_stages
 from sampan.build.parser import parse
+from sampan.build.request import BuildRequest
 from sampan.build.scopes import global_scope
 from sampan.errors import InvalidArgument, NotFound
 
@@ -42,7 +43,7 @@ def test_a_stage_that_is_nearly_named_is_meant(origin: str, remedy: str) -> None
     dockerfile = parse(DOCKERFILE, name="Dockerfile")
     graph = plan_stages(dockerfile, global_scope(dockerfile, {}, {}), "later")
     plan = plan_stages(dockerfile, global_scope(dockerfile, {}, {}), "1").target
-    workshop = SimpleNamespace(graph=graph, bases=NoBases(), request=SimpleNamespace(platform="", contexts={}))
+    workshop = SimpleNamespace(graph=graph, bases=NoBases(), request=BuildRequest())
     with pytest.raises(NotFound) as caught:
         asyncio.run(find_origin(cast("Workshop", workshop), plan, origin, lambda _: None))
     assert caught.value.remedy == remedy
