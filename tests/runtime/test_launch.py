@@ -221,7 +221,7 @@ def test_a_missing_bind_source_is_made_only_when_asked(boat: Boat) -> None:
     source = boat.directory / "volume" / "data"
     plan = boat.plan("touch /data/file")
     bind = MountPlan("data", str(source), "", int(MountFlag.BIND))
-    with pytest.raises(StepFailed, match="no such file or directory") as caught:
+    with pytest.raises(StepFailed, match="bind source path does not exist") as caught:
         boat.run(replace(plan, mounts=(*plan.mounts, bind)))
     assert caught.value.step == "make_sources"
     assert boat.run(replace(plan, mounts=(*plan.mounts, replace(bind, create_source=True)))).code == 0
