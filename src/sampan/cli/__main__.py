@@ -11,7 +11,7 @@ import sys
 
 from sampan.cli import code_cache
 from sampan.cli.commands import ALIASES, GROUPS, OPTIONS, TOP_LEVEL, begun_command
-from sampan.cli.grammar import Arguments, HelpWanted, UsageError, parse
+from sampan.cli.grammar import Arguments, HelpWanted, parse
 from sampan.client.lookup import find_endpoint
 from sampan.client.session import Session
 
@@ -138,20 +138,11 @@ def parse_command(module: ModuleType, words: Sequence[str], name: str) -> Argume
     least, most = module.WORDS
     count = len(arguments.words)
     if count < least or 0 <= most < count:
+        from sampan.cli.unknown import wrong_number
+
         forms = " or ".join(f"sampan {name} {form}".rstrip() for form in module.USAGE)
-        raise UsageError(
-            f"`sampan {name}` takes {_amount(least, most)}, not {count}",
-            remedy=f"{forms} (more: sampan {name} --help)",
-            code=1,
-        )
+        raise wrong_number(name, module.WORDS, count, f"{forms} (more: sampan {name} --help)")
     return arguments
-
-
-def _amount(least: int, most: int) -> str:
-    if most == 0:
-        return "no arguments"
-    number = str(least) if least == most else f"at least {least}" if most < 0 else f"{least} to {most}"
-    return f"{number} argument" if number in {"1", "at least 1"} else f"{number} arguments"
 
 
 def open_session(options: Arguments) -> Session:

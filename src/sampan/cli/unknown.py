@@ -1,4 +1,7 @@
-"""What is said of a command that there is not: what it may have been meant for, or how docker's own is done here."""
+"""What is said of a command that there is not, or not with so many words.
+
+What it may have been meant for, how docker's own is done here, and how many words it takes.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,14 @@ def _address() -> str:
         return str(find_endpoint("", "")[0])
     except ClientError:
         return f"unix://{DEFAULT_SOCKET}"
+
+
+def wrong_number(name: str, wanted: tuple[int, int], count: int, remedy: str) -> UsageError:
+    """The error for `count` words behind the command `name`, which takes `wanted`: least and most, -1 for any."""
+    least, most = wanted
+    number = str(least) if least == most else f"at least {least}" if most < 0 else f"{least} to {most}"
+    amount = f"{number} argument" if number in {"1", "at least 1"} else f"{number} arguments"
+    return UsageError(f"`sampan {name}` takes {amount if most else 'no arguments'}, not {count}", remedy=remedy, code=1)
 
 
 def unknown_command(words: tuple[str, ...], names: Iterable[str]) -> UsageError:

@@ -26,7 +26,6 @@ OPTIONS = (
     ("quiet", "q", "bool", "", "ls: print only the ids"),
 )
 _WORDS = {"ls": (0, 0), "rm": (1, -1), "export": (1, 1), "import": (2, 2)}
-_AMOUNTS = {"ls": "no arguments", "rm": "at least 1 argument", "export": "1 argument", "import": "2 arguments"}
 
 
 def run(arguments: Arguments, session: Session) -> int:
@@ -36,12 +35,10 @@ def run(arguments: Arguments, session: Session) -> int:
         raise UsageError(f"there is no command `builder cache {verb}`", remedy="ls, rm, export or import", code=1)
     least, most = _WORDS[verb]
     if len(words) < least or 0 <= most < len(words):
+        from sampan.cli.unknown import wrong_number
+
         form = next(form for form in USAGE if form.startswith(verb))
-        raise UsageError(
-            f"`sampan builder cache {verb}` takes {_AMOUNTS[verb]}, not {len(words)}",
-            remedy=f"sampan builder cache {form}",
-            code=1,
-        )
+        raise wrong_number(f"builder cache {verb}", _WORDS[verb], len(words), f"sampan builder cache {form}")
     if verb in {"ls", "rm"}:
         from sampan.cli.commands import builder_ls, builder_rm
 
