@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from sampan.api.call import Call
-from sampan.build.request import BuildRequest, Given
+from sampan.build.request import BuildRequest, Given, context_name
 from sampan.build.steps import StepLimits, Ulimit
 from sampan.errors import InvalidArgument, NotImplementedHere
 from sampan.image.auth import Credentials
@@ -89,9 +89,9 @@ def _cache_to(text: str) -> str:
 
 
 def _contexts(call: Call) -> dict[str, str]:
-    """`buildcontexts`, beyond Docker: images by the names that they stand for."""
+    """`buildcontexts`, beyond Docker: images and addresses by the names that they stand for."""
     found = _json(call, "buildcontexts", dict[str, str], {})
-    return {name.lower().removesuffix(":latest"): image for name, image in found.items()}
+    return {context_name(name): image for name, image in found.items()}
 
 
 def _secrets(header: str) -> dict[str, bytes]:

@@ -81,4 +81,9 @@ class BuildRequest:
 
     def context_of(self, name: str) -> str:
         """What stands for the name of a stage or image; "" when nothing does."""
-        return self.contexts.get(name.lower().removesuffix(":latest"), "")
+        return self.contexts.get(context_name(name), "")
+
+
+def context_name(name: str) -> str:
+    """The form in which the names of `contexts` are written and looked up."""
+    return name.lower().removesuffix(":latest")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from sampan.build.request import BuildRequest
+from sampan.build.request import BuildRequest, context_name
 from sampan.build.steps import StepLimits, Ulimit
 from sampan.errors import Forbidden, InvalidArgument, NotImplementedHere
 from sampan.image.platforms import parse_platform
@@ -138,7 +138,7 @@ def image_of(context: str) -> str:
 
 def _context_name(name: str) -> str:
     """The name alone: a client may add the platform that it is meant for."""
-    return name.partition("::")[0].lower().removesuffix(":latest")
+    return context_name(name.partition("::")[0])
 
 
 def _limits(options: Mapping[str, str]) -> StepLimits:
