@@ -51,6 +51,11 @@ class SampanError(Exception):
         self.remedy = remedy
         self.place = ""
 
+    def say(self, sentence: str) -> None:
+        """Have it say another sentence, for somebody who knows more of what was done than whoever raised it."""
+        self.sentence = sentence
+        self.args = (sentence,)
+
 
 def reason_of(error: Exception) -> str:
     """What a sentence can end with: the words of `error`; of an OSError the path and the kernel's words, no number."""

@@ -44,8 +44,7 @@ class FileSteps:
             try:
                 items = await self._items(state, instruction, wanted, opened)
             except SampanError as error:
-                error.sentence = f"{wanted.keyword} failed: {error.sentence}"
-                error.args = (error.sentence,)
+                error.say(f"{wanted.keyword} failed: {error.sentence}")
                 raise
             await self._commit(state, instruction, wanted, items)
 

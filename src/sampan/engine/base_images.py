@@ -66,8 +66,7 @@ class BaseImages:
         except SampanError as error:
             if not misfit:
                 if f" for {name}" not in error.sentence:
-                    error.sentence = f"{name} cannot be pulled: {error.sentence}"
-                    error.args = (error.sentence,)
+                    error.say(f"{name} cannot be pulled: {error.sentence}")
                 raise
             remedy = "leave --platform out to take the image as it is, or load one of that platform"
             raise NotFound(f"{misfit}; another cannot be pulled: {error.sentence}", remedy=remedy) from error
@@ -112,6 +111,5 @@ class BaseImages:
             await self.build_alone(encode_file("Dockerfile", dockerfile), pass_on, keep)
         except SampanError as error:  # of a Dockerfile that nobody wrote
             error.place = ""
-            error.sentence = f"the context {name} cannot be had: {error.sentence.removeprefix('ADD failed: ')}"
-            error.args = (error.sentence,)
+            error.say(f"the context {name} cannot be had: {error.sentence.removeprefix('ADD failed: ')}")
             raise
