@@ -23,6 +23,7 @@ _MODES = (  # of each at most one
     frozenset({"consistent", "cached", "delegated", "default", ""}),
     _PROPAGATIONS,
 )
+_MODE_WORDS = frozenset().union(*_MODES)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -154,9 +155,7 @@ def _strange_field(where: str, kind: str, field: str, remedy: str) -> InvalidArg
 
 def _mode_words(mode: str) -> list[str]:
     words = mode.split(",") if mode else []
-    if any(word not in frozenset().union(*_MODES) for word in words) or any(
-        sum(word in kind for word in words) > 1 for kind in _MODES
-    ):
+    if not _MODE_WORDS.issuperset(words) or any(sum(word in kind for word in words) > 1 for kind in _MODES):
         raise InvalidArgument(
             f"invalid mode: {mode}", remedy="use ro or rw, nocopy of a volume or a propagation such as rslave of a bind"
         )
