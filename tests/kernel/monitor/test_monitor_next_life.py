@@ -126,17 +126,16 @@ def test_a_transient_container_is_released_and_leaves_no_record(harbour: Harbour
 def test_steps_are_served_by_the_monitors_of_steps_before_them(harbour: Harbour) -> None:
     async def scene() -> list[int]:
         told = Told()
-        launcher, _ = daemon_s_end(harbour, StepLauncher)
         pids = []
-        for code in range(8):
-            plan = harbour.plan("sh", "-c", f"test $WORD = word; exit {code}")
-            launcher.private_environment[plan.launch.id] = ("WORD=word",)
-            monitor = launcher.launch(plan, told)
-            pids.append((await asyncio.wait_for(monitor.ready, PATIENCE_S)).monitor_pid)
-            await monitor.go()
-            await asyncio.wait_for(monitor.ended, PATIENCE_S)
-            await asyncio.to_thread(until, lambda: title(pids[-1]) in {"", "sampan-monitor"})
-        launcher.close()
+        with daemon_s_end(harbour, StepLauncher) as (launcher, _):
+            for code in range(8):
+                plan = harbour.plan("sh", "-c", f"test $WORD = word; exit {code}")
+                launcher.private_environment[plan.launch.id] = ("WORD=word",)
+                monitor = launcher.launch(plan, told)
+                pids.append((await asyncio.wait_for(monitor.ready, PATIENCE_S)).monitor_pid)
+                await monitor.go()
+                await asyncio.wait_for(monitor.ended, PATIENCE_S)
+                await asyncio.to_thread(until, lambda: title(pids[-1]) in {"", "sampan-monitor"})
         assert told.codes == list(range(8))
         return pids
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.kernel.monitor.conftest import PATIENCE_S, Harbour, Session, until
@@ -51,12 +52,22 @@ def children(pid: int) -> set[int]:
     return {one for one in found if name_of(one) == "sampan-monitor"}
 
 
-def daemon_s_end[L: Launcher](harbour: Harbour, kind: type[L]) -> tuple[L, int]:
-    """The engine's launcher over a process of its own, warm, and that one's pid."""
+@contextlib.contextmanager
+def daemon_s_end[L: Launcher](harbour: Harbour, kind: type[L]) -> Iterator[tuple[L, int]]:
+    """The engine's launcher over a process of its own, which serves by now, and that one's pid; in an event loop.
+
+    One that is still on its way would fork what was asked of it when the engine has let that go again.
+    """
     connection, popen = harbour.spawn()
+    with handle.prepare(connection):
+        until(lambda: bool(children(popen.pid)))
+    until(lambda: not children(popen.pid))
     launcher = kind(lambda: (popen.pid, connection), Expectation(lambda name: str(harbour.directory / name), ""))
     launcher.warm()
-    return launcher, popen.pid
+    try:
+        yield launcher, popen.pid
+    finally:
+        launcher.close()
 
 
 def name_of(pid: int) -> str:
@@ -113,22 +124,16 @@ def test_a_prepared_monitor_has_no_descriptor_but_its_connection(harbour: Harbou
 def test_when_the_prepared_monitor_was_killed_another_is_forked(harbour: Harbour) -> None:
     async def scene() -> list[int]:
         told = Told()
-        launcher, launcher_pid = daemon_s_end(harbour, Launcher)
-        launcher.created("0" * 64)
-        deadline = time.monotonic() + PATIENCE_S
-        while not (waiting := children(launcher_pid)):
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.01)
-        (pid,) = waiting
-        os.kill(pid, signal.SIGKILL)
-        while children(launcher_pid):
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.01)
-        monitor = launcher.launch(harbour.plan("true"), told)
-        assert (await asyncio.wait_for(monitor.ready, PATIENCE_S)).monitor_pid != pid
-        await monitor.go()
-        await asyncio.wait_for(monitor.ended, PATIENCE_S)
-        launcher.close()
+        with daemon_s_end(harbour, Launcher) as (launcher, launcher_pid):
+            launcher.created("0" * 64)
+            until(lambda: bool(children(launcher_pid)))
+            (pid,) = children(launcher_pid)
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: not children(launcher_pid))
+            monitor = launcher.launch(harbour.plan("true"), told)
+            assert (await asyncio.wait_for(monitor.ready, PATIENCE_S)).monitor_pid != pid
+            await monitor.go()
+            await asyncio.wait_for(monitor.ended, PATIENCE_S)
         return told.codes
 
     assert asyncio.run(scene()) == [0]
