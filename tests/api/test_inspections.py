@@ -89,9 +89,13 @@ def test_it_tells_each_probe_of_the_health(engine: EngineProcess) -> None:
 def test_each_version_has_its_shape(engine: EngineProcess, order: tuple[str, str]) -> None:
     name, network = f"shaped-{order[0]}", f"users-{order[0]}"
     engine.json("POST", "/networks/create", {"Name": network, "Driver": "macvlan"}, expect=201)
-    short_id = engine.create(name, "true", host={"NetworkMode": network})[:12]
-    for version in (*order, *order):
-        kept, new = _kept_and_new(engine, name, version)
-        assert kept == new
-        aliases = kept["NetworkSettings"]["Networks"][network]["Aliases"]
-        assert aliases == ([short_id] if version == "1.44" else None), version
+    try:
+        short_id = engine.create(name, "true", host={"NetworkMode": network})[:12]
+        for version in (*order, *order):
+            kept, new = _kept_and_new(engine, name, version)
+            assert kept == new
+            aliases = kept["NetworkSettings"]["Networks"][network]["Aliases"]
+            assert aliases == ([short_id] if version == "1.44" else None), version
+    finally:
+        engine.request("DELETE", f"/containers/{name}")
+        assert engine.request("DELETE", f"/networks/{network}")[0] == 204
