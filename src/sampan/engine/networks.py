@@ -228,6 +228,7 @@ class ContainerNetworks:
             mac=parse_mac(mac) if mac else "",
             names=names,
             priority=asked.gateway_priority,
+            link_local=asked.link_local_addresses or (),
             rate=definitions.Rate(record.config.host.network_rate.inward, record.config.host.network_rate.outward),
         )
 

@@ -179,6 +179,7 @@ class EndpointRequest:
     interface: str = ""
     priority: int = 0  # of its gateway among those of the owner's networks
     rate: Rate = Rate()
+    link_local: tuple[str, ...] = ()  # further addresses, of its link alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +206,7 @@ class Endpoint:
     routes: bool = False  # whether the owner's default routes go by it
     publications: tuple[Publication, ...] = ()
     rate: Rate = Rate()
+    link_local: tuple[str, ...] = ()
 
     @property
     def link(self) -> str:

@@ -24,7 +24,7 @@ from sampan.linux.network_namespace import inside, write_sysctl
 from sampan.linux.nftables import Nftables
 from sampan.linux.route import Route, add_route
 from sampan.network import bridge, parent
-from sampan.network.definitions import Endpoint, Network
+from sampan.network.definitions import Endpoint, Network, family_of
 
 _LOOPBACK = 1
 _PATIENCE_S = 3.0
@@ -32,6 +32,7 @@ _QUIET = {
     "router_solicitations": "0",  # its routes are ours to say
     "mldv2_unsolicited_report_interval": "3600000",  # ms: what it listens to is said once, nothing gets lost here
 }
+_LINK_LOCAL_PREFIX = {4: 16, 6: 64}  # RFC 3927, RFC 4291 section 2.5.6
 ADDRESS = "127.0.0.11"  # of the name server, as an owner sees it
 DEFAULTS = {4: "0.0.0.0/0", 6: "::/0"}
 
@@ -95,6 +96,8 @@ def settle(netns_fd: int, network: Network, endpoint: Endpoint) -> None:
         for address in filter(None, (endpoint.ipv4, endpoint.ipv6)):
             flags = NODAD if ":" in address else 0
             _patiently(partial(add_address, there, index, address, network.prefix(address), flags=flags))
+        for address in endpoint.link_local:
+            add_address(there, index, address, _LINK_LOCAL_PREFIX[family_of(address)], flags=NODAD, replace=True)
         _patiently(partial(set_link, there, index, up=True))
         if endpoint.routes:
             for family in (4, 6):
@@ -103,7 +106,7 @@ def settle(netns_fd: int, network: Network, endpoint: Endpoint) -> None:
 
 def _settings(network: Network, endpoint: Endpoint) -> dict[str, str]:
     """Of IPv6 at the endpoint's link, inside. On links of others there are their routers to be asked."""
-    if not endpoint.ipv6:
+    if not any(":" in address for address in (endpoint.ipv6, *endpoint.link_local)):
         return {"disable_ipv6": "1"}
     return _QUIET if network.is_bridge and not network.made_elsewhere else {}
 

@@ -138,6 +138,7 @@ class Networks:
                 names=request.names,
                 priority=request.priority,
                 rate=request.rate,
+                link_local=request.link_local,
                 routes=routes,
             )
         )

@@ -59,6 +59,24 @@ def test_addresses_come_from_the_range_and_fixed_ones_are_kept(
     engine.json("POST", "/containers/one/restart?t=0", expect=204)
 
 
+def test_a_link_has_the_link_local_addresses_that_were_asked_for(
+    engine: EngineProcess, networks: Networks, containers: Containers
+) -> None:
+    networks.create("near")
+    addresses = ["169.254.8.8", "fe80::7:8", "169.254.8.8"]
+    asked = {"IPAMConfig": {"LinkLocalIPs": addresses}}
+    containers.run("started", networks={"near": asked}, NetworkMode="near")
+    containers.run("joined", NetworkMode="none")
+    engine.json("POST", "/networks/none/disconnect", {"Container": "joined"}, expect=200)
+    engine.json("POST", "/networks/near/connect", {"Container": "joined", "EndpointConfig": asked}, expect=200)
+    engine.json("POST", "/containers/started/restart?t=0", expect=204)
+    for name in ("started", "joined"):
+        shown = containers.place(name).run("ip", "address", "show", "eth0")
+        assert "169.254.8.8/16" in shown
+        assert "fe80::7:8/64" in shown
+        assert engine.inspect(name)["NetworkSettings"]["Networks"]["near"]["IPAMConfig"]["LinkLocalIPs"] == addresses
+
+
 def test_refusals_are_docker_s(engine: EngineProcess, networks: Networks) -> None:
     networks.create("once", IPAM={"Config": [{"Subnet": "10.9.0.0/24"}]})
     create = "/networks/create"
