@@ -75,3 +75,15 @@ def test_an_update_of_memory_and_swap_that_contradict_each_other_is_told_so(engi
     change = {"Memory": 20 * MEGABYTE, "MemorySwap": 10 * MEGABYTE}
     refusal = engine.json("POST", "/containers/swapping/update", change, expect=400)["message"]
     assert "Minimum memoryswap limit should be larger than memory limit" in refusal
+
+
+def test_an_update_that_ends_half_way_says_what_it_did(engine: EngineProcess) -> None:
+    engine.run("wishful", "sleep", "300", host={"NetworkMode": "none"})
+    ports = {"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}
+    told = engine.json("POST", "/containers/wishful/update", ports, expect=409)["message"]
+    assert "changed before" not in told
+    wishes = {"CpuShares": 512, "RestartPolicy": {"Name": "always"}, **ports}
+    assert engine.json("POST", "/containers/wishful/update", wishes, expect=409)["message"] == (
+        f"{told} (changed before that: limits and restart policy)"
+    )
+    assert engine.inspect("wishful")["HostConfig"]["CpuShares"] == 512

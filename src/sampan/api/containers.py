@@ -11,22 +11,20 @@ from aiohttp import web
 from sampan.api import container_documents, container_filters
 from sampan.api.answer import Answer
 from sampan.api.call import Call, encode, nothing, parse_time, reply
-from sampan.api.container_config import bindings_from, device_from, from_create, mount_from, rate_from, resources_from
+from sampan.api.container_config import from_create
 from sampan.api.pieces import in_pieces
 from sampan.api.services import Services
 from sampan.api.versions import Version
 from sampan.engine import admission, links
-from sampan.engine.config import RestartPolicy
 from sampan.engine.container import ContainerRecord
 from sampan.engine.processes import processes
 from sampan.engine.pruning import PruneFilter
-from sampan.engine.publishing import bindings_of
 from sampan.engine.sizes import container_size
 from sampan.engine.tracing import Trace
 from sampan.engine.waiting import Ending
 from sampan.errors import InvalidArgument, NotFound
 from sampan.image.listing import descendants
-from sampan.wire.container import ContainerCreate, ContainerUpdate
+from sampan.wire.container import ContainerCreate
 
 HEALTHS = ("none", "starting", "healthy", "unhealthy")
 PRUNE_FILTERS = frozenset({"until", "label", "label!"})
@@ -189,29 +187,6 @@ async def top(call: Call, services: Services) -> web.StreamResponse:
     table = await processes(record, services.lifecycle.settings.cgroup_parent, call.text("ps_args"))
     services.lifecycle.announcer.container(record, "top")
     return reply({"Titles": table.titles, "Processes": table.rows})
-
-
-async def update(call: Call, services: Services) -> web.StreamResponse:
-    """POST /containers/{name}/update."""
-    body = await call.body(ContainerUpdate)
-    policy = body.restart_policy
-    asked = RestartPolicy(policy.name or "", policy.maximum_retry_count or 0) if policy and policy.name else None
-    publish, unpublish = (
-        bindings_of(bindings_from(body.port_bindings)),
-        bindings_of(bindings_from(body.unpublish_ports)),
-    )
-    await services.updates.update(call.parameters["name"], resources_from(body), asked)
-    if publish or unpublish:
-        await services.publishing.update(call.parameters["name"], publish, unpublish)
-    if body.mounts or body.unmounts:
-        mounts = [mount_from(mount) for mount in body.mounts or ()]
-        await services.live_mounts.update(call.parameters["name"], mounts, body.unmounts or ())
-    if body.add_devices or body.remove_devices:
-        devices = [device_from(device) for device in body.add_devices or ()]
-        await services.live_devices.update(call.parameters["name"], devices, body.remove_devices or ())
-    if body.network_rate is not None:
-        await services.connections.limit(call.parameters["name"], rate_from(body.network_rate))
-    return reply({"Warnings": None})
 
 
 async def prune(call: Call, services: Services) -> web.StreamResponse:

@@ -17,6 +17,7 @@ from sampan.api import (
     archive,
     buildkit,
     builds,
+    container_updates,
     containers,
     diets,
     images,
@@ -63,7 +64,7 @@ TABLE: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/containers/{name}/pause", containers.pause),
     ("POST", "/containers/{name}/unpause", containers.unpause),
     ("POST", "/containers/{name}/rename", containers.rename),
-    ("POST", "/containers/{name}/update", containers.update),
+    ("POST", "/containers/{name}/update", container_updates.update),
     ("POST", "/containers/{name}/resize", containers.resize),
     ("POST", "/containers/{name}/wait", containers.wait),
     ("GET", "/containers/{name}/top", containers.top),
@@ -146,7 +147,7 @@ TABLE: tuple[tuple[str, str, Handler], ...] = (
 TO_THEIR_END: frozenset[Handler] = frozenset(
     {
         *(containers.create, containers.start, containers.stop, containers.restart, containers.kill),
-        *(containers.pause, containers.unpause, containers.rename, containers.update, containers.remove),
+        *(containers.pause, containers.unpause, containers.rename, container_updates.update, containers.remove),
         *(containers.prune, images.tag, images.remove, images.prune, images.commit, diets.squash),
         *(networks.create, networks.remove, networks.prune, networks.connect, networks.disconnect),
         *(volumes.create, volumes.remove, volumes.prune, volume_copies.rename),
