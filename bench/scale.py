@@ -89,8 +89,8 @@ def _memory(engine: Engine, count: int) -> Iterator[Row]:
     """Proportional shares of the daemon and of what descends from it: launcher, monitors, servers."""
     shares: dict[str, list[int]] = {}
     for pid, name in tree(engine.process.pid):
-        if name.startswith("sampan"):  # a container's own processes are not ours
-            shares.setdefault(name, []).append(share_kb(pid))
+        if name.startswith("sampan") and (share := share_kb(pid)):  # a container's own processes are not ours
+            shares.setdefault(name, []).append(share)
     monitors = max(shares.values(), key=len)
     whole = sum(map(sum, shares.values()))
     yield _figure("memory of a monitor", statistics.mean(monitors) / 1024, limit=1.5, unit="MB")
@@ -109,8 +109,11 @@ def tree(top: int) -> list[tuple[int, str]]:
 
 
 def share_kb(pid: int) -> int:
-    """The proportional share of a process's memory (proc_pid_smaps_rollup(5))."""
-    found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    """The proportional share of a process's memory (proc_pid_smaps_rollup(5)); 0 for one that has just ended."""
+    try:
+        found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
     return int(found[1]) if found else 0
 
 
