@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from grpclib.client import Channel
+from grpclib.client import Channel, Stream
 from grpclib.config import Configuration
 from grpclib.const import Handler
 from grpclib.encoding.proto import ProtoCodec
@@ -18,6 +18,7 @@ from h2.errors import ErrorCodes
 from h2.events import StreamReset
 
 from sampan.buildkit.errors import Details
+from sampan.buildkit.frames import DirectData, Frames
 
 _WINDOW_BYTES = 4 << 20
 _CONFIGURATION = Configuration(http2_connection_window_size=_WINDOW_BYTES, http2_stream_window_size=_WINDOW_BYTES)
@@ -58,6 +59,31 @@ class _Connection(H2Protocol):
         self._ended()
 
 
+class _Called(_Connection):
+    """One to a client that is asked: data of some calls goes past the library."""
+
+    def __init__(self, like: H2Protocol, early: bytes, ended: Callable[[], None]) -> None:
+        super().__init__(like, early, ended)
+        self._frames = Frames(_WINDOW_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        for run in self._frames.split(data, self._direct):
+            super().data_received(run)
+
+    def _direct(self, stream_id: int) -> DirectData | None:
+        stream = self.processor.streams.get(stream_id)
+        return stream.buffer if stream is not None and isinstance(stream.buffer, DirectData) else None
+
+
+def take_directly(call: Stream[Any, Any]) -> DirectData:
+    """Have all data of a call that has just been made on a `Caller` come to what is returned, and nowhere else."""
+    stream = call._stream  # noqa: SLF001 -- grpclib has no way to more than one message at a time
+    assert stream.id is not None  # noqa: S101 -- it was made
+    taker = DirectData(stream.id, stream._transport.write, stream.buffer._ack_callback)  # noqa: SLF001
+    stream.buffer = taker  # type: ignore[assignment]
+    return taker
+
+
 async def serve(sock: socket.socket, early: bytes, services: Sequence[Service]) -> None:
     """Serve gRPC on a connected socket, which is ours from here on, until the client leaves."""
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -91,7 +117,7 @@ class Caller(Channel):
     async def _create_connection(self) -> H2Protocol:
         if self.over.done():  # grpclib would connect again
             raise StreamTerminatedError("the client has left")
-        made = _Connection(self._protocol_factory(), self._early, self._end)
+        made = _Called(self._protocol_factory(), self._early, self._end)
         await _taken(self._sock, made)
         return made
 

@@ -16,13 +16,13 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import quote_plus
 
 from grpclib.client import StreamStreamMethod
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from sampan.buildkit.errors import reason
+from sampan.buildkit.packets import Packets
 from sampan.buildkit.proto.session_pb2 import Packet, Stat
 from sampan.buildkit.sessions import Session
 from sampan.buildkit.stats import FileKind, bytes_of, file_entry, has_content, is_hard_link, mode_of, other_entry
@@ -92,7 +92,7 @@ async def listing_of(session: Session, wanted: Wanted, heard: Heard) -> AsyncGen
     call = StreamStreamMethod(session.caller, METHOD, Packet, Packet)
     try:
         async with call.open(metadata=wanted.metadata) as stream:
-            transfer = _Transfer(stream, heard)
+            transfer = _Transfer(Packets(stream), heard)
             await transfer.take_list()
             yield Listing(transfer)
     except (GRPCError, StreamTerminatedError) as error:
@@ -165,7 +165,7 @@ async def _together(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
 class _Transfer:
     """One call: `take_list` first, then what is wanted, then `finish`."""
 
-    stream: Any
+    packets: Packets
     heard: Heard
     listed: list[Stat] = field(default_factory=list)
     _asked: dict[int, None] = field(default_factory=dict)  # files whose content is awaited, in order
@@ -173,12 +173,11 @@ class _Transfer:
     _kept: dict[int, list[bytes]] = field(default_factory=dict)  # what has come of those that are not the first
     _ended: set[int] = field(default_factory=set)
     _there: set[int] = field(default_factory=set)  # files that need not be asked for
-    _received: int = 0
     _told_s: float = 0.0
 
     async def take_list(self) -> None:
         """Take the list of entries."""
-        await self.stream.send_request()
+        await self.packets.begin()
         while True:
             packet = await self._receive()
             if packet.type != Packet.PACKET_STAT:
@@ -261,17 +260,14 @@ class _Transfer:
 
     async def finish(self) -> None:
         """Say that nothing more is wanted, and wait until the client has heard it."""
-        await self.stream.send_message(Packet(type=Packet.PACKET_FIN), end=True)
-        while True:
-            packet = await self.stream.recv_message()
-            if packet is None or packet.type == Packet.PACKET_FIN:
-                break
-        self.heard(self._received)
+        await self.packets.end()
+        self.heard(self.packets.received_bytes)
 
     async def _ask(self, waiting: deque[int]) -> None:
         """Ask for more files, once few of those are left that were asked for before."""
         if len(self._asked) > _AHEAD_FILES // 2 or self._ahead_bytes > _AHEAD_BYTES // 2:
             return
+        more: list[Packet] = []
         while waiting and len(self._asked) < _AHEAD_FILES:
             size = self.listed[waiting[0]].size
             if self._asked and self._ahead_bytes + size > _AHEAD_BYTES:
@@ -279,7 +275,8 @@ class _Transfer:
             index = waiting.popleft()
             self._ahead_bytes += size
             self._asked[index] = None
-            await self.stream.send_message(Packet(type=Packet.PACKET_REQ, ID=index))
+            more.append(Packet(type=Packet.PACKET_REQ, ID=index))
+        await self.packets.say(more)
 
     async def _content(self, index: int) -> AsyncGenerator[bytes]:
         for piece in self._kept.pop(index, ()):
@@ -296,16 +293,15 @@ class _Transfer:
                 kept.append(packet.data)
 
     async def _receive(self) -> Packet:
-        packet: Packet | None = await self.stream.recv_message()
+        packet = await self.packets.next()
         if packet is None:
             raise InvalidArgument("the client ends in the middle of its files")
         if packet.type == Packet.PACKET_ERR:
             raise InvalidArgument(f"the client cannot send its files: {packet.data.decode('utf-8', 'replace')}")
-        self._received += packet.ByteSize()
         moment = time.monotonic()
         if moment - self._told_s >= _TELLS_S:
             self._told_s = moment
-            self.heard(self._received)
+            self.heard(self.packets.received_bytes)
         return packet
 
 

@@ -348,6 +348,27 @@ async def test_a_client_that_breaks_the_protocol_is_told_of(client: Serves, said
         await archived(client)
 
 
+@pytest.mark.parametrize("begin", [b"\0\xff\xff\xff\xff", b"\1\0\0\0\4"])
+async def test_a_packet_without_bounds_or_in_another_coding_is_none(begin: bytes) -> None:
+    async def client(stream: Any) -> None:
+        await stream.send_initial_metadata()
+        await stream._stream.send_data(begin + b"more")
+        with contextlib.suppress(Exception):  # the call is given up
+            await stream.recv_message()
+
+    with pytest.raises(InvalidArgument, match="sends packets that are none"):
+        await archived(client)
+
+
+async def test_a_packet_without_its_end_is_the_end() -> None:
+    async def client(stream: Any) -> None:
+        await stream.send_message(listing(ONE)[0])
+        await stream._stream.send_data(b"\0\0\0\0\4mor")
+
+    with pytest.raises(InvalidArgument, match="ends in the middle"):
+        await archived(client)
+
+
 async def test_what_a_client_refuses_is_said_in_its_own_words() -> None:
     async def client(_: Any) -> None:
         raise GRPCError(Status.NOT_FOUND, 'no access allowed to dir "context"')

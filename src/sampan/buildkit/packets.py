@@ -1,0 +1,79 @@
+"""Packets of fsutil's protocol on a call of grpclib's, as many at a time as have come or are to be said.
+
+A directory of ten thousand files comes in thirty thousand packets and is asked for in ten thousand. Taken and said one
+by one, as grpclib does it, each would be two waits, an acknowledgement and a write to the socket of its own.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sampan.buildkit.connections import take_directly
+from sampan.buildkit.frames import DirectData
+from sampan.buildkit.proto.session_pb2 import Packet
+from sampan.errors import InvalidArgument
+
+_PREFIX = struct.Struct("!?I")  # whether it is compressed, which was not offered; its length (gRPC over HTTP/2)
+_LARGEST_BYTES = 16 << 20  # as BuildKit has it of all its messages; what a file has comes in pieces of 32 KiB
+
+
+class Packets:
+    """The packets of one call, which is begun here; its end and its failures are grpclib's to tell."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._arrived: DirectData
+        self._there: deque[bytes] = deque()
+        self._rest = b""  # of a packet, whose end is still to come
+        self.received_bytes = 0
+
+    async def begin(self) -> None:
+        """Make the call, and hear its answer begin. Raises GRPCError, StreamTerminatedError."""
+        await self._stream.send_request()
+        self._arrived = take_directly(self._stream)  # nothing has come yet: what comes is read in a later turn
+        await self._stream.recv_initial_metadata()
+
+    async def next(self) -> Packet | None:
+        """The next packet; None behind the last. Raises GRPCError, StreamTerminatedError, InvalidArgument."""
+        while not self._there:
+            with self._stream._wrapper:  # noqa: SLF001 -- it wakes us when the call fails
+                data = await self._arrived.take()
+            if not data:
+                return None
+            self.received_bytes += len(data)
+            self._there.extend(self._split(data))
+        return Packet.FromString(self._there.popleft())
+
+    def _split(self, data: bytes) -> Iterator[bytes]:
+        data = self._rest + data
+        at = 0
+        while len(data) - at >= _PREFIX.size:
+            is_compressed, length = _PREFIX.unpack_from(data, at)
+            if is_compressed or length > _LARGEST_BYTES:
+                raise InvalidArgument("the client sends packets that are none")
+            end = at + _PREFIX.size + length
+            if end > len(data):
+                break
+            yield data[at + _PREFIX.size : end]
+            at = end
+        self._rest = data[at:]
+
+    async def say(self, packets: Iterable[Packet]) -> None:
+        """Send packets. Raises StreamTerminatedError."""
+        parts: list[bytes] = []
+        for packet in packets:
+            body = packet.SerializeToString()
+            parts += (_PREFIX.pack(0, len(body)), body)
+        if parts:
+            with self._stream._wrapper:  # noqa: SLF001
+                await self._stream._stream.send_data(b"".join(parts))  # noqa: SLF001
+
+    async def end(self) -> None:
+        """Say that this was all, and wait until the other side has said so too. Raises as `next`."""
+        await self._stream.send_message(Packet(type=Packet.PACKET_FIN), end=True)
+        while (packet := await self.next()) is not None:
+            if packet.type == Packet.PACKET_FIN:
+                break
