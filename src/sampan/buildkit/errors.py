@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import functools
 import json
@@ -71,14 +72,22 @@ def told[Self](handler: Callable[[Self, Any], Awaitable[None]]) -> Callable[[Sel
     async def telling(self: Self, stream: Any) -> None:
         try:
             await handler(self, stream)
-        except SampanError as error:
-            raise as_status(error) from error
-        except (GRPCError, StreamTerminatedError):
-            raise
         except Exception as error:
+            if _has_left(stream):
+                raise asyncio.CancelledError from error  # nobody is there to be told; grpclib takes another for a fault
+            if isinstance(error, SampanError):
+                raise as_status(error) from error
+            if isinstance(error, GRPCError | StreamTerminatedError):
+                raise
             raise unforeseen(error) from error
 
     return telling
+
+
+def _has_left(stream: Any) -> bool:
+    """Whether grpclib cancels the call because its client gave it up, or is gone."""
+    wrapper = stream._stream.wrapper  # noqa: SLF001
+    return wrapper is not None and bool(wrapper.cancelled)
 
 
 async def received(stream: Any) -> Any:
