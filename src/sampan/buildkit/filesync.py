@@ -22,7 +22,7 @@ from grpclib.client import StreamStreamMethod
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from sampan.buildkit.errors import reason
-from sampan.buildkit.packets import Packets
+from sampan.buildkit.packets import Packets, encoded
 from sampan.buildkit.proto.session_pb2 import Packet, Stat
 from sampan.buildkit.sessions import Session
 from sampan.buildkit.stats import FileKind, bytes_of, file_entry, has_content, is_hard_link, mode_of, other_entry
@@ -261,13 +261,15 @@ class _Transfer:
     async def finish(self) -> None:
         """Say that nothing more is wanted, and wait until the client has heard it."""
         await self.packets.end()
+        while (packet := await self.packets.next()) is not None and packet.type != Packet.PACKET_FIN:
+            continue
         self.heard(self.packets.received_bytes)
 
     async def _ask(self, waiting: deque[int]) -> None:
         """Ask for more files, once few of those are left that were asked for before."""
         if len(self._asked) > _AHEAD_FILES // 2 or self._ahead_bytes > _AHEAD_BYTES // 2:
             return
-        more: list[Packet] = []
+        more: list[bytes] = []
         while waiting and len(self._asked) < _AHEAD_FILES:
             size = self.listed[waiting[0]].size
             if self._asked and self._ahead_bytes + size > _AHEAD_BYTES:
@@ -275,8 +277,8 @@ class _Transfer:
             index = waiting.popleft()
             self._ahead_bytes += size
             self._asked[index] = None
-            more.append(Packet(type=Packet.PACKET_REQ, ID=index))
-        await self.packets.say(more)
+            more.append(encoded(Packet(type=Packet.PACKET_REQ, ID=index)))
+        await self.packets.send(b"".join(more))
 
     async def _content(self, index: int) -> AsyncGenerator[bytes]:
         for piece in self._kept.pop(index, ()):

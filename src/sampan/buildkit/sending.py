@@ -6,28 +6,28 @@ For a directory the protocol is fsutil's with the roles changed: here is the lis
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator
-from itertools import batched
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 from grpclib.client import StreamStreamMethod
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from sampan.build.threads import away
 from sampan.buildkit.errors import reason
+from sampan.buildkit.packets import Packets, encoded
 from sampan.buildkit.proto.control_pb2 import BytesMessage
 from sampan.buildkit.proto.session_pb2 import Packet, Stat
 from sampan.buildkit.sessions import Session
 from sampan.buildkit.stats import LENT, FileKind, has_content
 from sampan.errors import InvalidArgument, NotImplementedHere
+from sampan.image.feed import from_thread
 from sampan.linux.openat import open_in_root
 
 METHOD = "/moby.filesync.v1.FileSend/DiffCopy"
 _EXPORTER_ID = "buildkit-attachable-exporter-id"
 _PIECE = 1 << 17
-_TOGETHER = 256  # entries that a thread reads at once
 _KINDS = {
     stat.S_IFDIR: FileKind.DIRECTORY,
     stat.S_IFLNK: FileKind.SYMLINK,
@@ -62,7 +62,7 @@ async def send_tree(session: Session, exporter: int, root_fd: int, heard: Heard)
     call = StreamStreamMethod(session.caller, _method(session), Packet, Packet)
     try:
         async with call.open(metadata=[(_EXPORTER_ID, str(exporter))]) as stream:
-            await _Sending(stream, root_fd, heard).run()
+            await _Sending(Packets(stream), root_fd, heard).run()
     except (GRPCError, StreamTerminatedError) as error:
         raise InvalidArgument(f"the client does not take the files: {reason(error)}") from error
 
@@ -74,17 +74,17 @@ def _method(session: Session) -> str:
 
 
 class _Sending:
-    def __init__(self, stream: Any, root_fd: int, heard: Heard) -> None:
-        self.stream = stream
+    def __init__(self, packets: Packets, root_fd: int, heard: Heard) -> None:
+        self.packets = packets
         self.root_fd = root_fd
         self.heard = heard
         self.paths: dict[int, str] = {}  # of files, by their numbers in the list
         self.sent = 0
         self.is_listed = False
-        self.one_at_a_time = asyncio.Lock()  # messages, of which each may be several frames
+        self.one_at_a_time = asyncio.Lock()  # of those who send, whose packets may be several frames
 
     async def run(self) -> None:
-        await self.stream.send_request()
+        await self.packets.begin()
         listing, answering = asyncio.ensure_future(self._list()), asyncio.ensure_future(self._answer())
         try:
             await asyncio.gather(listing, answering)
@@ -94,48 +94,50 @@ class _Sending:
             await asyncio.gather(listing, answering, return_exceptions=True)
 
     async def _list(self) -> None:
-        number = 0
-        batches = batched(_walk(self.root_fd), _TOGETHER)
-        while batch := await away(lambda: next(batches, ())):
-            for one in batch:
-                if has_content(one):
-                    self.paths[number] = one.path
-                number += 1
-                await self._send(Packet(type=Packet.PACKET_STAT, stat=one))
+        await self._send(self._entries())
         self.is_listed = True
-        await self._send(Packet(type=Packet.PACKET_STAT))
+        await self._send(iter([encoded(Packet(type=Packet.PACKET_STAT))]))
+
+    def _entries(self) -> Iterator[bytes]:
+        for number, one in enumerate(_walk(self.root_fd)):
+            if has_content(one):
+                self.paths[number] = one.path
+            yield encoded(Packet(type=Packet.PACKET_STAT, stat=one))
 
     async def _answer(self) -> None:
-        while True:
-            packet = await self.stream.recv_message()
-            if packet is None or (packet.type == Packet.PACKET_FIN and not self.is_listed):
-                raise InvalidArgument("the client ends in the middle of the files")
-            if packet.type == Packet.PACKET_ERR:
-                raise InvalidArgument(f"the client cannot write the files: {packet.data.decode('utf-8', 'replace')}")
-            if packet.type == Packet.PACKET_FIN:
-                async with self.one_at_a_time:
-                    await self.stream.send_message(Packet(type=Packet.PACKET_FIN), end=True)
-                return
-            if packet.type == Packet.PACKET_REQ:
-                await self._content(packet.ID)
-
-    async def _content(self, number: int) -> None:
-        path = self.paths.pop(number, "")
-        if not path:
-            raise InvalidArgument("the client asks for a file that is not in the list")
-        fd = open_in_root(self.root_fd, path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            while data := await away(lambda: os.read(fd, _PIECE)):
-                await self._send(Packet(type=Packet.PACKET_DATA, ID=number, data=data))
-                self.sent += len(data)
-                self.heard(self.sent)
-        finally:
-            os.close(fd)
-        await self._send(Packet(type=Packet.PACKET_DATA, ID=number))
-
-    async def _send(self, packet: Packet) -> None:
+        while packets := await self.packets.some():
+            for packet in packets:
+                if packet.type == Packet.PACKET_ERR:
+                    said = packet.data.decode("utf-8", "replace")
+                    raise InvalidArgument(f"the client cannot write the files: {said}")
+            await self._send(self._contents([one.ID for one in packets if one.type == Packet.PACKET_REQ]))
+            if any(one.type == Packet.PACKET_FIN for one in packets):
+                break
+        if not packets or not self.is_listed:
+            raise InvalidArgument("the client ends in the middle of the files")
         async with self.one_at_a_time:
-            await self.stream.send_message(packet)
+            await self.packets.end()
+
+    def _contents(self, numbers: Sequence[int]) -> Iterator[bytes]:
+        for number in numbers:
+            path = self.paths.pop(number, "")
+            if not path:
+                raise InvalidArgument("the client asks for a file that is not in the list")
+            fd = open_in_root(self.root_fd, path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                while data := os.read(fd, _PIECE):
+                    self.sent += len(data)
+                    yield encoded(Packet(type=Packet.PACKET_DATA, ID=number, data=data))
+            finally:
+                os.close(fd)
+            yield encoded(Packet(type=Packet.PACKET_DATA, ID=number))
+
+    async def _send(self, packets: Iterator[bytes]) -> None:
+        async with contextlib.aclosing(from_thread(packets)) as pieces:
+            async for piece in pieces:
+                async with self.one_at_a_time:
+                    await self.packets.send(piece)
+                self.heard(self.sent)
 
 
 def _walk(root_fd: int) -> Iterator[Stat]:

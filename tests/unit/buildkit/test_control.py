@@ -22,6 +22,7 @@ class Call:
         self.message = message
         self.breaks_off = breaks_off
         self.answers: list[Any] = []
+        self._stream = SimpleNamespace(wrapper=None)
 
     async def recv_message(self) -> Any:
         return self.message
