@@ -62,6 +62,7 @@ def rows(runs: int) -> list[Row]:
         pairs = [_Pair(docker, sampan, contexts, runs, rival) for rival in _rivals(docker)]
         found += [_copy(pair) for pair in pairs]
         found += [_copy(replace(pair, rival=BUILDX)) for pair in pairs[1:]]
+        found += [_out(replace(pair, rival=BUILDX), folder) for pair in pairs[1:]]
     return found
 
 
@@ -191,6 +192,21 @@ def _copy(pair: _Pair) -> Row:
         partial(build, pair.sampan),
         runs=pair.runs,
         budget=pair.rival.budgets[2],
+    )
+
+
+def _out(pair: _Pair, folder: Path) -> Row:
+    """The tree of an image that is cached, into another directory of the client's each time."""
+    places = itertools.count()
+
+    def build(engine: Engine) -> None:
+        pair.build(engine, "docker", "files", "-o", f"type=local,dest={folder}/out{next(places)}")
+
+    return compare(
+        f"-o of {SMALL_FILES:,} files into a directory, against {pair.rival.name}".replace(",", " ", 1),
+        partial(build, pair.docker),
+        partial(build, pair.sampan),
+        runs=pair.runs,
     )
 
 
