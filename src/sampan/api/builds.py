@@ -24,6 +24,7 @@ from sampan.api.uploads import arriving
 from sampan.api.withheld import Withheld
 from sampan.build import progress
 from sampan.build.request import BuildRequest
+from sampan.engine.build_contexts import Source
 from sampan.engine.build_prunes import PruneCaches
 from sampan.engine.build_records import build_records
 from sampan.engine.builds import Built
@@ -44,7 +45,7 @@ async def build(call: Call, services: Services) -> web.StreamResponse:
     if call.flag("dockerfilesent"):
         request = await _with_sent(request, call)
     quiet = call.flag("q")
-    steps = services.builds.build(request, call.request.content.iter_any(), call.text("buildid"))
+    steps = services.builds.build(request, Source(call.request.content.iter_any()), call.text("buildid"))
     response = in_pieces(call.request, {"Content-Type": "application/json"})
     withheld = Withheld()
     try:

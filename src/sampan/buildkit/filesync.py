@@ -9,28 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import posixpath
-import stat
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote_plus
 
 from grpclib.client import StreamStreamMethod
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
+from sampan.build.threads import away
 from sampan.buildkit.errors import reason
 from sampan.buildkit.packets import Packets, encoded
 from sampan.buildkit.proto.session_pb2 import Packet, Stat
 from sampan.buildkit.sessions import Session
-from sampan.buildkit.stats import FileKind, bytes_of, file_entry, has_content, is_hard_link, mode_of, other_entry
+from sampan.buildkit.stats import FileKind, bytes_of, file_entry, has_content, is_hard_link, other_entry
+from sampan.buildkit.unchanged import find_unchanged, link_unchanged
 from sampan.errors import InvalidArgument, NotImplementedHere
-from sampan.image.feed import from_thread
 from sampan.image.tar_entry import Entry, Kind
 from sampan.image.tar_write import encode_entry, padding
-from sampan.linux.openat import Resolve, openat2
+from sampan.linux.openat import Resolve
 
 METHOD = "/moby.filesync.v1.FileSync/DiffCopy"
 END_OF_ARCHIVE = bytes(1024)
@@ -74,13 +73,10 @@ class Wanted:
         return found
 
 
-async def archive_of(session: Session, wanted: Wanted, heard: Heard, kept: str = "") -> AsyncGenerator[bytes]:
-    """The entries of an archive, without its end. Raises InvalidArgument with what the client says.
-
-    A file is taken from the directory `kept`, to which nobody writes, where it is the same by size, time and mode.
-    """
+async def archive_of(session: Session, wanted: Wanted, heard: Heard) -> AsyncGenerator[bytes]:
+    """The entries of an archive, without its end. Raises InvalidArgument with what the client says."""
     async with listing_of(session, wanted, heard) as listing:
-        async for piece in listing.archive(kept):
+        async for piece in listing.archive():
             yield piece
 
 
@@ -113,6 +109,7 @@ class Listing:
     """The list of a directory of a client's, whose files may be asked for: once, or not at all."""
 
     _transfer: _Transfer
+    _kept: str = ""
     _is_over: bool = False
 
     @property
@@ -121,10 +118,23 @@ class Listing:
         contents = [one.SerializeToString(deterministic=True) for one in self._transfer.listed]
         return hashlib.sha256(b"".join(b"%d:%b" % (len(one), one) for one in contents)).digest()
 
-    async def archive(self, kept: str = "") -> AsyncGenerator[bytes]:
+    async def leave_out(self, directory: str) -> int:
+        """Ask for no file that is the same in a directory, to which nobody writes; how many bytes these have.
+
+        They are not in the archive: `link` brings them to what that is unpacked to.
+        """
+        self._kept = directory
+        self._transfer.unchanged = await away(lambda: find_unchanged(self._transfer.listed, directory))
+        return sum(self._transfer.listed[index].size for index in self._transfer.unchanged)
+
+    def link(self, context: str) -> None:
+        """Bring what was left out, for a thread. Raises SystemFailure."""
+        if self._transfer.unchanged:
+            listed = self._transfer.listed
+            link_unchanged((listed[index] for index in sorted(self._transfer.unchanged)), self._kept, context)
+
+    async def archive(self) -> AsyncGenerator[bytes]:
         """The entries of an archive, as of `archive_of`."""
-        async for piece in self._transfer.kept(kept):
-            yield piece
         async for piece in _together(self._transfer.entries()):
             yield piece
         await self.end()
@@ -172,7 +182,7 @@ class _Transfer:
     _ahead_bytes: int = 0  # of these
     _kept: dict[int, list[bytes]] = field(default_factory=dict)  # what has come of those that are not the first
     _ended: set[int] = field(default_factory=set)
-    _there: set[int] = field(default_factory=set)  # files that need not be asked for
+    unchanged: set[int] = field(default_factory=set)  # files that need not be asked for
     _told_s: float = 0.0
 
     async def take_list(self) -> None:
@@ -197,7 +207,9 @@ class _Transfer:
 
     async def files(self) -> AsyncGenerator[tuple[Stat, bytes]]:
         """The regular files, each in one or several pieces, the last one empty."""
-        waiting = deque(index for index, one in enumerate(self.listed) if has_content(one) and index not in self._there)
+        waiting = deque(
+            index for index, one in enumerate(self.listed) if has_content(one) and index not in self.unchanged
+        )
         while waiting or self._asked:
             await self._ask(waiting)
             index = next(iter(self._asked))
@@ -206,32 +218,6 @@ class _Transfer:
             del self._asked[index]
             self._ahead_bytes -= self.listed[index].size
             yield self.listed[index], b""
-
-    async def kept(self, directory: str) -> AsyncGenerator[bytes]:
-        """The files that are the same in a directory, as entries of the archive."""
-        if directory:
-            async with contextlib.aclosing(from_thread(self._unchanged(directory))) as pieces:
-                async for piece in pieces:
-                    yield piece
-
-    def _unchanged(self, directory: str) -> Iterator[bytes]:
-        """The same, for a thread; which they are is known when it is over."""
-        root_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for index, one in enumerate(self.listed):
-                fd = _open_same(root_fd, one) if has_content(one) else -1
-                if fd < 0:
-                    continue
-                self._there.add(index)
-                try:
-                    yield encode_entry(file_entry(one))
-                    for start in range(0, one.size, _TOGETHER_BYTES):
-                        yield os.pread(fd, min(_TOGETHER_BYTES, one.size - start), start)
-                finally:
-                    os.close(fd)
-                yield padding(one.size)
-        finally:
-            os.close(root_fd)
 
     async def entries(self) -> AsyncGenerator[bytes]:
         """The rest of it: all that is no file first, but for links to files, which follow these."""
@@ -305,20 +291,6 @@ class _Transfer:
             self._told_s = moment
             self.heard(self.packets.received_bytes)
         return packet
-
-
-def _open_same(root_fd: int, one: Stat) -> int:
-    """The open file of this name below a directory when it has the same size, time and mode, else -1."""
-    try:
-        fd = openat2(root_fd, one.path, os.O_RDONLY | os.O_NONBLOCK, resolve=_NO_LINKS)
-    except (OSError, ValueError):
-        return -1
-    found = os.fstat(fd)
-    same = (found.st_size, found.st_mtime_ns, stat.S_IMODE(found.st_mode)) == (one.size, one.modTime, mode_of(one))
-    if same and stat.S_ISREG(found.st_mode):
-        return fd
-    os.close(fd)
-    return -1
 
 
 def _followed(name: str, links: Mapping[str, str]) -> str:

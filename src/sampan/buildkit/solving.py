@@ -26,6 +26,7 @@ from sampan.buildkit.proto.gateway_pb2 import ReturnRequest
 from sampan.buildkit.sessions import Session, Sessions
 from sampan.buildkit.statuses import Statuses
 from sampan.buildkit.uploads import UPLOADS, uploaded
+from sampan.engine.build_contexts import Source
 from sampan.engine.builds import Builds, Built
 from sampan.engine.image_imports import Imports
 from sampan.engine.images import EngineImages
@@ -144,7 +145,8 @@ class Solve:
     async def _carry_out(self, request: BuildRequest, files: _Files) -> str:
         image_id = ""
         fetching = self.statuses.begin(_fetching(request.remote)) if request.remote else ""
-        steps = self.engine.builds.build(request, files.archive(), keep=files.keep, known=files.known)
+        source = Source(files.archive(), files.known, files.complete, files.keep)
+        steps = self.engine.builds.build(request, source)
         async with contextlib.aclosing(steps) as closing:
             async for told in closing:
                 if isinstance(told, Built):
@@ -170,6 +172,7 @@ class _Files:
     taken: tuple[str, ...] | None = None  # the paths of the context that steps take; None: any
     _name: str = ""  # of the Dockerfile in the archive
     _kept_as: str = ""
+    _kept: str = ""  # the directory of the last build that was kept so
     _size: int = 0  # of the context, in bytes
     _listing: Listing | None = None  # of the context
     _vertex: str = ""
@@ -208,10 +211,11 @@ class _Files:
             return
         yield encode_file(self._name, self.dockerfile) + encode_file(self._name + IGNORE, self.ignore)
         if self._listing is not None:
-            with self.engine.builds.kept.reading(self._kept_as) as kept:
-                async for piece in self._listing.archive(kept):
-                    self._size += len(piece)
-                    yield piece
+            if self._kept:
+                self._size += await self._listing.leave_out(self._kept)
+            async for piece in self._listing.archive():
+                self._size += len(piece)
+                yield piece
             self.statuses.end(self._vertex)
         yield END_OF_ARCHIVE
 
@@ -227,8 +231,9 @@ class _Files:
             self.statuses.advance(self._vertex, "transferring context:", count)
 
         wanted = Wanted(self.places.context, self.taken or (), read_ignore_file(self.ignore).lines)
-        async with listing_of(await self.session_of(self.places.context), wanted, heard) as self._listing:
-            yield
+        with self.engine.builds.kept.reading(self._kept_as) as self._kept:
+            async with listing_of(await self.session_of(self.places.context), wanted, heard) as self._listing:
+                yield
 
     @property
     def known(self) -> tuple[bytes, ...]:
@@ -242,6 +247,11 @@ class _Files:
         if self._listing is not None:
             await self._listing.end()
             self.statuses.end(self._vertex)
+
+    def complete(self, context: str) -> None:
+        """Give the context, unpacked there, what is in none of the archive."""
+        if self._listing is not None:
+            self._listing.link(context)
 
     def keep(self, context: str) -> None:
         """Keep the directory of the context for the next build of the same client."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 
 from sampan.build.context import receive, receive_plain
@@ -24,6 +24,16 @@ _PIECE = 1 << 18
 _SMALL = 1 << 14  # so many bytes are unpacked at once: handing them to threads takes longer
 _MOST_HELD = 1 << 20
 _ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a build's context comes from: an archive, and what its client knows of it."""
+
+    archive: AsyncIterator[bytes]
+    known: tuple[bytes, ...] = ()  # what the content is known by before it comes
+    complete: Callable[[str], None] | None = None  # gives the unpacked context what is not in the archive; in a thread
+    keep: Callable[[str], None] | None = None  # is given it when nothing uses it any more, and may take it away
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sampan.build.cache import BuildCache
@@ -23,7 +24,7 @@ from sampan.build.progress import Event, Tell
 from sampan.build.recall import Question, Recording, question_of
 from sampan.build.request import BuildRequest
 from sampan.build.threads import away, here
-from sampan.engine.build_contexts import Arriving, fetch_context, hold
+from sampan.engine.build_contexts import Arriving, Source, fetch_context, hold
 from sampan.engine.build_prunes import BuildPrunes, PruneCaches, Pruned
 from sampan.engine.build_steps import StepContainers, to_the_end
 from sampan.engine.events import Events
@@ -66,7 +67,7 @@ class _Order:
     references: tuple[Reference, ...]
     question: Question | None
     build_id: str
-    keep: Callable[[str], None] | None = None
+    source: Source | None = None
     finish: Callable[[Image], None] | None = None  # is given the image while nobody can remove it yet
 
 
@@ -105,26 +106,23 @@ class Builds:
     async def build(
         self,
         request: BuildRequest,
-        archive: AsyncIterator[bytes],
+        source: Source,
         build_id: str = "",
-        keep: Callable[[str], None] | None = None,
-        known: tuple[bytes, ...] = (),
     ) -> AsyncGenerator[tuple[Event, ...] | Built]:
         """Build from a context that comes as an archive, telling how it goes; whoever stops listening cancels it.
 
-        `keep` is given the directory of the context when nothing uses it any more, and may take it away. `known` is
-        what the content is known by before it comes: it is not asked for when a build of the same has told all.
+        It is not asked for when it is `known`, and a build of the same has told all.
         Events that have happened by the time they are asked for come together.
         Raises InvalidArgument for what is wrong with names, archive or Dockerfile before anything is told.
         """
         references = _names(request.tags)
         build_id = build_id or secrets.token_hex(16)
         self._refuse_running(build_id)
-        question = question_of(request, known, self._version) if known else None
+        question = question_of(request, source.known, self._version) if source.known else None
         told = self.cache.find_told(question) if question else None
         arriving = Arriving((), None)
         if told is None and not request.remote:
-            arriving = await hold(archive)
+            arriving = await hold(source.archive)
             question = question or self._question(request, arriving)
             told = self.cache.find_told(question) if question else None
         if told is not None:
@@ -132,7 +130,7 @@ class Builds:
             asyncio.get_running_loop().call_soon(self.cache.remember_used)  # behind the answer
             yield Built(told.image_id, references, told.events)
             return
-        steps = self._carry_out(_Order(request, references, question, build_id, keep), arriving)
+        steps = self._carry_out(_Order(request, references, question, build_id, source), arriving)
         async with contextlib.aclosing(steps) as closing:
             async for step in closing:
                 yield step
@@ -166,6 +164,8 @@ class Builds:
             context = await fetch_context(order.request, context, scratch)
         else:
             is_small = await arriving.unpack(context)
+        if order.source is not None and order.source.complete is not None:
+            await away(partial(order.source.complete, context))
         where = here if is_small else away
         try:
             planned = await where(lambda: _read(order.request, context))
@@ -178,8 +178,8 @@ class Builds:
                         recording.hear(step)
                     yield step
         finally:
-            if order.keep is not None:
-                order.keep(context)
+            if order.source is not None and order.source.keep is not None:
+                order.source.keep(context)
 
     def _remember(self, planned: Planned, question: Question | None, recording: Recording, image_id: str) -> None:
         """Remember a build that found all of it here, unless something changed meanwhile."""

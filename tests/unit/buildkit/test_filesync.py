@@ -6,12 +6,9 @@ import asyncio
 import contextlib
 import io
 import os
-import random
 import resource
-import shutil
 import tarfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,12 +24,10 @@ from sampan.errors import InvalidArgument, NotImplementedHere
 CONTEXT = Wanted("context")
 
 
-async def archived(
-    client: Serves, wanted: Wanted = CONTEXT, kept: str = ""
-) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
+async def archived(client: Serves, wanted: Wanted = CONTEXT) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
     """The archive of what a client sends: entries and contents by names."""
     async with served({DIFF_COPY: streaming(client)}) as session:
-        archive = b"".join([piece async for piece in archive_of(session, wanted, lambda _: None, kept)])
+        archive = b"".join([piece async for piece in archive_of(session, wanted, lambda _: None)])
     found = {}
     with tarfile.open(fileobj=io.BytesIO(archive + END_OF_ARCHIVE)) as tar:
         for member in tar:
@@ -117,133 +112,6 @@ async def test_a_file_that_changes_meanwhile_has_the_size_that_was_said() -> Non
     entries = [Stat(path="longer", mode=0o644, size=3), Stat(path="shorter", mode=0o644, size=3)]
     found = await archived(files(entries, {"longer": b"123456", "shorter": b"1"}))
     assert (found["longer"][1], found["shorter"][1]) == (b"123", b"1\0\0")
-
-
-SECOND = 1_000_000_000
-
-
-def listed(root: Path) -> tuple[list[Stat], dict[str, bytes]]:
-    """What a client lists that has these files, and the contents."""
-    entries, contents = [], {}
-    for path in sorted(root.rglob("*"), key=lambda path: path.relative_to(root).parts):
-        name, status = str(path.relative_to(root)), path.lstat()
-        mode = status.st_mode & 0o777
-        if path.is_symlink():
-            entries.append(Stat(path=name, mode=FileKind.SYMLINK | mode, linkname=os.readlink(path)))
-        elif path.is_dir():
-            entries.append(Stat(path=name, mode=FileKind.DIRECTORY | mode, modTime=status.st_mtime_ns))
-        else:
-            entries.append(Stat(path=name, mode=mode, size=status.st_size, modTime=status.st_mtime_ns))
-            contents[name] = path.read_bytes()
-    return entries, contents
-
-
-def asks(entries: list[Stat], contents: dict[str, bytes], asked: list[str]) -> Serves:
-    """The client, which takes down what it is asked for."""
-
-    class Told(dict[str, bytes]):
-        def __getitem__(self, name: str) -> bytes:
-            asked.append(name)
-            return super().__getitem__(name)
-
-    return files(entries, Told(contents))
-
-
-async def test_files_that_are_the_same_as_before_are_not_asked_for(tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
-    kept.mkdir()
-    for name in ("same", "longer", "touched", "mode", "large"):
-        (kept / name).write_bytes(name.encode() * (100_000 if name == "large" else 1))
-        os.utime(kept / name, ns=(0, 5 * SECOND + 7))
-    entries, contents = listed(kept)
-    by_name = {one.path: one for one in entries}
-    contents |= {"longer": b"longer!", "touched": b"TOUCHED", "new": b"new"}
-    by_name["longer"].size += 1
-    by_name["touched"].modTime += 1
-    by_name["mode"].mode ^= 0o100
-    entries.append(Stat(path="new", mode=0o644, size=3))
-    asked: list[str] = []
-    found = await archived(asks(entries, contents, asked), kept=str(kept))
-    assert sorted(asked) == ["longer", "mode", "new", "touched"]
-    assert {name: content for name, (_, content) in found.items()} == contents
-    assert found["same"][0].mtime == 5.000000007
-
-
-async def test_what_is_kept_is_not_left_by_its_links(tmp_path: Path) -> None:
-    """The directory of an earlier context may have had a link where the next one has a directory."""
-    secret = tmp_path / "outside" / "secret"
-    secret.parent.mkdir()
-    secret.write_bytes(b"not yours")
-    kept = tmp_path / "kept"
-    kept.mkdir()
-    (kept / "d").symlink_to(secret.parent)
-    (kept / "secret").symlink_to(secret)
-    status = secret.stat()
-
-    def like_it(path: str) -> Stat:
-        return Stat(path=path, mode=status.st_mode & 0o777, size=9, modTime=status.st_mtime_ns)
-
-    entries = [
-        Stat(path="d", mode=FileKind.DIRECTORY | 0o755),
-        like_it("d/secret"),
-        like_it("secret"),
-    ]
-    found = await archived(files(entries, {"d/secret": b"my own 1.", "secret": b"my own 2."}), kept=str(kept))
-    assert (found["d/secret"][1], found["secret"][1]) == (b"my own 1.", b"my own 2.")
-
-
-async def test_a_directory_that_was_a_link_has_none_of_the_files_that_the_link_led_to(tmp_path: Path) -> None:
-    (tmp_path / "e").mkdir()
-    (tmp_path / "e" / "f").write_bytes(b"old")
-    (tmp_path / "d").symlink_to("e")
-    status = (tmp_path / "e" / "f").stat()
-    entries = [
-        Stat(path="d", mode=FileKind.DIRECTORY | 0o755),
-        Stat(path="d/f", mode=status.st_mode & 0o777, size=3, modTime=status.st_mtime_ns),
-    ]
-    found = await archived(files(entries, {"d/f": b"new"}), kept=str(tmp_path))
-    assert found["d/f"][1] == b"new"
-
-
-async def test_whatever_changes_the_archive_is_that_of_a_client_whose_files_were_never_kept(tmp_path: Path) -> None:
-    chance = random.Random(20261130)
-    tree = tmp_path / "tree"
-    tree.mkdir()
-    clock = 1_700_000_000 * SECOND
-    for turn in range(60):
-        kept = tmp_path / f"kept-{turn}"
-        shutil.copytree(tree, kept, symlinks=True)
-        for _ in range(chance.randrange(1, 6)):
-            clock += chance.randrange(1, SECOND)
-            _change(tree, chance, clock)
-        asked: list[str] = []
-        entries, contents = listed(tree)
-        found = await archived(asks(entries, contents, asked), kept=str(kept))
-        assert {name: content for name, (member, content) in found.items() if member.isreg()} == contents
-        assert set(found) == {one.path for one in entries}
-        shutil.rmtree(kept)
-
-
-def _change(tree: Path, chance: random.Random, clock: int) -> None:
-    """Write, replace, move or remove one of a few names."""
-    path = tree / chance.choice(["a", "b", "d/a", "d/b", "d/e/f"])
-    for parent in (path.parent.parent, path.parent):
-        if tree in parent.parents and (parent.is_symlink() or (parent.exists() and not parent.is_dir())):
-            parent.unlink()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    path.unlink(missing_ok=True)
-    match chance.randrange(5):
-        case 0:
-            path.symlink_to(chance.choice(["../a", "b", "/etc"]))
-        case 1:
-            path.mkdir()
-        case 2:
-            return
-        case _:
-            path.write_bytes(chance.randbytes(chance.choice([0, 3, 3, 3, 70_000])))
-            os.utime(path, ns=(clock, clock))
 
 
 async def test_what_is_wanted_is_said_in_headers() -> None:
