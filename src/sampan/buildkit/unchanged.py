@@ -7,8 +7,10 @@ context, so several may share one.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import posixpath
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -19,6 +21,7 @@ from sampan.errors import SystemFailure, reason_of
 from sampan.linux.openat import Resolve, openat2
 
 _NO_LINKS = Resolve.BENEATH | Resolve.NO_SYMLINKS | Resolve.NO_MAGICLINKS
+_NO_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP})  # link(2)
 _OF_THE_HOST = frozenset({"security.selinux"})  # attributes that files get by where they are
 
 
@@ -47,14 +50,25 @@ def link_unchanged(unchanged: Iterable[Stat], directory: str, context: str) -> N
                 with _below(source_fd, parent) as old, _below(target_fd, parent) as new:
                     before = os.fstat(new)
                     for one in of_it:
-                        name = posixpath.basename(one.path)
                         with contextlib.suppress(FileExistsError):  # a name that is listed twice
-                            os.link(name, name, src_dir_fd=old, dst_dir_fd=new, follow_symlinks=False)
+                            _link(posixpath.basename(one.path), old, new)
                     os.utime(new, ns=(before.st_atime_ns, before.st_mtime_ns))
     except OSError as error:
         raise SystemFailure(
             f"the context cannot be put together: {reason_of(error)}", remedy="run the build again"
         ) from error
+
+
+def _link(name: str, old_fd: int, new_fd: int) -> None:
+    """The file under the same name in another directory; a copy where the file system has no such links."""
+    try:
+        os.link(name, name, src_dir_fd=old_fd, dst_dir_fd=new_fd, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        shutil.copy2(f"/proc/self/fd/{old_fd}/{name}", f"/proc/self/fd/{new_fd}/{name}", follow_symlinks=False)
 
 
 def _parent(one: Stat) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,20 @@ async def test_a_file_with_several_names_comes_again(tmp_path: Path) -> None:
     assert asked == ["a"]
     assert (place / "a").samefile(place / "b")
     assert (place / "c").samefile(kept / "c")
+
+
+async def test_where_there_can_be_no_links_there_are_copies(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        if os.stat(elsewhere).st_dev == os.stat(tmp_path).st_dev:
+            pytest.skip("needs two file systems")
+        kept = Path(elsewhere)
+        (kept / "d").mkdir()
+        (kept / "d" / "f").write_bytes(b"content")
+        (kept / "d" / "f").chmod(0o750)
+        asked: list[str] = []
+        place = await received(asks(*listed(kept), asked), tmp_path / "place", kept)
+        assert asked == []
+        assert tree(place) == tree(kept)
 
 
 async def test_what_is_kept_is_not_left_by_its_links(tmp_path: Path) -> None:
