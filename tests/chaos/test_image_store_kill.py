@@ -109,8 +109,9 @@ class Worker:
             self.images.layers.dispose(rubbish)
 
     def prune(self) -> None:
-        for rubbish in prune(self.images, ImageFilter(), unused=False).rubbish:
-            self.images.layers.dispose(rubbish)
+        for removal in prune(self.images, ImageFilter(), unused=False):
+            for rubbish in removal.rubbish:
+                self.images.layers.dispose(rubbish)
 
 
 def check(path: Path) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import cast
@@ -70,11 +71,14 @@ async def prune(call: Call, services: Services) -> web.StreamResponse:
         not_labels=filters.get("label!", ()),
         until_s=_seconds(filters.get("until", ())),
     )
-    is_everything = filters.get("dangling", ("true",))[0] in {"false", "0"}
-    removal = prune_images(services.images.images, wanted, unused=is_everything)
-    announce_removal(services.events, removal)
-    deleted = _told(removal, services)
-    freed = removal.freed_bytes + await services.transfers.collect()
+    unused = filters.get("dangling", ("true",))[0] in {"false", "0"}
+    deleted, freed = [], 0
+    for removal in prune_images(services.images.images, wanted, unused=unused):
+        announce_removal(services.events, removal)
+        deleted += _told(removal, services)
+        freed += removal.freed_bytes
+        await asyncio.sleep(0)  # there may be thousands, and others wait
+    freed += await services.transfers.collect()
     services.events.publish("image", "prune", "", {"reclaimed": str(freed)})
     return reply({"ImagesDeleted": deleted or None, "SpaceReclaimed": freed})
 

@@ -133,8 +133,7 @@ class Images:
 
     def release_layers(self, diff_ids: Iterable[str]) -> Removal:
         """Detach those of the layers that no image, container or operation needs; for whoever failed half-way."""
-        still_used = self.records.layers_used() | self.roots.layers_used()
-        return self._detach([diff_id for diff_id in diff_ids if diff_id not in still_used])
+        return self._detach([diff_id for diff_id in diff_ids if not self._is_used(diff_id)])
 
     def recover(self) -> Removal:
         """Put right what a crash left: images without their layers are forgotten, layers without an image detached."""
@@ -231,12 +230,14 @@ class Images:
 
     def _release_of(self, image: Image) -> Removal:
         """Detach the layers that only this image, gone now, had; told by chain id, topmost first, as Docker does."""
-        still_used = self.records.layers_used() | self.roots.layers_used()
         chains = dict(zip(image.diff_ids, chain_ids(image.diff_ids), strict=True))
-        gone = [diff_id for diff_id in chains if diff_id not in still_used]
+        gone = [diff_id for diff_id in chains if not self._is_used(diff_id)]
         detached = self._detach(gone)
         told = tuple(("deleted", chains[diff_id]) for diff_id in reversed(gone))
         return detached + Removal(done=told)
+
+    def _is_used(self, diff_id: str) -> bool:
+        return self.records.uses_layer(diff_id) or self.roots.uses_layer(diff_id)
 
     def _detach(self, diff_ids: Iterable[str]) -> Removal:
         rubbish = []

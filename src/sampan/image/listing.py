@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -121,24 +121,24 @@ def matches(reference: Reference, pattern: str) -> bool:
     return any(wanted.fullmatch(text) for text in (reference.familiar, reference.familiar_name))
 
 
-def prune(images: Images, wanted: ImageFilter, *, unused: bool) -> Removal:
-    """Remove images without a name that no container has; with `unused` also those with names.
+def prune(images: Images, wanted: ImageFilter, *, unused: bool) -> Iterator[Removal]:
+    """Remove images without a name that no container has, one a step; with `unused` also those with names.
 
-    Children go before parents, and what something needs stays. Fast; the disk is freed by LayerStore.dispose.
+    Others may act between the steps: what came after the first one stays, and so does what something needs by then.
+    Children go before parents. Steps are fast; the disk is freed by LayerStore.dispose.
     """
-    done = Removal()
-    while True:
-        candidates = [
-            image
-            for image in select(images, wanted)
-            if (unused or not images.names.of(image.id)) and not _is_needed(images, image.id)
-        ]
-        before = done
-        for image in candidates:
-            if images.records.has(image.id):
-                done += _prune_one(images, image.id)
-        if done == before:
-            return done
+    left = select(images, wanted)
+    while left:
+        kept = []
+        for image in left:
+            done = _prune_one(images, image.id, unused=unused)
+            if done.done:
+                yield done
+            else:
+                kept.append(image)
+        if len(kept) == len(left):
+            return
+        left = kept
 
 
 def disk_usage(images: Images) -> DiskUsage:
@@ -161,9 +161,11 @@ def disk_usage(images: Images) -> DiskUsage:
     return DiskUsage(sum(sizes.values()), usage)
 
 
-def _prune_one(images: Images, image_id: str) -> Removal:
+def _prune_one(images: Images, image_id: str, *, unused: bool) -> Removal:
     done = Removal()
     names = [one.familiar for one in images.names.of(image_id)]
+    if (names and not unused) or not images.records.has(image_id) or _is_needed(images, image_id):
+        return done
     for name in names or [image_id]:
         try:
             done += images.remove(name, prune=True)

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS images (
     id TEXT PRIMARY KEY, config BLOB NOT NULL, base TEXT NOT NULL, size INTEGER NOT NULL, parent TEXT NOT NULL,
     tagged_s REAL
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS images_by_parent ON images (parent);
 CREATE TABLE IF NOT EXISTS image_layers (
     image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE, position INTEGER NOT NULL, diff_id TEXT NOT NULL,
     PRIMARY KEY (image_id, position)
@@ -207,9 +208,10 @@ class ImageRecords:
             self.connection.execute("DELETE FROM image_made WHERE image_id = ?", (image_id,))
             self.connection.execute("DELETE FROM images WHERE id = ?", (image_id,))
 
-    def layers_used(self) -> set[str]:
-        """The diff-ids that any image has."""
-        return {row[0] for row in self.connection.execute("SELECT DISTINCT diff_id FROM image_layers")}
+    def uses_layer(self, diff_id: str) -> bool:
+        """Whether any image has the layer."""
+        rows = self.connection.execute("SELECT 1 FROM image_layers WHERE diff_id = ? LIMIT 1", (diff_id,))
+        return rows.fetchone() is not None
 
     def documents_of(self, image_id: str) -> list[str]:
         """The digests of the blobs that live as long as the image."""

@@ -57,9 +57,10 @@ class RootRecords:
         rows = self.connection.execute("SELECT container_id, image_id, base, diff_ids FROM container_roots")
         return [_root(row) for row in rows]
 
-    def layers_used(self) -> set[str]:
-        """The diff-ids of all layers that any root stands on."""
-        return {diff_id for root in self.all() for diff_id in root.diff_ids}
+    def uses_layer(self, diff_id: str) -> bool:
+        """Whether any root stands on the layer."""
+        rows = self.connection.execute("SELECT 1 FROM container_roots WHERE instr(diff_ids, ?) LIMIT 1", (diff_id,))
+        return rows.fetchone() is not None
 
 
 def _root(row: tuple[str, str, str, str]) -> Root:

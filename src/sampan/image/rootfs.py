@@ -187,9 +187,9 @@ class Roots:
         self.records.remove(container_id)
         if self.images.has(root.image_id):
             return
-        used = self.images.layers_used() | self.records.layers_used()
         for diff_id in root.diff_ids:
-            if diff_id not in used and (rubbish := self.layers.detach(diff_id)):
+            is_used = self.images.uses_layer(diff_id) or self.records.uses_layer(diff_id)
+            if not is_used and (rubbish := self.layers.detach(diff_id)):
                 self.images.forget_layer(diff_id)
                 dispose(rubbish)
 

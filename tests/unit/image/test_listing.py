@@ -6,7 +6,7 @@ import pytest
 from tests.unit.image.conftest import Containers, MakeArchive
 
 from sampan.errors import NotFound
-from sampan.image.images import Images
+from sampan.image.images import Images, Removal
 from sampan.image.listing import ImageFilter, created_s, disk_usage, matches, prune, select, shown_references
 from sampan.image.records import Image
 from sampan.oci.image_spec import ContainerDefaults, ImageConfig, RootFs, encode
@@ -121,21 +121,25 @@ def test_a_date_that_is_none_is_the_epoch(images: Images, created: str) -> None:
     assert created_s(images.record(encode(ImageConfig(created=created, rootfs=RootFs())))) == 0
 
 
+def pruned(images: Images, wanted: ImageFilter, *, unused: bool) -> Removal:
+    return sum(prune(images, wanted, unused=unused), Removal())
+
+
 def test_a_prune_takes_images_without_names_children_first(images: Images, make: Maker) -> None:
     parent = make(layers=("a",))
     child = make(layers=("a", "b"), parent=parent.id)
     named = make("kept", layers=("c",))
-    removal = prune(images, ImageFilter(), unused=False)
+    removal = pruned(images, ImageFilter(), unused=False)
     assert removal.image_ids == (child.id, parent.id)
     assert removal.freed_bytes == 2
     assert ids(images.records.all()) == [named.id]
-    assert prune(images, ImageFilter(), unused=False).done == ()
+    assert pruned(images, ImageFilter(), unused=False).done == ()
 
 
 def test_a_prune_of_all_spares_what_containers_use(images: Images, make: Maker, containers: Containers) -> None:
     used, stopped, unused = make("used"), make("stopped", "stopped:2"), make("unused", "unused:2")
     containers.runs[used.id] = containers.stands[stopped.id] = "c" * 64
-    removal = prune(images, ImageFilter(), unused=True)
+    removal = pruned(images, ImageFilter(), unused=True)
     assert removal.done == (
         ("untagged", "unused:2"),
         ("untagged", "unused:latest"),
@@ -144,9 +148,22 @@ def test_a_prune_of_all_spares_what_containers_use(images: Images, make: Maker, 
     assert images.find("stopped") == stopped.id
 
 
+def test_a_prune_spares_what_came_or_was_taken_while_it_went_on(
+    images: Images, make: Maker, containers: Containers
+) -> None:
+    taken = make("taken")
+    gone = make("gone")
+    steps = prune(images, ImageFilter(), unused=True)
+    assert next(steps).image_ids == (gone.id,)
+    came = make("came")
+    containers.stands[taken.id] = "c" * 64
+    assert list(steps) == []
+    assert {image.id for image in images.records.all()} == {taken.id, came.id}
+
+
 def test_a_prune_goes_by_its_filter(images: Images, make: Maker) -> None:
     kept, gone = make(labels={"keep": "1"}), make()
-    assert prune(images, ImageFilter(not_labels=("keep",)), unused=False).image_ids == (gone.id,)
+    assert pruned(images, ImageFilter(not_labels=("keep",)), unused=False).image_ids == (gone.id,)
     assert ids(images.records.all()) == [kept.id]
 
 
