@@ -13,6 +13,9 @@ from tests.engine_process import EngineProcess
 from tests.raw_http import ask
 
 
+PRUNED_BY_AGE = ("images", "containers", "networks")
+
+
 def listed(engine: EngineProcess, query: str = "all=1", **filters: Any) -> list[str]:
     """The names of the containers that a list shows, in order of their names."""
     text = urllib.parse.quote(json.dumps({name.replace("_", "-"): values for name, values in filters.items()}))
@@ -89,6 +92,18 @@ def test_a_prune_with_a_filter_without_values_is_one_without_it(stock: EnginePro
         for name in ("dangling", "until") if what == "images" else ("until",):
             filters = urllib.parse.quote(json.dumps({name: []}))
             assert not stock.json("POST", f"/{what}/prune?filters={filters}")[field]
+
+
+def test_a_prune_with_filters_that_contradict_each_other_is_refused(stock: EngineProcess) -> None:
+    stock.json("POST", "/images/busybox/tag?repo=spare", expect=201)
+    for what, name, values, message in (
+        ("images", "dangling", ["true", "false"], "invalid filter 'dangling=[true false]'"),
+        ("images", "dangling", ["maybe"], "invalid filter 'dangling=[maybe]'"),
+        *((what, "until", ["1h", "2h"], "more than one until filter specified") for what in PRUNED_BY_AGE),
+    ):
+        answer = ask(stock, "POST", f"/{what}/prune?filters={urllib.parse.quote(json.dumps({name: values}))}")
+        assert (answer.status, answer.message) == (400, message)
+    stock.json("DELETE", "/images/spare")
 
 
 def test_values_that_cannot_be_are_refused(stock: EngineProcess) -> None:

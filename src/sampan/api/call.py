@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
@@ -240,6 +241,14 @@ def timestamp(nanoseconds: int) -> str:
     seconds, rest = divmod(nanoseconds, 10**9)
     moment = dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()[:_SECONDS_WIDTH]
     return f"{moment}.{rest:09d}".rstrip("0").rstrip(".") + "Z"
+
+
+def prune_until(filters: dict[str, tuple[str, ...]]) -> int | None:
+    """The `until` of a prune's filters, as `parse_time` gives it. Raises InvalidArgument, for two of them too."""
+    until = filters.get("until", ())
+    if len(until) > 1:
+        raise InvalidArgument("more than one until filter specified", remedy="give the earliest alone")
+    return parse_time(until[0], time.time_ns()) if until else None
 
 
 def parse_time(text: str, now_ns: int) -> int | None:

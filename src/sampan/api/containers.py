@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from aiohttp import web
 
 from sampan.api import container_documents, container_filters
 from sampan.api.answer import Answer
-from sampan.api.call import Call, encode, nothing, parse_time, reply
+from sampan.api.call import Call, encode, nothing, prune_until, reply
 from sampan.api.container_config import from_create
 from sampan.api.pieces import in_pieces
 from sampan.api.services import Services
@@ -192,9 +191,8 @@ async def top(call: Call, services: Services) -> web.StreamResponse:
 async def prune(call: Call, services: Services) -> web.StreamResponse:
     """POST /containers/prune."""
     filters = call.filters(PRUNE_FILTERS)
-    until = filters.get("until", ())
     wanted = PruneFilter(
-        until_ns=parse_time(until[0], time.time_ns()) if until else None,
+        until_ns=prune_until(filters),
         labels=filters.get("label", ()),
         not_labels=filters.get("label!", ()),
     )

@@ -10,7 +10,7 @@ from typing import cast
 from aiohttp import web
 
 from sampan.api import image_documents, transfers
-from sampan.api.call import Call, encode, nothing, parse_time, reply
+from sampan.api.call import Call, encode, nothing, parse_time, prune_until, reply
 from sampan.api.container_config import process_from
 from sampan.api.failures import failure_line
 from sampan.api.services import Services
@@ -53,9 +53,10 @@ async def list_all(call: Call, services: Services) -> web.StreamResponse:
 
 
 def _is_dangling(values: tuple[str, ...]) -> bool:
-    if values[0] not in {"true", "1", "t", "false", "0", "f"}:
-        raise InvalidArgument(f"invalid filter 'dangling=[{values[0]}]'", remedy="say true or false")
-    return values[0] in {"true", "1", "t"}
+    is_true, is_false = not {"true", "1"}.isdisjoint(values), not {"false", "0"}.isdisjoint(values)
+    if is_true == is_false:
+        raise InvalidArgument(f"invalid filter 'dangling=[{' '.join(values)}]'", remedy="say true or false, once")
+    return is_true
 
 
 def _seconds(texts: tuple[str, ...]) -> float | None:
@@ -66,12 +67,13 @@ def _seconds(texts: tuple[str, ...]) -> float | None:
 async def prune(call: Call, services: Services) -> web.StreamResponse:
     """POST /images/prune: those without a name, or with `dangling=false` all that no container has."""
     filters = call.filters(PRUNE_FILTERS)
+    until_ns = prune_until(filters)
     wanted = ImageFilter(
         labels=filters.get("label", ()),
         not_labels=filters.get("label!", ()),
-        until_s=_seconds(filters.get("until", ())),
+        until_s=None if until_ns is None else until_ns / 1e9,
     )
-    unused = filters.get("dangling", ("true",))[0] in {"false", "0"}
+    unused = not _is_dangling(filters.get("dangling", ("true",)))
     deleted, freed = [], 0
     for removal in prune_images(services.images.images, wanted, unused=unused):
         announce_removal(services.events, removal)

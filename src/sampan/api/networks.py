@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
 
-from sampan.api.call import Call, nothing, parse_time, reply, timestamp
+from sampan.api.call import Call, nothing, prune_until, reply, timestamp
 from sampan.api.container_config import endpoint_from
 from sampan.api.services import Services
 from sampan.api.versions import NETWORK_ENABLE_IPV4, has
@@ -249,10 +248,9 @@ async def reach(call: Call, services: Services) -> web.StreamResponse:
 async def prune(call: Call, services: Services) -> web.StreamResponse:
     """POST /networks/prune."""
     filters = call.filters(PRUNE_FILTERS)
-    until = filters.get("until", ())
     removed = await services.connections.prune(
         PruneFilter(
-            until_ns=parse_time(until[0], time.time_ns()) if until else None,
+            until_ns=prune_until(filters),
             labels=filters.get("label", ()),
             not_labels=filters.get("label!", ()),
         )
