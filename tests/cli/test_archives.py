@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from tests.cli.test_build import stream
 
 if TYPE_CHECKING:
@@ -70,3 +71,19 @@ def test_files_that_cannot_be_written_are_no_longer_read_when_their_container_is
 
     assert (done.returncode, given_up.is_set()) == (1, True)
     assert b"/no/such/place.tar: no such file or directory" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [
+        (["app"], "docker.io/library/app:latest"),
+        (["-a", "me/app"], "docker.io/me/app"),
+        (["registry.test:5000/app:1"], "registry.test:5000/app:1"),
+    ],
+)
+def test_a_quiet_push_prints_the_whole_name_as_a_pull_does(
+    fake_daemon: FakeDaemon, sampan: Command, words: list[str], printed: str
+) -> None:
+    fake_daemon.on("POST", "/images/.*", stream({"status": "Pushed"}))
+    for verb in ("push", "pull"):
+        assert sampan(verb, "-q", *words).stdout.decode() == f"{printed}\n"

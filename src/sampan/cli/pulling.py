@@ -5,7 +5,7 @@ from __future__ import annotations
 from sampan.cli.grammar import Failure, UsageError
 from sampan.cli.progress_lines import Lines
 from sampan.cli.settings import settings
-from sampan.client.references import split_reference
+from sampan.client.references import join_reference, split_reference
 from sampan.client.session import documents, quote
 
 TYPE_CHECKING = False
@@ -34,6 +34,16 @@ def pull_image(
     query = {"fromImage": name, "tag": None if every_tag else tag or "latest", "platform": platform or None}
     response = session.request("POST", "/images/create", query, None, headers)
     show_progress(response, out, code=code)
+
+
+def whole_name(image: str, *, every_tag: bool = False) -> str:
+    """What a pull or push was of, with its registry, and its tag unless it was of all."""
+    from sampan.cli.credentials import HUB, registry_of
+
+    name, tag = split_reference(image)
+    if registry_of(name) == HUB and not name.startswith(f"{HUB}/"):
+        name = f"{HUB}/{name if '/' in name else f'library/{name}'}"
+    return name if every_tag else join_reference(name, tag or "latest")
 
 
 def push_image(session: Session, image: str, *, out: TextIO | None, every_tag: bool = False) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from sampan.cli.credentials import HUB, registry_of
 from sampan.cli.grammar import UsageError
-from sampan.cli.pulling import pull_image
-from sampan.client.references import join_reference, split_reference
+from sampan.cli.pulling import pull_image, whole_name
+from sampan.client.references import split_reference
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,8 +37,5 @@ def run(arguments: Arguments, session: Session) -> int:
         out=None if arguments.flag("quiet") else sys.stdout,
         every_tag=every,
     )
-    name, tag = split_reference(image)
-    if registry_of(name) == HUB:
-        name = f"{HUB}/{name if '/' in name else f'library/{name}'}" if not name.startswith(f"{HUB}/") else name
-    sys.stdout.write((name if every else join_reference(name, tag or "latest")) + "\n")
+    sys.stdout.write(whole_name(image, every_tag=every) + "\n")
     return 0

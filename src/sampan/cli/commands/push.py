@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from sampan.cli.grammar import UsageError
-from sampan.cli.pulling import push_image
+from sampan.cli.pulling import push_image, whole_name
 from sampan.client.references import split_reference
 
 TYPE_CHECKING = False
@@ -28,5 +28,8 @@ def run(arguments: Arguments, session: Session) -> int:
     every = arguments.flag("all-tags")
     if every and split_reference(arguments.words[0])[1]:
         raise UsageError("--all-tags and a tag exclude each other", remedy="leave one of them out", code=1)
-    push_image(session, arguments.words[0], out=None if arguments.flag("quiet") else sys.stdout, every_tag=every)
+    quiet = arguments.flag("quiet")
+    push_image(session, arguments.words[0], out=None if quiet else sys.stdout, every_tag=every)
+    if quiet:
+        sys.stdout.write(whole_name(arguments.words[0], every_tag=every) + "\n")
     return 0
