@@ -61,6 +61,26 @@ def test_an_ancestor_that_is_not_there_has_no_containers(stock: EngineProcess) -
     assert names == {"busybox:latest", "child:latest", "grandchild:latest", "host:latest", "other:1"}
 
 
+def test_a_container_s_image_is_shown_by_its_id_when_its_name_means_another(stock: EngineProcess) -> None:
+    """As by Docker: the name would be that of something else, or of nothing."""
+    image_id = stock.json("GET", "/images/busybox/json")["Id"]
+
+    def shown() -> str:
+        filters = urllib.parse.quote(json.dumps({"name": ["other"]}))
+        (found,) = stock.json("GET", f"/containers/json?all=1&filters={filters}")
+        assert found["ImageID"] == image_id
+        name: str = found["Image"]
+        return name
+
+    assert shown() == "other:1"
+    stock.json("POST", "/images/child/tag?repo=other&tag=1", expect=201)
+    assert shown() == image_id
+    stock.json("DELETE", "/images/other:1")
+    assert shown() == image_id
+    stock.json("POST", "/images/busybox/tag?repo=other&tag=1", expect=201)
+    assert shown() == "other:1"
+
+
 def test_a_limit_counts_what_the_filters_leave(stock: EngineProcess) -> None:
     assert listed(stock, "limit=1", ancestor=["child"]) == ["grandchild"]
     assert listed(stock, "limit=1", ancestor=["busybox"], health=["none"]) == ["grandchild"]

@@ -290,13 +290,18 @@ def endpoint_settings(endpoint: Endpoint, asked: EndpointRequest) -> EndpointSet
     )
 
 
-def summary(record: ContainerRecord, health: Health | None, linked: list[str]) -> dict[str, Any]:
-    """One entry of GET /containers/json; `linked` are its names by links of others."""
+def summary(
+    record: ContainerRecord, health: Health | None, linked: list[str], image_id: str | None
+) -> dict[str, Any]:
+    """One entry of GET /containers/json; `linked` are its names by links of others.
+
+    `image_id` is what the name of its image means now: when that is another one, its own is shown by its id.
+    """
     process, host = record.config.process, record.config.host
     return {
         "Id": record.id,
         "Names": [*linked, f"/{record.name}"],
-        "Image": process.image,
+        "Image": process.image if image_id == record.image_id else record.image_id,
         "ImageID": record.image_id,
         "Command": " ".join((record.path, *map(_quoted, record.arguments))),
         "Created": record.created_at_ns // 10**9,

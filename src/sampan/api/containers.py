@@ -59,7 +59,14 @@ async def list_all(call: Call, services: Services) -> web.StreamResponse:
     records = container_filters.select(services.store, filters, fits, everything=call.flag("all"), limit=limit)
     healths = services.lifecycle.healths
     linked = links.names(services.store.all())
-    shown = [container_documents.summary(record, healths.of(record), linked.get(record.name, [])) for record in records]
+    asked = {record.config.process.image for record in records}
+    meant = {name: services.images.images.find_any(name) for name in asked}
+    shown = [
+        container_documents.summary(
+            record, healths.of(record), linked.get(record.name, []), meant[record.config.process.image]
+        )
+        for record in records
+    ]
     if call.flag("size"):
         shown = [line | await _sizes(services, record) for line, record in zip(shown, records, strict=True)]
     return reply(shown)

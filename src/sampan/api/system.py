@@ -185,7 +185,8 @@ async def disk_usage(call: Call, services: Services) -> web.StreamResponse:
 
 async def _sized_summary(record: ContainerRecord, services: Services) -> dict[str, Any]:
     size = await container_size(record, services.layout, services.images.images)
-    shown = container_documents.summary(record, services.lifecycle.healths.of(record), [])
+    meant = services.images.images.find_any(record.config.process.image)
+    shown = container_documents.summary(record, services.lifecycle.healths.of(record), [], meant)
     return {**shown, **container_documents.sizes(size)}
 
 

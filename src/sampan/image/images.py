@@ -96,6 +96,13 @@ class Images:
             return found
         return self.names.find(named) or self._by_id(reference)
 
+    def find_any(self, text: str) -> str | None:
+        """The same for what may be no reference at all, and then means none."""
+        try:
+            return self.find(text)
+        except InvalidArgument:
+            return None
+
     def tag(self, source: str, target: str) -> tuple[Reference, str, str | None]:
         """Give an image another name; returns it, the image's id, and the id of the image that had the name before.
 

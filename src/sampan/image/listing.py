@@ -96,18 +96,11 @@ def select(images: Images, wanted: ImageFilter, *, among: Iterable[Image] | None
 def descendants(images: Images, references: Iterable[str]) -> frozenset[str]:
     """The ids of the images that the references mean, as far as these are there, and of all that were made of them."""
     found: set[str] = set()
-    new = {image_id for reference in references if (image_id := _found(images, reference))}
+    new = {image_id for reference in references if (image_id := images.find_any(reference))}
     while new:
         found |= new
         new = {child for image_id in new for child in images.records.children(image_id)} - found
     return frozenset(found)
-
-
-def _found(images: Images, reference: str) -> str | None:
-    try:
-        return images.find(reference)
-    except (InvalidArgument, NotFound):
-        return None
 
 
 def shown_references(references: Iterable[Reference], patterns: tuple[str, ...]) -> list[Reference]:
