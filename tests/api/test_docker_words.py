@@ -153,6 +153,11 @@ def test_filters_that_cannot_be_are_refused(engine: EngineProcess) -> None:
         assert (answer.status, answer.message) == (400, message)
 
 
+def test_the_name_of_no_image_is_not_pulled(engine: EngineProcess) -> None:
+    answer = ask(engine, "POST", "/images/create?fromImage=scratch&tag=1")
+    assert (answer.status, answer.message) == (400, "'scratch' is a reserved name")
+
+
 def test_an_exec_makes_no_working_directory(engine: EngineProcess) -> None:
     engine.run("cwd", "sleep", "300")
     exec_id = engine.json("POST", "/containers/cwd/exec", {"Cmd": ["true"], "WorkingDir": "/no/such"}, expect=201)["Id"]

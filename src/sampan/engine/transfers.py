@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+from sampan.build.graph import NOTHING
 from sampan.build.request import Asker
 from sampan.engine.events import Events
 from sampan.engine.pace import Pace
@@ -74,6 +75,8 @@ class Transfers:
         Raises NotFound, Unauthorized or Unavailable in Docker's words, InvalidArgument for a name that is none.
         """
         reference = parse_reference(name)
+        if reference.familiar_name == NOTHING:
+            raise InvalidArgument(f"'{NOTHING}' is a reserved name", remedy="it is no image: FROM scratch begins empty")
         wanted = parse_platform(platform) if platform else ("", "", "")
         is_new = False
         async with Registry(reference.domain, self.settings, credentials) as registry:
