@@ -49,6 +49,15 @@ def test_what_a_commit_says_goes_before_the_container_s_own(engine: EngineProces
     assert (config["User"], config["WorkingDir"]) == ("8", "/w")
 
 
+def test_nobody_gives_an_image_a_digest_for_a_name(engine: EngineProcess, box: str) -> None:
+    """The digest would be that of another image, or of none."""
+    assert box
+    name = f"box@sha256:{64 * 'a'}"
+    for path in (f"/commit?container=box&repo={name}", f"/images/create?fromSrc=-&repo={name}"):
+        answer = ask(engine, "POST", path)
+        assert (answer.status, answer.message) == (400, "cannot import digest reference")
+
+
 def test_a_body_that_is_no_configuration_is_refused(engine: EngineProcess, box: str) -> None:
     assert box
     answer = ask(engine, "POST", "/commit?container=box", {"Cmd": 5})

@@ -22,7 +22,7 @@ async def bootstrap(
 
     Raises NotImplementedHere without mmdebstrap, SystemFailure with its last words when it fails; nothing is left then.
     """
-    name = parse_reference(target or request.name).with_default_tag()
+    name = parse_reference(target or request.name).named()
     told: asyncio.Queue[str | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
 

@@ -58,7 +58,7 @@ class Commits:
             raise Conflict(f"You cannot commit container {record.id} which is being removed", remedy="commit another")
         parent = self.images.images.records.get(record.image_id)
         _refuse_host(record, parent)
-        name = parse_reference(target).with_default_tag() if target else None
+        name = parse_reference(target).named() if target else None
         defaults = apply_changes(defaults_of(_merged(asked, record.config.process)), changes)
         request = CommitRequest(defaults, " ".join((record.path, *record.arguments)), author, comment)
         async with self.locks.alone(record.id):

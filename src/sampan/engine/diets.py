@@ -42,7 +42,7 @@ async def squash(
 
     Raises NotFound, InvalidArgument for the name, an unknown kind, or an image of the machine itself.
     """
-    name: Reference | None = parse_reference(target).with_default_tag() if target else None
+    name: Reference | None = parse_reference(target).named() if target else None
     before = images.images.get(reference)
     with images.layers.hold(before.diff_ids) as hold:
 

@@ -28,7 +28,7 @@ class Imports:
         Raises InvalidArgument for the name, the changes, or an archive that is none; nothing is left then.
         """
         check_import(request)
-        name: Reference | None = parse_reference(reference).with_default_tag() if reference else None
+        name: Reference | None = parse_reference(reference).named() if reference else None
         with self.images.layers.hold() as hold:
 
             def add(read: Reading) -> Layer:

@@ -196,7 +196,7 @@ def _of_docker(found: _Found, layers: LayerStore, hold: Hold) -> list[Incoming]:
         config = _document(found, one.config)
         diff_ids = [_layer(found, path, hold) for path in one.layers or ()]
         _check_layers(config, diff_ids, layers, hold)
-        references = tuple(parse_reference(name).with_default_tag() for name in one.repo_tags or ())
+        references = tuple(parse_reference(name).named() for name in one.repo_tags or ())
         images.append(Incoming(config, references))
     return images
 
@@ -235,9 +235,11 @@ def _names(descriptor: Descriptor) -> list[Reference]:
             continue  # a tag alone names nothing
         if name:
             try:
-                return [parse_reference(name).with_default_tag()]
+                reference = parse_reference(name).with_default_tag()
             except InvalidArgument:
                 continue
+            if reference.digest is None or str(reference.digest) == descriptor.digest:
+                return [reference]
     return []
 
 

@@ -71,6 +71,12 @@ class Reference:
         """The same name with `tag` and without digest. InvalidArgument when `tag` is none."""
         return replace(self, tag=_checked_tag(tag), digest=None)
 
+    def named(self) -> Self:
+        """A name for an image that is being made: with a tag. InvalidArgument for a digest, which nobody may give."""
+        if self.digest is not None:
+            raise InvalidArgument("cannot import digest reference", remedy="give a name and a tag")
+        return self.with_default_tag()
+
     def with_digest(self, digest: Digest) -> Self:
         """The same name and tag, pinned to `digest`."""
         return replace(self, digest=digest)

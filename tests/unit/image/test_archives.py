@@ -211,7 +211,7 @@ def test_docker_s_old_archives_are_loaded(elsewhere: Elsewhere) -> None:
 
 def layout(*, platform: dict[str, str] | None = None, name: str = "app:1", nested: bool = False) -> bytes:
     """An OCI image layout as others write it: compressed layers, index.json last."""
-    config, layer = config_for(LAYER_ONE), gzip.compress(LAYER_ONE)
+    config, layer = config_for(LAYER_ONE), gzip.compress(LAYER_ONE, mtime=0)
     manifest = json.dumps(
         {
             "schemaVersion": 2,
@@ -264,6 +264,16 @@ def test_a_platform_that_an_index_lacks_is_not_found(elsewhere: Elsewhere) -> No
         read_archive(io.BytesIO(data).read, elsewhere.layers, hold, platform=("linux", "riscv64", ""))
 
 
+def test_a_digest_in_a_layout_is_a_name_when_it_is_right(elsewhere: Elsewhere) -> None:
+    """Else an archive could say of any image that it is the one that somebody asks for by its digest."""
+    (loaded,) = elsewhere.load(layout(name=f"app:1@{digest(b'another')}"))
+    assert loaded.references == ()
+    with tarfile.open(fileobj=io.BytesIO(layout())) as tar, tar.extractfile("index.json") or io.BytesIO() as file:
+        right = json.load(file)["manifests"][0]["digest"]
+    (loaded,) = elsewhere.load(layout(name=f"app:1@{right}"))
+    assert [str(one.digest) for one in loaded.references] == [right]
+
+
 def test_a_tag_alone_in_a_layout_is_no_name(elsewhere: Elsewhere) -> None:
     (loaded,) = elsewhere.load(layout(name="latest"))
     assert loaded.references == ()
@@ -292,11 +302,16 @@ def test_damaged_archives_are_refused_in_words(images: Images, elsewhere: Elsewh
     config = "blobs/" + image.id.replace(":", "/")
     manifest = json.dumps([{"Config": config, "RepoTags": None, "Layers": [blob(image, 1), blob(image, 0)]}]).encode()
     short = json.dumps([{"Config": config, "RepoTags": None, "Layers": [blob(image, 0)]}]).encode()
+    names = [f"app@{image.id}"]
+    pinned = json.dumps(
+        [{"Config": config, "RepoTags": names, "Layers": [blob(image, 0), blob(image, 1)]}]
+    ).encode()
     cases: list[tuple[dict[str, bytes | None], str]] = [
         ({"manifest.json": None, "index.json": None}, "no image"),
         ({"manifest.json": b"[]"}, "lists no image"),
         ({"manifest.json": b'{"a":1}'}, "manifest.json of the archive"),
         ({"manifest.json": manifest}, "wants layer"),
+        ({"manifest.json": pinned}, "cannot import digest reference"),
         ({"manifest.json": short}, "names 2 layers and the archive 1"),
         ({config: None}, "lacks blobs/sha256"),
         ({config: b'{"rootfs":{"type":"layers"}}'}, "not what its name says"),
