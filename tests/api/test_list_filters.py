@@ -12,7 +12,6 @@ from tests.building import need_busybox
 from tests.engine_process import EngineProcess
 from tests.raw_http import ask
 
-
 PRUNED_BY_AGE = ("images", "containers", "networks")
 
 

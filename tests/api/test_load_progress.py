@@ -1,4 +1,4 @@
-"""How a load tells how far it is; how often is `pace`'s, in tests/unit."""
+"""How a load tells how far it is, and what it leaves; how often it tells is `pace`'s, in tests/unit."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import io
 import json
 import os
 import tarfile
+from pathlib import Path
 from typing import Any
 
 from tests.engine_process import EngineProcess, UnixConnection
+from tests.unit.image.conftest import make_archive
+from tests.waiting import until
+
+from sampan.image.layers import LayerStore
 
 
 def test_a_load_tells_the_end_of_a_layer(engine: EngineProcess) -> None:
@@ -43,3 +48,27 @@ def _post(engine: EngineProcess, path: str, content: bytes) -> list[dict[str, An
         return [json.loads(line) for line in connection.getresponse().read().splitlines()]
     finally:
         connection.close()
+
+
+def test_a_load_that_fails_leaves_no_layer_and_neither_does_one_that_no_image_has(engine: EngineProcess) -> None:
+    layers = Path(engine.data_root) / "layers"
+    before = set(os.listdir(layers))
+    layer = make_archive(("orphan", os.urandom(8)))
+    (told,) = _post(engine, "/images/load?quiet=1", make_archive(("a/layer.tar", layer), ("manifest.json", b"[]")))
+    assert told["errorDetail"]["message"] == "the archive lists no image"
+    until(lambda: set(os.listdir(layers)) == before)
+    config = json.dumps({"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": []}}).encode()
+    manifest = json.dumps([{"Config": "c.json", "RepoTags": ["empty:1"], "Layers": []}]).encode()
+    archive = make_archive(("a/layer.tar", layer), ("c.json", config), ("manifest.json", manifest))
+    (told,) = _post(engine, "/images/load?quiet=1", archive)
+    assert told["stream"] == "Loaded image: empty:1\n"
+    until(lambda: set(os.listdir(layers)) == before)
+    engine.json("DELETE", "/images/empty:1")
+
+
+def test_a_prune_removes_layers_of_an_image_that_never_came(engine: EngineProcess) -> None:
+    """Those that a pull had received when it failed, which are kept for the next try."""
+    layers = LayerStore(f"{engine.data_root}/layers", durable=False)
+    received = layers.add_chunks([make_archive(("half", b"12345"))])
+    assert engine.json("POST", "/images/prune")["SpaceReclaimed"] == 5
+    assert not layers.has(received.diff_id)

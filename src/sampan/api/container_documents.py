@@ -290,9 +290,7 @@ def endpoint_settings(endpoint: Endpoint, asked: EndpointRequest) -> EndpointSet
     )
 
 
-def summary(
-    record: ContainerRecord, health: Health | None, linked: list[str], image_id: str | None
-) -> dict[str, Any]:
+def summary(record: ContainerRecord, health: Health | None, linked: list[str], image_id: str | None) -> dict[str, Any]:
     """One entry of GET /containers/json; `linked` are its names by links of others.
 
     `image_id` is what the name of its image means now: when that is another one, its own is shown by its id.

@@ -80,7 +80,9 @@ async def prune(call: Call, services: Services) -> web.StreamResponse:
         deleted += _told(removal, services)
         freed += removal.freed_bytes
         await asyncio.sleep(0)  # there may be thousands, and others wait
-    freed += await services.transfers.collect()
+    orphans = services.images.images.release_layers(services.images.layers.list())
+    _told(orphans, services)
+    freed += orphans.freed_bytes + await services.transfers.collect()
     services.events.publish("image", "prune", "", {"reclaimed": str(freed)})
     return reply({"ImagesDeleted": deleted or None, "SpaceReclaimed": freed})
 

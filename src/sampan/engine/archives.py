@@ -62,7 +62,7 @@ class Archives:
             pace.finish()
             told.put_nowait(None)
 
-        with self.images.layers.hold() as hold:
+        with self.images.making() as hold:
             work = asyncio.ensure_future(consume(archive, self._reading(hold, wanted, progress)))
             work.add_done_callback(ended)
             try:

@@ -29,7 +29,7 @@ async def bootstrap(
     def say(line: str) -> None:
         loop.call_soon_threadsafe(told.put_nowait, line)
 
-    with images.layers.hold() as hold:
+    with images.making() as hold:
 
         def work() -> tuple[Layer, bytes]:
             return make_layer(images.layers, hold, request, say=say)

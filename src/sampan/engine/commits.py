@@ -65,7 +65,7 @@ class Commits:
             stands_still = pause and isinstance(record.state, Running)
             if stands_still:
                 self.announcer.container(record, "pause")
-            with self.images.layers.hold() as hold:
+            with self.images.making() as hold:
                 upper = self.images.roots.upper(record.id)
                 async with standing_still(record, self.cgroup_parent, really=pause):
                     layer = await to_its_end(commit_layer, upper, self.images.layers, hold)

@@ -44,7 +44,7 @@ async def squash(
     """
     name: Reference | None = parse_reference(target).named() if target else None
     before = images.images.get(reference)
-    with images.layers.hold(before.diff_ids) as hold:
+    with images.making(before.diff_ids) as hold:
 
         def work() -> Slimmed:
             return squash_layers(images.layers, hold, before, leave_out=leave_out)

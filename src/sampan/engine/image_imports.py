@@ -29,7 +29,7 @@ class Imports:
         """
         check_import(request)
         name: Reference | None = parse_reference(reference).named() if reference else None
-        with self.images.layers.hold() as hold:
+        with self.images.making() as hold:
 
             def add(read: Reading) -> Layer:
                 return self.images.layers.add(read, hold=hold)[0]

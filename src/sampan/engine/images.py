@@ -6,6 +6,8 @@ The image package knows no containers; here its questions about them are answere
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sampan.engine.config import Healthcheck, ProcessConfig, Strings
@@ -21,7 +23,7 @@ from sampan.image.host import HOST_NAME, HostImage
 from sampan.image.host_mask import HostMask
 from sampan.image.host_shelf import MaskShelf
 from sampan.image.images import Images
-from sampan.image.layers import LayerStore
+from sampan.image.layers import Hold, LayerStore
 from sampan.image.names import ImageNames
 from sampan.image.platforms import parse_platform
 from sampan.image.records import Base, Image, ImageRecords
@@ -95,6 +97,20 @@ class EngineImages:
                 remedy="mount a directory of the machine with type=bind",
             )
         return image.id
+
+    @contextmanager
+    def making(self, diff_ids: Iterable[str] = ()) -> Iterator[Hold]:
+        """Hold these layers and those that are made for an image; what no image has at the end is removed again."""
+        made: tuple[str, ...] = ()
+        try:
+            with self.layers.hold(diff_ids) as hold:
+                try:
+                    yield hold
+                finally:
+                    made = tuple(hold.taken)
+        finally:
+            for rubbish in self.images.release_layers(made).rubbish:
+                self.disposal.dispose(rubbish)
 
     def tree(self, image_id: str) -> OverlayPlan:
         """An image's own tree as an overlay. Raises NotFound."""

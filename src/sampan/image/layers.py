@@ -350,11 +350,11 @@ _LOCK = threading.RLock()
 
 
 class Hold:
-    """Layers that may not be detached until the block ends; more can be taken meanwhile."""
+    """Layers (`taken`) that may not be detached until the block ends; more can be taken meanwhile."""
 
     def __init__(self, held: Counter[str], diff_ids: Iterable[str]) -> None:
         self._held = held
-        self._mine = Counter[str]()
+        self.taken = Counter[str]()
         for diff_id in diff_ids:
             self.take(diff_id)
 
@@ -362,15 +362,15 @@ class Hold:
         """Hold another layer, here already or still to come."""
         with _LOCK:
             self._held[diff_id] += 1
-            self._mine[diff_id] += 1
+            self.taken[diff_id] += 1
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         with _LOCK:
-            self._held.subtract(self._mine)
-            self._mine.clear()
+            self._held.subtract(self.taken)
+            self.taken.clear()
 
 
 def _open_directory(*path: str) -> int:

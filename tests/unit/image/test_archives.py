@@ -303,9 +303,7 @@ def test_damaged_archives_are_refused_in_words(images: Images, elsewhere: Elsewh
     manifest = json.dumps([{"Config": config, "RepoTags": None, "Layers": [blob(image, 1), blob(image, 0)]}]).encode()
     short = json.dumps([{"Config": config, "RepoTags": None, "Layers": [blob(image, 0)]}]).encode()
     names = [f"app@{image.id}"]
-    pinned = json.dumps(
-        [{"Config": config, "RepoTags": names, "Layers": [blob(image, 0), blob(image, 1)]}]
-    ).encode()
+    pinned = json.dumps([{"Config": config, "RepoTags": names, "Layers": [blob(image, 0), blob(image, 1)]}]).encode()
     cases: list[tuple[dict[str, bytes | None], str]] = [
         ({"manifest.json": None, "index.json": None}, "no image"),
         ({"manifest.json": b"[]"}, "lists no image"),
