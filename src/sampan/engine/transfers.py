@@ -11,7 +11,7 @@ from sampan.build.graph import NOTHING
 from sampan.build.request import Asker
 from sampan.engine.events import Events
 from sampan.engine.pace import Pace
-from sampan.errors import InvalidArgument
+from sampan.errors import InvalidArgument, NotFound
 from sampan.image.auth import Credentials
 from sampan.image.images import Images
 from sampan.image.platforms import parse_platform
@@ -129,7 +129,11 @@ class Transfers:
 async def _every_tag(registry: Registry, reference: Reference) -> list[Reference]:
     if reference.tag or reference.digest:
         return [reference]
-    return [reference.with_tag(tag) for tag in await registry.tags(reference.path)]
+    try:
+        return [reference.with_tag(tag) for tag in await registry.tags(reference.path)]
+    except NotFound as error:
+        sentence = f"repository {reference.familiar_name} not found: {error}"
+        raise NotFound(sentence, remedy="is the name right?") from error
 
 
 async def _told[P: LayerProgress | PushProgress, R](

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from sampan.errors import InvalidArgument, NotFound, SampanError, Unauthorized
+from sampan.errors import Forbidden, InvalidArgument, NotFound, SampanError, Unauthorized
 from sampan.image.content import ContentStore
 from sampan.image.images import Images
 from sampan.image.layers import Hold
@@ -208,10 +208,11 @@ def _in_docker_s_words(error: SampanError, reference: Reference) -> SampanError:
             f"manifest for {reference.familiar} not found: manifest unknown: manifest unknown",
             remedy="is the tag right?",
         )
-    if isinstance(error, Unauthorized | NotFound):
+    is_denied = isinstance(error, Forbidden) and ": denied" in str(error)
+    if is_denied or isinstance(error, Unauthorized | NotFound):
         return NotFound(
             f"pull access denied for {reference.familiar_name}, repository does not exist"
-            " or may require 'docker login'",
+            f" or may require 'docker login'{f': {error}' if is_denied else ''}",
             remedy="is the name right? For a private repository log in with `sampan login`",
         )
     return error

@@ -242,7 +242,10 @@ class Connection:
                 answer.close()
                 url = url.join(location)
                 if redirects > _MOST_REDIRECTS or url.scheme not in {"http", "https"}:
-                    raise aiohttp.TooManyRedirects(answer.request_info, answer.history)
+                    raise Unavailable(
+                        f"{endpoint.base.origin()}: stopped after {redirects - 1} redirects, at {url}",
+                        remedy="is the name right? The registry leads to no answer",
+                    )
             else:
                 return answer
 

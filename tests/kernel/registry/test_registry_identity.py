@@ -123,9 +123,11 @@ async def test_what_one_may_not_is_said(proxy: Proxy, here: Machine) -> None:
         body = {"errors": [{"code": "DENIED", "message": "requested access to the resource is denied"}]}
         return web.json_response(body, status=403)
 
-    proxy.troubles.append(once(denied, "/blobs/uploads/", 9))
+    proxy.troubles += [once(denied, "/blobs/uploads/", 9), once(denied, "/manifests/")]
     with pytest.raises(Forbidden, match="denied: requested access to the resource is denied"):
         await push(here, f"{proxy.name}/app:1")
+    with pytest.raises(NotFound, match=r"pull access denied for .*: denied: requested"):
+        await pull(here, f"{proxy.name}/app:1")
 
 
 # where it is

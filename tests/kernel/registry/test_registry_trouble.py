@@ -141,6 +141,16 @@ async def test_a_registry_that_stays_busy_is_given_up(proxy: Proxy, there: Machi
         await pull(there, f"{proxy.name}/app:1")
 
 
+async def test_a_registry_that_leads_nowhere_is_left_at_once(proxy: Proxy, there: Machine) -> None:
+    def away(request: web.Request, _proxy: Proxy) -> web.Response:
+        return web.Response(status=307, headers={"Location": request.path})
+
+    proxy.troubles.append(once(away, "/manifests/", 99))
+    with pytest.raises(Unavailable, match="stopped after 10 redirects, at http:"):
+        await pull(there, f"{proxy.name}/app:1")
+    assert there.pauses == []
+
+
 async def test_a_push_that_is_cut_is_sent_again(proxy: Proxy, here: Machine, there: Machine) -> None:
     make(here, f"{proxy.name}/app:1", layers=(BIG,))
 
