@@ -8,8 +8,8 @@ was asked for, but for the streams of `open_blob`, which their reader compares.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -106,16 +106,24 @@ class Registry:
 
     async def tags(self, name: str) -> list[str]:
         """All tags of a repository."""
-        found: list[str] = []
-        path: str | URL = f"{name}/tags/list"
-        while path:
-            async with self._connection.open("GET", path, scope=_pull(name)) as answer:
-                page = msgspec.json.decode(await _read_limited(answer, _LARGEST_MANIFEST), type=dict[str, object])
-                listed = page.get("tags")
-                found += [tag for tag in listed if isinstance(tag, str)] if isinstance(listed, list) else []
+        return sorted([tag async for tag in self._pages(f"{name}/tags/list", "tags", _pull(name), {})])
+
+    async def _pages(self, path: str | URL, field: str, scope: str, query: dict[str, str]) -> AsyncGenerator[str]:
+        """The names in a list that comes in pages, each of which leads to the next."""
+        seen: set[str | URL] = set()
+        while path and path not in seen:
+            seen.add(path)
+            async with self._connection.open("GET", path, scope=scope, query=query) as answer:
+                content = await _read_limited(answer, _LARGEST_MANIFEST)
                 following = answer.links.get("next")
-                path = URL(str(following["url"])) if following else ""
-        return sorted(found)
+            try:
+                listed = msgspec.json.decode(content, type=dict[str, object]).get(field)
+            except msgspec.MsgspecError as error:
+                raise Unavailable(f"{self.domain} answers with what is no list of {field}: {error}") from error
+            for one in listed if isinstance(listed, list) else ():
+                if isinstance(one, str):
+                    yield one
+            path, query = (URL(str(following["url"])), {}) if following else ("", {})
 
     async def search(self, term: str, most: int) -> list[Found]:
         """At most so many repositories that fit the term: by the registry's own search, else by name from its catalog.
@@ -136,17 +144,14 @@ class Registry:
     async def _catalog(self, term: str, most: int) -> list[str]:
         """The names in the registry that have `term` in them."""
         found: list[str] = []
-        path: str | URL = "_catalog"
-        query: dict[str, str] = {"n": "1000"}
-        while path and len(found) < most:
-            async with self._connection.open("GET", path, scope="registry:catalog:*", query=query) as answer:
-                page = msgspec.json.decode(await _read_limited(answer, _LARGEST_MANIFEST), type=dict[str, object])
-                listed = page.get("repositories")
-                names = listed if isinstance(listed, list) else []
-                found += [name for name in names if isinstance(name, str) and term in name]
-                following = answer.links.get("next")
-                path, query = (URL(str(following["url"])), {}) if following else ("", {})
-        return found[:most]
+        pages = self._pages("_catalog", "repositories", "registry:catalog:*", {"n": "1000"})
+        async with aclosing(pages):
+            async for name in pages:
+                if len(found) == most:
+                    break
+                if term in name:
+                    found.append(name)
+        return found
 
     async def blob_size(self, name: str, digest: str) -> int | None:
         """The size of a blob that is there, None when it is not."""

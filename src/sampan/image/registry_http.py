@@ -211,7 +211,7 @@ class Connection:
                 if answer.status in allowed:
                     return answer
                 failure, wait = await _refused(answer, self.domain, request), _retry_after(answer)
-                if answer.status not in _RETRIED:
+                if answer.status not in _RETRIED or (wait or 0.0) > _LONGEST_WAIT_S:
                     raise failure
             if attempt >= tries:
                 raise failure
@@ -289,7 +289,7 @@ def _tries_for(error: Exception) -> int:
 
 def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
     value = answer.headers.get("Retry-After", "")
-    return min(float(value), _LONGEST_WAIT_S) if value.isdigit() else None
+    return float(value) if value.isdigit() else None
 
 
 def why_not(error: Exception) -> str:

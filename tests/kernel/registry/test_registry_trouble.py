@@ -141,6 +141,32 @@ async def test_a_registry_that_stays_busy_is_given_up(proxy: Proxy, there: Machi
         await pull(there, f"{proxy.name}/app:1")
 
 
+async def test_a_registry_that_is_busy_for_hours_is_not_waited_for(proxy: Proxy, there: Machine) -> None:
+    def busy(_request: web.Request, _proxy: Proxy) -> web.Response:
+        body = {"errors": [{"code": "TOOMANYREQUESTS", "message": "pull rate limit"}]}
+        return web.json_response(body, status=429, headers={"Retry-After": "3600"})
+
+    proxy.troubles.append(once(busy, "/", 99))
+    with pytest.raises(Unavailable, match="pull rate limit"):
+        await pull(there, f"{proxy.name}/app:1")
+    assert there.pauses == []
+
+
+async def test_lists_of_tags_that_are_none_or_have_no_end_are_read_once(proxy: Proxy, there: Machine) -> None:
+    def page(request: web.Request, _proxy: Proxy) -> web.Response:
+        return web.json_response({"tags": ["one"]}, headers={"Link": f'<{request.path}?n=1>; rel="next"'})
+
+    def other(_request: web.Request, _proxy: Proxy) -> web.Response:
+        return web.Response(text="<html>")
+
+    proxy.troubles.append(once(page, "/tags/", 99))
+    async with there.registry(proxy.name) as registry:
+        assert await registry.tags("app") == ["one", "one"]
+        proxy.troubles[:] = [once(other, "/tags/", 99)]
+        with pytest.raises(Unavailable, match="what is no list of tags"):
+            await registry.tags("app")
+
+
 async def test_a_registry_that_leads_nowhere_is_left_at_once(proxy: Proxy, there: Machine) -> None:
     def away(request: web.Request, _proxy: Proxy) -> web.Response:
         return web.Response(status=307, headers={"Location": request.path})
