@@ -111,6 +111,16 @@ def test_a_helper_keeps_what_the_file_then_does_not(tmp_path: Path, helper: Path
     assert find_login("registry.example", str(tmp_path)) == Login()
 
 
+@pytest.mark.parametrize("address", ["http://registry.example:5000/v2/", "https://registry.example:5000"])
+def test_a_login_to_an_address_is_kept_under_its_host(tmp_path: Path, helper: Path, address: str) -> None:
+    write(tmp_path, {"credsStore": "test"})
+    keep_login(address, Login("user", "secret"), str(tmp_path))
+    assert list(json.loads(helper.read_text())) == ["registry.example:5000"]
+    assert find_login("registry.example:5000", str(tmp_path)) == Login("user", "secret")
+    assert drop_login(address, str(tmp_path))
+    assert find_login("registry.example:5000", str(tmp_path)) == Login()
+
+
 def test_a_helper_for_all_is_asked_for_all(tmp_path: Path, helper: Path) -> None:
     write(tmp_path, {"credsStore": "test"})
     assert helper.parent == tmp_path

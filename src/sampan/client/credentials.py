@@ -53,8 +53,9 @@ class Login:
 
 
 def server_of(domain: str) -> str:
-    """The key under which a registry's credentials are kept."""
-    return HUB if domain in _HUB_DOMAINS else domain
+    """The key under which the credentials of a registry, or of an address there, are kept."""
+    name = _normal(domain)
+    return HUB if name in _HUB_DOMAINS else name
 
 
 def find_login(domain: str, folder: str = "") -> Login:
