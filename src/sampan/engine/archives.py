@@ -84,7 +84,7 @@ class Archives:
         return read
 
     def _record(self, incoming: Incoming) -> list[Loaded]:
-        image = self.images.images.record(incoming.config)
+        image = self.images.images.record(incoming.config, parent=incoming.parent)
         for reference in incoming.references:
             self.images.images.point(reference, image.id)
         announce(self.events, self.images.images, "load", image.id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -23,7 +23,7 @@ from sampan.image.platforms import choose, fits
 from sampan.image.tar_entry import BLOCK, Kind
 from sampan.image.tar_read import TarReader
 from sampan.oci.digest import digest_of
-from sampan.oci.image_spec import Descriptor, Index, Manifest, decode_config, decode_manifest_or_index
+from sampan.oci.image_spec import Descriptor, History, Index, Manifest, decode_config, decode_manifest_or_index
 from sampan.oci.reference import Reference, parse_reference
 
 _LARGEST_DOCUMENT = 16 << 20
@@ -40,14 +40,16 @@ class _Saved(msgspec.Struct, frozen=True, rename="pascal"):
     config: str
     repo_tags: tuple[str, ...] | None = None
     layers: tuple[str, ...] | None = None
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """An image that an archive brings: its config, whose layers are all here, and its names."""
+    """An image that an archive brings: its config, whose layers are all here, its names, and its parent beside it."""
 
     config: bytes
     references: tuple[Reference, ...]
+    parent: str = ""
 
 
 @dataclass(slots=True)
@@ -197,8 +199,15 @@ def _of_docker(found: _Found, layers: LayerStore, hold: Hold) -> list[Incoming]:
         diff_ids = [_layer(found, path, hold) for path in one.layers or ()]
         _check_layers(config, diff_ids, layers, hold)
         references = tuple(parse_reference(name).named() for name in one.repo_tags or ())
-        images.append(Incoming(config, references))
-    return images
+        images.append(Incoming(config, references, one.parent))
+    histories = {str(digest_of(image.config)): decode_config(image.config).history or () for image in images}
+    return [image if _is_child(histories, image) else replace(image, parent="") for image in images]
+
+
+def _is_child(histories: dict[str, tuple[History, ...]], image: Incoming) -> bool:
+    """Whether the image is one step behind the one that is said to be its parent, as Docker looks at it."""
+    own, above = histories[str(digest_of(image.config))], histories.get(image.parent)
+    return above is not None and len(own) == len(above) + 1 and own[:-1] == above
 
 
 def _of_layout(found: _Found, layers: LayerStore, hold: Hold, platform: tuple[str, str, str]) -> list[Incoming]:

@@ -40,6 +40,7 @@ class Outgoing:
     config: bytes
     diff_ids: tuple[str, ...]
     references: tuple[Reference, ...]
+    parent: str = ""
 
 
 def plan_save(images: Images, names: Iterable[str]) -> list[Outgoing]:
@@ -63,7 +64,7 @@ def plan_save(images: Images, names: Iterable[str]) -> list[Outgoing]:
                 remedy="export a container of it with `sampan export`",
             )
         config = images.records.config_document(image_id)
-        outgoing.append(Outgoing(image_id, config, image.diff_ids, tuple(references)))
+        outgoing.append(Outgoing(image_id, config, image.diff_ids, tuple(references), image.parent))
     return outgoing
 
 
@@ -144,11 +145,13 @@ def _descriptor(digest: str, size: int, reference: Reference | None) -> Descript
 
 
 def _docker_manifest(images: list[Outgoing]) -> bytes:
+    ids = {image.image_id for image in images}
     listed = [
         {
             "Config": _path(image.image_id),
             "RepoTags": [reference.familiar for reference in image.references] or None,
             "Layers": [_path(diff_id) for diff_id in image.diff_ids],
+            **({"Parent": image.parent} if image.parent in ids else {}),
         }
         for image in images
     ]

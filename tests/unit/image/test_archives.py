@@ -24,7 +24,7 @@ from sampan.image.images import Images
 from sampan.image.layers import LayerStore
 from sampan.image.records import Base, Image
 from sampan.image.tar_entry import Entry, Kind
-from sampan.oci.image_spec import ContainerDefaults, ImageConfig, RootFs, encode
+from sampan.oci.image_spec import ContainerDefaults, History, ImageConfig, RootFs, encode
 from sampan.oci.reference import parse_reference
 
 LAYER_ONE = make_archive(("etc/one", b"1" * 3000))
@@ -121,6 +121,19 @@ def test_layers_that_images_share_are_in_the_archive_once(images: Images) -> Non
         names = tar.getnames()
     assert len(names) == len(set(names))
     assert sum("blobs/sha256/" in name for name in names) == 2 + 2 + 2  # layers, configs, manifests
+
+
+def test_a_parent_that_goes_along_is_told_and_believed_when_it_can_be_one(images: Images, elsewhere: Elsewhere) -> None:
+    def image(steps: int, parent: str = "") -> Image:
+        history = tuple(History(created_by=f"step {number}") for number in range(steps))
+        return images.record(encode(ImageConfig(rootfs=RootFs(), history=history)), parent=parent)
+
+    parent = image(1)
+    child, stranger = image(2, parent.id), image(3, parent.id)
+    data = save(images, *(one.id for one in (stranger, child, parent)))
+    assert [one.parent for one in elsewhere.load(data)] == ["", parent.id, ""]
+    (alone,) = elsewhere.load(save(images, child.id))
+    assert alone.parent == ""
 
 
 def test_an_id_is_saved_without_names(images: Images, elsewhere: Elsewhere) -> None:
