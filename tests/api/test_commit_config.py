@@ -63,3 +63,14 @@ def test_a_body_that_is_no_configuration_is_refused(engine: EngineProcess, box: 
     answer = ask(engine, "POST", "/commit?container=box", {"Cmd": 5})
     assert answer.status == 400
     assert answer.message.startswith("invalid JSON: ")
+
+
+def test_a_tag_counts_more_than_one_in_the_repository(engine: EngineProcess, box: str) -> None:
+    assert box
+    engine.json("POST", "/commit?container=box&repo=boxed:1&tag=2", expect=201)
+    engine.json("POST", "/images/boxed:2/tag?repo=boxed:2&tag=3", expect=201)
+    assert engine.json("GET", "/images/boxed:2/json")["RepoTags"] == ["boxed:2", "boxed:3"]
+    answer = ask(engine, "POST", "/images/boxed:2/tag?repo=boxed&tag=4%20")
+    assert (answer.status, answer.message) == (400, "invalid tag format: '4 '")
+    for number in (2, 3):
+        engine.json("DELETE", f"/images/boxed:{number}")

@@ -22,6 +22,7 @@ from sampan.image.images import Removal
 from sampan.image.import_rootfs import ImportRequest
 from sampan.image.listing import ImageFilter, disk_usage, select
 from sampan.image.listing import prune as prune_images
+from sampan.oci.reference import parse_reference
 from sampan.wire.container import Config
 
 PRUNE_FILTERS = frozenset("dangling label label! until".split())
@@ -124,12 +125,11 @@ async def save(call: Call, services: Services) -> web.StreamResponse:
 
 async def commit(call: Call, services: Services) -> web.StreamResponse:
     """POST /commit."""
-    repository, image_tag = call.text("repo"), call.text("tag")
     # docker's command sends null
     body = await call.body(cast("type[Config]", Config | None), default=Config())
     image = await services.commits.commit(
         call.text("container"),
-        f"{repository}:{image_tag}" if repository and image_tag else repository,
+        _target(call),
         asked=process_from(body) if body else None,
         changes=tuple(call.request.query.getall("changes", [])),
         author=call.text("author"),
@@ -143,8 +143,7 @@ async def create(call: Call, services: Services) -> web.StreamResponse:
     """POST /images/create: import with `fromSrc`, pull with `fromImage`."""
     if call.text("fromImage"):
         return await transfers.pull(call, services)
-    repository, image_tag = call.text("repo"), call.text("tag")
-    reference = f"{repository}:{image_tag}" if repository and image_tag else repository
+    reference = _target(call)
     request = ImportRequest(
         changes=tuple(call.request.query.getall("changes", [])),
         message=call.text("message"),
@@ -155,6 +154,12 @@ async def create(call: Call, services: Services) -> web.StreamResponse:
         return reply({"status": image.id})
     lines = _import_from(call.text("fromSrc"), request, reference, services)
     return await call.stream(lines, at_once=False, last_line=failure_line)
+
+
+def _target(call: Call) -> str:
+    """The name that the image is to have, "" for none: a `tag` counts more than one in `repo`, as in Docker."""
+    repository, image_tag = call.text("repo"), call.text("tag")
+    return parse_reference(repository).named().with_tag(image_tag).familiar if repository and image_tag else repository
 
 
 async def _import_from(source: str, request: ImportRequest, reference: str, services: Services) -> AsyncIterator[bytes]:
@@ -178,10 +183,9 @@ async def history(call: Call, services: Services) -> web.StreamResponse:
 
 async def tag(call: Call, services: Services) -> web.StreamResponse:
     """POST /images/{name}/tag."""
-    repository = call.text("repo")
-    if not repository:
+    target = _target(call)
+    if not target:
         raise InvalidArgument("repository name must have at least one component", remedy="say the new name")
-    target = f"{repository}:{call.text('tag')}" if call.text("tag") else repository
     reference, image_id, _ = services.images.images.tag(call.parameters["name"], target)
     announce(services.events, services.images.images, "tag", image_id, str(reference.familiar))
     return nothing(201)
