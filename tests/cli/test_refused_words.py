@@ -88,6 +88,8 @@ def test_a_command_that_a_group_lacks_is_answered_with_the_help_of_the_group(sam
         (["push", "app:"], "invalid reference format: 'app:' has no tag behind its colon"),
         (["builder", "cache", "ls", "foo"], "`sampan builder cache ls` takes no arguments, not 1"),
         (["pull", "-a", "app:1"], "--all-tags and a tag exclude each other"),
+        (["images", "--tree", "--format", "json"], "--tree and --format exclude each other"),
+        (["images", "--tree", "-q"], "--tree and --quiet exclude each other"),
         (["network", "create", "--aux-address", "foo", "n1"], "--aux-address 'foo' is no name and address"),
         (["network", "create", "--aux-address", "a=foo", "n1"], "--aux-address 'foo' is no address"),
         (["logs", "--since", "foo", "c1"], "--since 'foo' is no point in time"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sampan.cli.formats.listing import show
 from sampan.cli.formats.written import ago, short_id, size, timestamp
+from sampan.cli.grammar import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ def run(arguments: Arguments, session: Session) -> int:
     """Print the list."""
     from sampan.cli.filters import filters_text
 
+    for other in ("digests", "format", "no-trunc", "quiet"):
+        if arguments.flag("tree") and arguments.given(other):
+            raise UsageError(f"--tree and --{other} exclude each other", remedy="leave one of them out", code=1)
     filters = list(arguments.items("filter"))
     filters += [f"reference={word}" for word in arguments.words]
     query: dict[str, str | int | bool | None] = {"all": arguments.flag("all") or arguments.flag("tree")}
