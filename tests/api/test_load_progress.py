@@ -50,6 +50,23 @@ def _post(engine: EngineProcess, path: str, content: bytes) -> list[dict[str, An
         connection.close()
 
 
+def test_a_load_tells_which_image_loses_its_name(engine: EngineProcess) -> None:
+    def archive(author: str) -> bytes:
+        config = {"os": "linux", "architecture": "amd64", "author": author, "rootfs": {"diff_ids": []}}
+        manifest = [{"Config": "c.json", "RepoTags": ["moved:1"], "Layers": []}]
+        return make_archive(("c.json", json.dumps(config).encode()), ("manifest.json", json.dumps(manifest).encode()))
+
+    for _ in range(2):
+        (told,) = _post(engine, "/images/load?quiet=1", archive("one"))
+        assert told["stream"] == "Loaded image: moved:1\n"
+    before = engine.json("GET", "/images/moved:1/json")["Id"]
+    first, second = _post(engine, "/images/load?quiet=1", archive("two"))
+    moved = f"The image moved:1 already exists, renaming the old one with ID {before} to empty string\n"
+    assert (first["stream"], second["stream"]) == (moved, "Loaded image: moved:1\n")
+    for name in ("moved:1", before):
+        engine.json("DELETE", f"/images/{name}")
+
+
 def test_a_load_that_fails_leaves_no_layer_and_neither_does_one_that_no_image_has(engine: EngineProcess) -> None:
     layers = Path(engine.data_root) / "layers"
     before = set(os.listdir(layers))

@@ -26,6 +26,7 @@ from sampan.oci.reference import parse_reference
 from sampan.wire.container import Config
 
 PRUNE_FILTERS = frozenset("dangling label label! until".split())
+_MOVED = "The image {} already exists, renaming the old one with ID {} to empty string\n"  # Docker's words
 FILTERS = frozenset("before dangling label reference since until".split())
 
 
@@ -99,7 +100,9 @@ async def load(call: Call, services: Services) -> web.StreamResponse:
                 match step:
                     case Loaded(image_id, ""):
                         yield encode({"stream": f"Loaded image ID: {image_id}\n"})
-                    case Loaded(_, reference):
+                    case Loaded(_, reference, before):
+                        if before:
+                            yield encode({"stream": _MOVED.format(reference, before)})
                         yield encode({"stream": f"Loaded image: {reference}\n"})
                     case LayerProgress(layer, done, total) if not quiet:
                         detail = {"current": done, "total": total}

@@ -32,10 +32,14 @@ class LayerProgress:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An image is here; `reference` is "" when the archive gives it no name."""
+    """An image is here; `reference` is "" when the archive gives it no name.
+
+    `before` is the id of the image that had the name and has it no more.
+    """
 
     image_id: str
     reference: str
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +89,13 @@ class Archives:
 
     def _record(self, incoming: Incoming) -> list[Loaded]:
         image = self.images.images.record(incoming.config, parent=incoming.parent)
+        loaded = []
         for reference in incoming.references:
-            self.images.images.point(reference, image.id)
+            _, _, before = self.images.images.point(reference, image.id)
+            moved = before if before and before != image.id else ""
+            loaded.append(Loaded(image.id, reference.familiar, moved))
         announce(self.events, self.images.images, "load", image.id)
-        names = [reference.familiar for reference in incoming.references] or [""]
-        return [Loaded(image.id, name) for name in names]
+        return loaded or [Loaded(image.id, "")]
 
     def save(self, names: tuple[str, ...], since: tuple[str, ...] = ()) -> AsyncIterator[bytes]:
         """The archive of these images; `since` names images whose layers the other side has.
