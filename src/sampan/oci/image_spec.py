@@ -7,7 +7,7 @@ are ignored. Fetching, storing and choosing by platform beyond the comparison it
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -191,6 +191,18 @@ def encode(document: Manifest | Index | ImageConfig | Descriptor) -> bytes:
 
 def _convert[Document: Struct](content: bytes, kind: type[Document], name: str) -> Document:
     try:
-        return msgspec.json.decode(content, type=kind)
+        try:
+            return msgspec.json.decode(content, type=kind)
+        except msgspec.ValidationError:
+            return msgspec.convert(_without_nulls(msgspec.json.decode(content)), kind)
+    except RecursionError:
+        raise InvalidArgument(f"{name}: it is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"{name}: {as_an_end(reason_of(error))}") from None
+
+
+def _without_nulls(value: Any) -> Any:
+    """The document without fields that are null, which other builders write and Go reads as if they were not there."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(one) for name, one in value.items() if one is not None}
+    return [_without_nulls(one) for one in value] if isinstance(value, list) else value

@@ -74,6 +74,23 @@ def test_a_config_as_docker_writes_it_is_read() -> None:
     assert config.config.healthcheck.start_period == 5
 
 
+def test_a_field_that_is_null_is_not_there() -> None:
+    """As Go reads it, whatever the field is."""
+    config = {"User": None, "WorkingDir": None, "Labels": {"a": "b"}, "Healthcheck": {"Test": None, "Retries": 2}}
+    document = {"architecture": "amd64", "os": None, "config": config, "rootfs": {"type": "layers", "diff_ids": None}}
+    read = image_spec.decode_config(json.dumps(document).encode())
+    assert read.config is not None
+    assert (read.os, read.config.user, read.config.labels) == ("", "", {"a": "b"})
+    assert read.config.healthcheck == image_spec.Healthcheck(retries=2)
+    with pytest.raises(InvalidArgument, match="required field"):
+        decode_manifest_or_index(_bytes(layers=None, config=DESCRIPTOR))
+
+
+def test_a_config_that_is_nested_without_end_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="nested too deeply"):
+        image_spec.decode_config(b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b',"rootfs":{}}')
+
+
 def test_a_written_config_has_what_the_specification_requires() -> None:
     written = json.loads(image_spec.encode(ImageConfig(architecture="amd64", os="linux", rootfs=RootFs(diff_ids=()))))
     assert written == {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}
