@@ -67,6 +67,15 @@ def test_a_load_tells_which_image_loses_its_name(engine: EngineProcess) -> None:
         engine.json("DELETE", f"/images/{name}")
 
 
+def test_a_step_of_an_image_that_says_no_time_is_of_the_beginning(engine: EngineProcess) -> None:
+    config = {"os": "linux", "rootfs": {"diff_ids": []}, "history": [{"created": "yesterday", "empty_layer": True}]}
+    manifest = b'[{"Config": "c.json", "RepoTags": ["timeless:1"]}]'
+    _post(engine, "/images/load", make_archive(("c.json", json.dumps(config).encode()), ("manifest.json", manifest)))
+    (step,) = engine.json("GET", "/images/timeless:1/history")
+    assert step["Created"] == 0
+    engine.json("DELETE", "/images/timeless:1")
+
+
 def test_a_load_that_fails_leaves_no_layer_and_neither_does_one_that_no_image_has(engine: EngineProcess) -> None:
     layers = Path(engine.data_root) / "layers"
     before = set(os.listdir(layers))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 import msgspec
@@ -12,7 +11,7 @@ from sampan.api.container_config import process_to
 from sampan.api.container_documents import DRIVER
 from sampan.api.versions import NO_VIRTUAL_SIZE, Version, has
 from sampan.engine.images import EngineImages, process_defaults
-from sampan.image.listing import created_s, shown_references
+from sampan.image.listing import created_s, seconds_of, shown_references
 from sampan.image.records import Image
 
 
@@ -80,7 +79,7 @@ def history(images: EngineImages, image: Image) -> list[dict[str, Any]]:
     sizes = iter(images.layers.get(diff_id).bytes for diff_id in image.diff_ids)
     shown = []
     for entry in image.config.history or ():
-        made = int(dt.datetime.fromisoformat(entry.created).timestamp()) if entry.created else 0
+        made = int(seconds_of(entry.created or ""))
         shown.append(
             {
                 "Comment": entry.comment,
