@@ -285,7 +285,10 @@ def _follow(found: _Found, path: str) -> str:
 
 def _check_layers(config: bytes, diff_ids: list[str | None], layers: LayerStore, hold: Hold) -> None:
     """See that the config's layers are the archive's, or here already where a thin archive leaves them out."""
-    wanted = decode_config(config).rootfs.diff_ids or ()
+    about = decode_config(config)
+    if about.os not in {"", "linux"}:
+        raise InvalidArgument(f"cannot load {about.os} image on linux", remedy="only linux images run here")
+    wanted = about.rootfs.diff_ids or ()
     if len(wanted) != len(diff_ids):
         raise InvalidArgument(f"the config names {len(wanted)} layers and the archive {len(diff_ids)}", remedy=_REMEDY)
     image = hashlib.sha256(config).hexdigest()[:12]

@@ -76,14 +76,20 @@ class Puller:
             config = await registry.blob(name, manifest.config.digest, _LARGEST_CONFIG)
         except SampanError as error:
             raise _in_docker_s_words(error, reference) from error
-        diff_ids = decode_config(config).rootfs.diff_ids or ()
+        about = decode_config(config)
+        if about.os not in {"", "linux"}:
+            raise InvalidArgument(
+                f'image operating system "{about.os}" cannot be used on this platform',
+                remedy="only linux images run here",
+            )
+        diff_ids = about.rootfs.diff_ids or ()
         if len(diff_ids) != len(manifest.layers):
             raise InvalidArgument(
                 f"the config of {reference.familiar} has {len(diff_ids)} layers, its manifest {len(manifest.layers)}",
                 remedy="the image was built wrongly; tell whoever made it",
             )
         if content == top.content:  # nothing was chosen from a list
-            _check_platform(reference, decode_config(config), platform)
+            _check_platform(reference, about, platform)
         if self.images.records.has(str(digest_of(config))):
             progress = _silent(progress)
         with self.images.layers.hold(diff_ids) as hold:

@@ -197,6 +197,7 @@ async def test_images_that_lie_are_refused_and_leave_nothing(registry: str, ther
     config = encode(ImageConfig(rootfs=RootFs(diff_ids=(digest(SMALL),))))
     hostile = make_archive(("../outside", b"x"))
     evil = encode(ImageConfig(rootfs=RootFs(diff_ids=(digest(hostile),))))
+    foreign = encode(ImageConfig(os="windows", rootfs=RootFs(diff_ids=())))
     for number, (manifest, blobs, words) in enumerate(
         (
             (manifest_of(config, SMALL, SMALL), (config, SMALL), "has 1 layers, its manifest 2"),
@@ -204,6 +205,7 @@ async def test_images_that_lie_are_refused_and_leave_nothing(registry: str, ther
             (manifest_of(b"{}", SMALL), (b"{}", SMALL), "config"),
             (manifest_of(b"{}", config_type="application/x-chart"), (b"{}",), "no image"),
             (manifest_of(evil, hostile), (evil, hostile), "goes up"),
+            (manifest_of(foreign), (foreign,), '"windows" cannot be used on this platform'),
         )
     ):
         await put(registry, f"lie{number}", manifest, *blobs)

@@ -271,6 +271,12 @@ def test_an_oci_layout_is_loaded(elsewhere: Elsewhere, platform: dict[str, str] 
     assert loaded == Incoming(config_for(LAYER_ONE), (parse_reference("app:1"),))
 
 
+def test_an_image_of_another_system_is_refused(elsewhere: Elsewhere) -> None:
+    config = b'{"os": "windows", "rootfs": {"diff_ids": []}}'
+    with pytest.raises(InvalidArgument, match="cannot load windows image on linux"):
+        elsewhere.load(make_archive(("c.json", config), ("manifest.json", b'[{"Config": "c.json"}]')))
+
+
 def test_a_platform_that_an_index_lacks_is_not_found(elsewhere: Elsewhere) -> None:
     data = layout(platform={"os": "linux", "architecture": "arm64"}, nested=True)
     with elsewhere.layers.hold() as hold, pytest.raises(NotFound, match="no matching manifest for linux/riscv64"):
