@@ -233,9 +233,13 @@ class Connection:
                 answered = True
                 endpoint.authorizer.forget(request.scope)
                 challenges = parse_challenges(answer.headers.getall("WWW-Authenticate", []))
+                try:
+                    if await endpoint.authorizer.answer(challenges, request.scope) is None:
+                        return answer
+                except SampanError:
+                    answer.close()
+                    raise
                 answer.close()
-                if await endpoint.authorizer.answer(challenges, request.scope) is None:
-                    return answer
             elif answer.status in {301, 302, 303, 307, 308} and "Location" in answer.headers:
                 redirects += 1
                 location = URL(answer.headers["Location"], encoded=True)

@@ -82,6 +82,17 @@ async def test_a_wrong_password_is_said(proxy: Proxy, there: Machine) -> None:
     assert "sampan login" in caught.value.remedy
 
 
+async def test_a_registry_s_own_words_are_said_where_nothing_can_be_shown_to_it(proxy: Proxy, here: Machine) -> None:
+    make(here, f"{proxy.name}/app:1", layers=())
+
+    def refused(_request: web.Request, _proxy: Proxy) -> web.Response:
+        return web.json_response({"errors": [{"code": "UNAUTHORIZED", "message": "seat limit reached"}]}, status=401)
+
+    proxy.troubles.append(once(refused, "/blobs/uploads/"))
+    with pytest.raises(Unauthorized, match="unauthorized: seat limit reached"):
+        await push(here, f"{proxy.name}/app:1")
+
+
 async def test_basic_authentication_works(private_registry: str, here: Machine, there: Machine) -> None:
     make(here, f"{private_registry}/app:1")
     for credentials in (Credentials(), Credentials("user", "wrong")):
