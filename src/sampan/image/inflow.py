@@ -16,13 +16,18 @@ from dataclasses import dataclass, replace
 from sampan.errors import InvalidArgument
 from sampan.image.compression import MAGIC_BYTES, PIECE, Compression, decompress, detect
 from sampan.image.tar_read import DEFAULT_LIMITS, ArchiveLimits
+from sampan.oci.digest import Digester
 
+SHA256 = "sha256"
 _DEPTH = 8  # pieces between the two threads: 2 MiB
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A stream that has been read to its end: digests as "sha256:…", sizes in bytes."""
+    """A stream that has been read to its end: digests as "sha256:…", sizes in bytes.
+
+    `digest` is by the algorithm that was asked for, `diff_id` by sha256 always.
+    """
 
     digest: str
     size: int
@@ -35,7 +40,10 @@ Reading = Callable[[int], bytes]  # a source's read method: at most so many byte
 
 
 def flow_in[Result](
-    read: Reading, consume: Callable[[Iterator[bytes]], Result], limits: ArchiveLimits = DEFAULT_LIMITS
+    read: Reading,
+    consume: Callable[[Iterator[bytes]], Result],
+    limits: ArchiveLimits = DEFAULT_LIMITS,
+    algorithm: str = SHA256,
 ) -> tuple[Arrived, Result]:
     """Run `consume` over the plain bytes of the stream; what it leaves is read to the end and digested.
 
@@ -43,6 +51,7 @@ def flow_in[Result](
     has ended by then.
     """
     handover = _Handover()
+    taken = Digester(algorithm)
     outcome: list[Result] = []
     failure: list[BaseException] = []
 
@@ -62,7 +71,7 @@ def flow_in[Result](
     worker = threading.Thread(target=work, name="unpack", daemon=True)
     worker.start()
     try:
-        arrived = _pump(read, handover, limits)
+        arrived = _pump(read, handover, limits, taken)
     except BaseException as error:
         handover.abandon()
         worker.join()
@@ -72,21 +81,18 @@ def flow_in[Result](
     worker.join()
     if failure:
         raise failure[0]
-    if arrived.compression is not Compression.NONE:
+    if handover.digesting:
         arrived = replace(arrived, diff_id=f"sha256:{handover.given.hexdigest()}")
     return arrived, outcome[0]
 
 
-def _pump(read: Reading, handover: _Handover, limits: ArchiveLimits) -> Arrived:
-    taken = hashlib.sha256()
-    size = plain_size = 0
+def _pump(read: Reading, handover: _Handover, limits: ArchiveLimits, taken: Digester) -> Arrived:
+    plain_size = 0
 
     def raw() -> Iterator[bytes]:
-        nonlocal size
         data = magic
         while data:
             taken.update(data)
-            size += len(data)
             yield data
             data = read(PIECE)
 
@@ -95,18 +101,18 @@ def _pump(read: Reading, handover: _Handover, limits: ArchiveLimits) -> Arrived:
         magic += more
     compression = detect(magic)
     plain = compression is Compression.NONE
-    handover.digesting = not plain
+    handover.digesting = not plain or taken.algorithm != SHA256
     for piece in decompress(compression, raw()):
         plain_size += len(piece)
-        if not plain and plain_size > limits.ratio_free_bytes and plain_size > size * limits.max_ratio:
+        if not plain and plain_size > limits.ratio_free_bytes and plain_size > taken.size * limits.max_ratio:
             raise InvalidArgument(
                 f"the {compression.value} stream unpacks to more than {limits.max_ratio} times its size",
                 remedy="decompress it first if it is honest",
             )
         handover.put(piece)
     handover.end()
-    digest = f"sha256:{taken.hexdigest()}"
-    return Arrived(digest, size, digest, plain_size, compression)
+    digest = str(taken.digest())
+    return Arrived(digest, taken.size, digest, plain_size, compression)
 
 
 class _Abandoned(Exception):

@@ -31,7 +31,7 @@ from typing import Self
 import zstandard
 
 from sampan.errors import InvalidArgument, NotFound, SampanError, SystemFailure
-from sampan.image.inflow import Arrived, Reading, flow_in
+from sampan.image.inflow import SHA256, Arrived, Reading, flow_in
 from sampan.image.pieces import ChunkReader
 from sampan.image.recipe import RecipeWriter, replay
 from sampan.image.settling import Settler, boot_id, mark, marked_boot
@@ -156,7 +156,7 @@ class LayerStore:
         """
         new = self.begin()
         try:
-            arrived, layer = self._unpack(new, read)
+            arrived, layer = self._unpack(new, read, (expected_digest or SHA256).partition(":")[0])
             for what, is_, should in (
                 ("digest", arrived.digest, expected_digest),
                 ("diff-id", arrived.diff_id, expected_diff_id),
@@ -266,7 +266,7 @@ class LayerStore:
             raise InvalidArgument(f"{diff_id!r} is no sha256 digest")
         return f"{self.path}/{found[1]}"
 
-    def _unpack(self, new: str, read: Reading) -> tuple[Arrived, Layer]:
+    def _unpack(self, new: str, read: Reading, algorithm: str) -> tuple[Arrived, Layer]:
         for name in ("diff", "shelter"):
             os.mkdir(os.path.join(new, name), 0o700)
             os.chmod(os.path.join(new, name), 0o755)  # without the set-group-id bit of a data root that has it
@@ -279,7 +279,7 @@ class LayerStore:
                 def consume(chunks: Iterator[bytes]) -> Unpacked:
                     return unpack(chunks, tree, limits=self.limits, recorder=recorder)
 
-                arrived, done = flow_in(read, consume, self.limits)
+                arrived, done = flow_in(read, consume, self.limits, algorithm)
                 try:
                     recorder.finish()
                     file.flush()

@@ -10,6 +10,7 @@ import os
 import random
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,22 @@ def test_a_layer_written_to_behind_our_back_is_noticed(layers: LayerStore, data:
     file.unlink()
     with pytest.raises(SystemFailure, match="No such file"):
         again(layers, diff_id)
+
+
+@pytest.mark.parametrize("compressed", [gzip.compress, bytes])
+def test_a_layer_may_be_known_to_others_by_another_algorithm(
+    layers: LayerStore, data: bytes, compressed: Callable[[bytes], bytes]
+) -> None:
+    packed = compressed(data)
+    name = f"sha512:{hashlib.sha512(packed).hexdigest()}"
+    layer, arrived = layers.add(io.BytesIO(packed).read, expected_digest=name, expected_diff_id=digest(data))
+    assert (arrived.digest, layer.diff_id) == (name, digest(data))
+    layers.detach(layer.diff_id)
+    with pytest.raises(InvalidArgument, match="instead of sha512:"):
+        layers.add(io.BytesIO(packed).read, expected_digest=f"sha512:{'0' * 128}")
+    with pytest.raises(InvalidArgument):
+        layers.add(io.BytesIO(packed).read, expected_digest="md5:00")
+    assert layers.list() == []
 
 
 def test_a_wrong_digest_leaves_nothing(layers: LayerStore, data: bytes) -> None:
