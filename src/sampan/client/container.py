@@ -185,13 +185,11 @@ class Container(Noun):
         return self.session.hijack(f"/containers/{self.id}/attach", query)
 
     def attach(self, *, stdout: bool = True, stderr: bool = True, logs: bool = False) -> Iterator[bytes]:
-        """What it prints from now on, with `logs` what it has printed before that too."""
-        stream = self.attach_socket(stdin=False, stdout=stdout, stderr=stderr, logs=logs)
-        try:
-            for _, data in split_streams(stream.chunks(), multiplexed=stream.multiplexed):
-                yield data
-        finally:
-            stream.close()
+        """What it prints from now on, with `logs` what it has printed before that too, until it ends.
+
+        One that does not run is waited for: attached to before its start, nothing of it is missed.
+        """
+        return _pieces(self.attach_socket(stdin=False, stdout=stdout, stderr=stderr, logs=logs), demux=False)
 
     def exec_run(
         self,

@@ -165,12 +165,8 @@ class Session:
     def stream(
         self, method: str, path: str, query: Query | None = None, body: Body = None
     ) -> Generator[Any, None, None]:
-        """The documents of an answer that is a stream of JSON, each as soon as it is whole."""
-        response = self.request(method, path, query, body)
-        try:
-            yield from documents(response.chunks())
-        finally:
-            response.close()
+        """The documents of an answer that is a stream of JSON, each as soon as it is whole; it is asked for at once."""
+        return _told(self.request(method, path, query, body))
 
     def call_all(self, method: str, paths: Sequence[str], query: Query | None = None) -> Iterator[Any]:
         """Ask all of `paths` at once, each on a connection of its own, and give the answers in order.
@@ -293,6 +289,13 @@ class Session:
             self.version = API_VERSION
             raise
         return True
+
+
+def _told(response: Response) -> Generator[Any, None, None]:
+    try:
+        yield from documents(response.chunks())
+    finally:
+        response.close()
 
 
 def documents(chunks: Iterable[bytes]) -> Iterator[Any]:
