@@ -93,9 +93,14 @@ def split_command(command: str | Iterable[str] | None) -> list[str] | None:
     return shlex.split(command) if isinstance(command, str) else [str(word) for word in command]
 
 
-def size_in_bytes(value: int | str) -> int:
-    """A number, or a text such as "64m"."""
-    return value if isinstance(value, int) else -1 if value == "-1" else read_size(value)
+def size_in_bytes(name: str, value: int | str) -> int:
+    """A number, or a text such as "64m". Raises ValueError: it is neither; `name` is the argument that had it."""
+    if isinstance(value, int):
+        return value
+    try:
+        return -1 if value == "-1" else read_size(value)
+    except ValueError as error:
+        raise ValueError(f"{name}={value!r}: {error}") from None
 
 
 def environment_list(environment: Mapping[str, str | None] | Iterable[str]) -> list[str]:
@@ -117,7 +122,7 @@ def create_document(image: str, command: str | Iterable[str] | None, options: Cr
         elif name in HOST:
             host[HOST[name]] = value
         elif name in SIZES:
-            host[SIZES[name]] = size_in_bytes(value)  # type: ignore[arg-type] # the table names those of this type
+            host[SIZES[name]] = size_in_bytes(name, value)  # type: ignore[arg-type] # the table names those of this type
         elif name in _SPECIAL:
             _SPECIAL[name](config, host, value)
         else:
@@ -131,7 +136,7 @@ def update_document(options: UpdateOptions) -> dict[str, Any]:
     document: dict[str, Any] = {}
     for name, value in options.items():
         if name in SIZES:
-            document[SIZES[name]] = size_in_bytes(value)  # type: ignore[arg-type] # the table names those of this type
+            document[SIZES[name]] = size_in_bytes(name, value)  # type: ignore[arg-type] # the table names those of this type
         elif name == "unmounts":
             document["Unmounts"] = value
         elif name in HOST and name in UpdateOptions.__annotations__:

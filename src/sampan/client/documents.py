@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, NotRequired, TypedDict
+
+type Ports = Mapping[str, Any] | Mapping[int, Any] | Mapping[str | int, Any]
+type Groups = list[str] | list[int] | list[str | int]
 
 
 class ExecResult(NamedTuple):
@@ -155,16 +159,16 @@ class CreateOptions(TypedDict, total=False):
     dns_search: list[str]
     domainname: str
     entrypoint: str | list[str]
-    environment: dict[str, str | None] | list[str]
-    extra_hosts: dict[str, str] | list[str]
-    group_add: list[str | int]
+    environment: Mapping[str, str | None] | list[str]
+    extra_hosts: Mapping[str, str] | list[str]
+    group_add: Groups
     healthcheck: dict[str, Any]
     hostname: str
     init: bool
     ipc_mode: str
     isolation: str
-    labels: dict[str, str] | list[str]
-    links: dict[str, str] | list[tuple[str, str]]
+    labels: Mapping[str, str] | list[str]
+    links: Mapping[str, str | None] | list[tuple[str, str]]
     log_config: dict[str, Any]
     mac_address: str
     mem_limit: int | str
@@ -183,7 +187,7 @@ class CreateOptions(TypedDict, total=False):
     pid_mode: str
     pids_limit: int
     platform: str
-    ports: dict[str | int, Any]
+    ports: Ports
     privileged: bool
     publish_all_ports: bool
     read_only: bool
@@ -202,7 +206,7 @@ class CreateOptions(TypedDict, total=False):
     userns_mode: str
     uts_mode: str
     volume_driver: str
-    volumes: dict[str, dict[str, str]] | list[str]
+    volumes: Mapping[str, Mapping[str, str]] | list[str]
     volumes_from: list[str]
     working_dir: str
     time_offsets: dict[str, str]
