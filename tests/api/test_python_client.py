@@ -57,6 +57,22 @@ def test_run_gives_the_output_and_raises_for_a_code(client: Client) -> None:
     assert [one.name for one in client.containers.list(all=True) if one.id == caught.value.container] == []
 
 
+def test_arguments_take_what_a_program_has_in_variables(client: Client) -> None:
+    variables, hosts, labels = {"WORD": "said"}, {"other": "10.9.8.7"}, {"a": "b"}
+    ports, groups = {"80/tcp": None}, ["7"]
+    output = client.containers.run(
+        "host",
+        ["sh", "-c", "echo $WORD $(id -G); grep other /etc/hosts"],
+        environment=variables,
+        extra_hosts=hosts,
+        group_add=groups,
+        labels=labels,
+        network="none",
+        ports=ports,
+    )
+    assert output.split() == [b"said", b"0", b"7", b"10.9.8.7", b"other"]
+
+
 def test_run_streams_what_is_printed_as_it_comes(client: Client) -> None:
     pieces = client.containers.run("host", ["sh", "-c", "for n in 1 2 3; do echo $n; done"], stream=True, remove=True)
     assert b"".join(pieces) == b"1\n2\n3\n"
@@ -186,7 +202,7 @@ def test_the_engine_tells_what_it_is_and_what_happens(client: Client) -> None:
     start = time.time()
     client.containers.run("host", ["true"], name="told", remove=True)
     events = client.events(since=start, until=time.time(), filters={"container": "told"})
-    assert [event["Action"] for event in events] == ["create", "start", "die", "destroy"]
+    assert [event["Action"] for event in events] == ["create", "attach", "start", "die", "destroy"]
     assert client.info()["OSType"] == "linux"
     assert client.version()["MinAPIVersion"] == "1.24"
     assert {"Containers", "Images", "Volumes"} <= client.df().keys()

@@ -12,6 +12,7 @@ from sampan.client.documents import Change, ExecResult, LogOptions, PathStat, Pr
 from sampan.client.frames import STDERR, split_streams
 from sampan.client.noun import Noun
 from sampan.client.session import Hijacked, quote
+from sampan.client.transport import Response
 
 Archive = bytes | Iterable[bytes]
 
@@ -45,12 +46,16 @@ class Container(Noun):
     @property
     def ports(self) -> dict[str, list[dict[str, str]] | None]:
         """Where ports are published: {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}]}."""
+        if "Ports" in self.attrs:
+            return _listed_ports(self.attrs["Ports"] or [])
         return dict((self.attrs.get("NetworkSettings") or {}).get("Ports") or {})
 
     @property
     def health(self) -> str:
-        """starting, healthy, unhealthy, or unknown where nothing is checked."""
-        return str((self.attrs["State"].get("Health") or {}).get("Status") or "unknown")
+        """starting, healthy, unhealthy, or unknown where nothing is checked, or only the list was asked."""
+        state = self.attrs["State"]
+        health = state.get("Health") if isinstance(state, Mapping) else None
+        return str((health or {}).get("Status") or "unknown")
 
     @property
     def image(self) -> str:
@@ -107,16 +112,11 @@ class Container(Noun):
 
     def wait(self, *, timeout: float | None = None, condition: str | None = None) -> WaitResult:
         """Block until it has ended ("not-running", "next-exit" or "removed"); TimeoutError after so many seconds."""
-        response = self.session.request("POST", f"/containers/{self.id}/wait", {"condition": condition})
-        socket = response.connection.socket
-        socket.settimeout(timeout)
-        try:
-            found: WaitResult = json.loads(response.read())
-        except BaseException:
-            response.connection.close()
-            raise
-        socket.settimeout(None)
-        return found
+        return read_ending(self.begin_wait(condition), timeout=timeout)
+
+    def begin_wait(self, condition: str | None) -> Response:
+        """Have the daemon watch from now on for what `wait` waits for; `read_ending` gives it."""
+        return self.session.request("POST", f"/containers/{self.id}/wait", {"condition": condition})
 
     def commit(
         self,
@@ -174,7 +174,7 @@ class Container(Noun):
                 query[name] = value if isinstance(value, (bool, str)) else str(value)
         response = self.session.request("GET", f"/containers/{self.id}/logs", query)
         multiplexed = "multiplexed" in response.headers.get("content-type", "")
-        pieces = (data for _, data in split_streams(response.chunks(), multiplexed=multiplexed))
+        pieces = _output(response.pieces(), multiplexed=multiplexed)
         return pieces if stream else b"".join(pieces)
 
     def attach_socket(
@@ -239,19 +239,52 @@ class Container(Noun):
 
     def export(self) -> Iterator[bytes]:
         """Its files as a tar archive, in pieces."""
-        return self.session.request("GET", f"/containers/{self.id}/export").chunks()
+        return self.session.request("GET", f"/containers/{self.id}/export").pieces()
 
     def get_archive(self, path: str) -> tuple[Iterator[bytes], PathStat]:
         """A file or directory in it as a tar archive in pieces, and what it is."""
         response = self.session.request("GET", f"/containers/{self.id}/archive", {"path": path})
         stat: PathStat = json.loads(base64.b64decode(response.headers["x-docker-container-path-stat"]))
-        return response.chunks(), stat
+        return response.pieces(), stat
 
     def put_archive(self, path: str, data: Archive) -> bool:
         """Unpack a tar archive in a directory in it."""
         target = f"/containers/{quote(self.id)}/archive"
         self.session.request("PUT", target, {"path": path}, data, {"Content-Type": "application/x-tar"}).read()
         return True
+
+
+def read_ending(response: Response, *, timeout: float | None = None) -> WaitResult:
+    """The answer to `begin_wait`, waited for so many seconds at most."""
+    connection, keep = response.connection, response.on_finished
+
+    def patient_again(finished: Response) -> None:
+        connection.socket.settimeout(None)  # before another call may have it
+        if keep is not None:
+            keep(finished)
+
+    response.on_finished = patient_again
+    connection.socket.settimeout(timeout)
+    found: WaitResult = json.loads(b"".join(response.pieces()))
+    return found
+
+
+def _listed_ports(ports: list[dict[str, Any]]) -> dict[str, list[dict[str, str]] | None]:
+    """The ports that the list of containers tells of, as those of one container are told."""
+    found: dict[str, list[dict[str, str]] | None] = {}
+    for port in ports:
+        name = f"{port['PrivatePort']}/{port['Type']}"
+        if port.get("PublicPort"):
+            place = {"HostIp": str(port.get("IP", "")), "HostPort": str(port["PublicPort"])}
+            found[name] = [*(found.get(name) or []), place]
+        else:
+            found.setdefault(name, None)
+    return found
+
+
+def _output(chunks: Iterator[bytes], *, multiplexed: bool) -> Iterator[bytes]:
+    for _, data in split_streams(chunks, multiplexed=multiplexed):
+        yield data
 
 
 def _pieces(stream: Hijacked, *, demux: bool) -> Iterator[Any]:

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Unpack, overload
 
-from sampan.client.container import Container
+from sampan.client.container import Container, read_ending
 from sampan.client.creation import create_document
 from sampan.client.documents import CreateOptions, Pruned
 from sampan.client.failure import ContainerError, ImageNotFoundError, NotFoundError
 from sampan.client.filters import filters_text
+from sampan.client.frames import STDERR, split_streams
 from sampan.client.session import Session, quote
+from sampan.client.transport import ConnectionLost
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +112,16 @@ class Containers:
         except ImageNotFoundError:
             self._pull(image, options.get("platform"))
             container = self.create(image, command, **options)
-        container.start()
         if detach:
+            container.start()
             return container
+        running = Running(container, remove=remove)
         if stream:
-            return self._stream(container, stdout=stdout, stderr=stderr, remove=remove)
-        return self._finish(container, image, command, stdout=stdout, stderr=stderr, remove=remove)
+            return running.stream(stdout=stdout, stderr=stderr)
+        output, said, code = running.finish(stdout=stdout, stderr=stderr)
+        if code:
+            raise ContainerError(container.name, code, command, image, said)
+        return output
 
     def prune(self, filters: Mapping[str, object] | None = None) -> Pruned:
         """Remove all that do not run."""
@@ -127,21 +133,53 @@ class Containers:
 
         Images(self.session).pull(image, platform=platform)
 
-    def _stream(self, container: Container, *, stdout: bool, stderr: bool, remove: bool) -> Iterator[bytes]:
-        yield from container.logs(stdout=stdout, stderr=stderr, stream=True, follow=True)
-        container.wait()
-        if remove:
-            container.remove()
 
-    def _finish(
-        self, container: Container, image: str, command: object, *, stdout: bool, stderr: bool, remove: bool
-    ) -> bytes:
-        code = container.wait()["StatusCode"]
+class Running:
+    """A container that has been started to be followed to its end.
+
+    It is attached to and waited for before its start, so nothing depends on a log that can be read, nor on a container
+    that is still there when it has ended.
+    """
+
+    def __init__(self, container: Container, *, remove: bool) -> None:
         auto = bool(container.attrs["HostConfig"].get("AutoRemove"))
-        output = b"" if auto else container.logs(stdout=stdout, stderr=stderr)
-        said = container.logs(stdout=False, stderr=True) if code and not auto else b""
-        if remove and not auto:
-            container.remove()
-        if code:
-            raise ContainerError(container.name, code, command, image, said)
-        return output
+        self._container = container
+        self._remove = remove and not auto
+        self._ending = container.begin_wait("removed" if auto else "next-exit")
+        try:
+            self._output = container.attach_socket(stdin=False)
+            try:
+                container.start()
+            except BaseException:
+                self._output.close()
+                raise
+        except BaseException:
+            self._ending.close()
+            if self._remove:
+                container.remove(force=True)
+            raise
+
+    def stream(self, *, stdout: bool, stderr: bool) -> Iterator[bytes]:
+        """What it prints, as it comes; at the end it is removed when that was asked for."""
+        with self._output as output:
+            for number, data in split_streams(output.chunks(), multiplexed=output.multiplexed):
+                if stderr if number == STDERR else stdout:
+                    yield data
+        self._settle()
+
+    def finish(self, *, stdout: bool, stderr: bool) -> tuple[bytes, bytes, int]:
+        """What of its output was asked for, its standard error, and its exit code."""
+        with self._output as output:
+            pieces = list(split_streams(output.chunks(), multiplexed=output.multiplexed))
+        code = self._settle()
+        wanted = [data for number, data in pieces if (stderr if number == STDERR else stdout)]
+        return b"".join(wanted), b"".join(data for number, data in pieces if number == STDERR), code
+
+    def _settle(self) -> int:
+        try:
+            code = read_ending(self._ending)["StatusCode"]
+        except ConnectionLost:  # another daemon may have taken over since; the container does not notice
+            code = self._container.wait()["StatusCode"]
+        if self._remove:
+            self._container.remove()
+        return code

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sampan.client.documents import Pruned
-from sampan.client.failure import ApiError, ClientError
+from sampan.client.failure import ApiError, NamelessError
 from sampan.client.filters import filters_text
 from sampan.client.noun import Noun
-from sampan.client.session import Session, quote
+from sampan.client.session import Session, documents, quote
+from sampan.client.transport import Response
 
 Documents = list[dict[str, Any]]
 Removed = list[dict[str, str]]
@@ -58,7 +59,7 @@ class Image(Noun):
 
     def save(self) -> Iterator[bytes]:
         """A tar archive of it, in pieces."""
-        return self.session.request("GET", "/images/get", {"names": self.tags[0] if self.tags else self.id}).chunks()
+        return self.session.request("GET", "/images/get", {"names": self.tags[0] if self.tags else self.id}).pieces()
 
     def remove(self, *, force: bool = False, noprune: bool = False) -> list[dict[str, str]]:
         """Remove it and all its names."""
@@ -105,23 +106,25 @@ class Images:
         from sampan.client.references import join_reference, split_reference
 
         name, named = split_reference(repository)
+        if not name:
+            raise NamelessError("image")
         tag = tag or named or "latest"
         query = {"fromImage": name, "tag": tag, "platform": platform}
         headers = {"X-Registry-Auth": encoded_auth(auth_config)} if auth_config else None
-        self._await(self.session.request("POST", "/images/create", query, None, headers).chunks())
+        _messages(self.session.request("POST", "/images/create", query, None, headers))
         return self.get(join_reference(name, tag))
 
     def push(self, repository: str, tag: str | None = None, *, auth_config: dict[str, str] | None = None) -> Documents:
         """Give an image to its registry; gives the daemon's messages."""
         headers = {"X-Registry-Auth": encoded_auth(auth_config or {})}
         response = self.session.request("POST", f"/images/{quote(repository)}/push", {"tag": tag}, None, headers)
-        return self._await(response.chunks())
+        return _messages(response)
 
     def load(self, data: bytes | Iterable[bytes]) -> ImageList:
         """Take the images in a tar archive that `save` made."""
         headers = {"Content-Type": "application/x-tar"}
         response = self.session.request("POST", "/images/load", {"quiet": 1}, data, headers)
-        texts = [str(message.get("stream", "")).strip() for message in self._await(response.chunks())]
+        texts = [str(message.get("stream", "")).strip() for message in _messages(response)]
         return [self.get(text.rpartition(": ")[2]) for text in texts if text.startswith("Loaded image")]
 
     def import_image(
@@ -130,7 +133,7 @@ class Images:
         """Make an image of a tar archive of files."""
         query = {"fromSrc": "-", "repo": repository, "tag": tag or "latest", "changes": list(changes)}
         response = self.session.request("POST", "/images/create", query, data, {"Content-Type": "application/x-tar"})
-        messages = self._await(response.chunks())
+        messages = _messages(response)
         return self.get(str(messages[-1]["status"]))
 
     def remove(self, image: str, *, force: bool = False, noprune: bool = False) -> Removed:
@@ -148,19 +151,15 @@ class Images:
         found: Documents = self.session.call("GET", "/images/search", {"term": term, "limit": limit})
         return found
 
-    def _await(self, chunks: Iterable[bytes]) -> Documents:
-        from sampan.client.session import documents
 
-        messages = []
-        for message in documents(chunks):
-            if message.get("error"):
-                raise _failure(str(message["error"]))
-            messages.append(message)
-        return messages
-
-
-def _failure(sentence: str) -> ClientError:
-    return ApiError(500, sentence)
+def _messages(response: Response) -> Documents:
+    """What the daemon says while it works. Raises ApiError: that it cannot."""
+    messages = []
+    for message in documents(response.pieces()):
+        if message.get("error"):
+            raise ApiError(500, str(message["error"]))
+        messages.append(message)
+    return messages
 
 
 def encoded_auth(auth: dict[str, str]) -> str:

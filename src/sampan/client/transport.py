@@ -78,6 +78,13 @@ class Response:
             return self._chunked_chunks()
         return self._rest_chunks()
 
+    def pieces(self) -> Iterator[bytes]:
+        """As `chunks`, and whoever reads no further gives the body up."""
+        try:
+            yield from self.chunks()
+        finally:
+            self.close()
+
     def ready(self, within_s: float) -> bool:
         """Whether more of the body, or its end, comes within so many seconds.
 

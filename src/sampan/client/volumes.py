@@ -66,7 +66,7 @@ class Volume(Noun):
 
     def export(self, *, pause: bool = False) -> Iterator[bytes]:
         """Its content as a tar archive, in pieces (beyond docker-py)."""
-        return self.session.request("GET", f"/volumes/{quote(self.name)}/export", {"pause": pause}).chunks()
+        return self.session.request("GET", f"/volumes/{quote(self.name)}/export", {"pause": pause}).pieces()
 
     def reload(self) -> None:
         """Look again."""
