@@ -53,6 +53,13 @@ def test_another_form_is_refused_with_those_that_are_taken(text: str) -> None:
     assert "unix://" in caught.value.remedy
 
 
+def test_the_way_by_ssh_is_told() -> None:
+    with pytest.raises(DaemonUnreachable) as caught:
+        parse_endpoint("ssh://user@host")
+
+    assert "ssh -nNT -L /tmp/far.sock:/run/sampan/sampan.sock HOST" in caught.value.remedy
+
+
 def test_the_first_that_says_something_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(find_endpoint()[0]) == f"unix://{DEFAULT_SOCKET}"
     monkeypatch.setitem(posix.environ, b"DOCKER_HOST", b"unix:///docker.sock")
@@ -75,11 +82,12 @@ def test_a_host_and_a_context_exclude_each_other() -> None:
         find_endpoint("unix:///a.sock", "x")
 
 
-def test_tls_comes_from_dockers_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", ["tcp", "https"])
+def test_tls_comes_from_dockers_variables(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     monkeypatch.setitem(posix.environ, b"DOCKER_TLS_VERIFY", b"1")
     monkeypatch.setitem(posix.environ, b"DOCKER_CERT_PATH", b"/certs")
 
-    endpoint, _ = find_endpoint("tcp://host:2376")
+    endpoint, _ = find_endpoint(f"{scheme}://host:2376")
 
     assert endpoint.tls is not None
     assert endpoint.tls.ca == "/certs/ca.pem"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     type Socket = PlainSocket | Encrypted
 
 DEFAULT_SOCKET = "/run/sampan/sampan.sock"
+_BY_SSH = f"forward the socket with `ssh -nNT -L /tmp/far.sock:{DEFAULT_SOCKET} HOST &`, and use unix:///tmp/far.sock"
 _FORMS = "write unix:///path/to.sock, tcp://host:port or https://host:port"
 
 
@@ -114,6 +115,8 @@ def parse_endpoint(text: str) -> Endpoint:
         scheme, rest = ("unix", text) if text.startswith("/") else ("tcp", text)
     if scheme == "unix":
         return Endpoint("unix", path=rest or DEFAULT_SOCKET)
+    if scheme == "ssh":
+        raise DaemonUnreachable(f"cannot connect by ssh to {text!r}", remedy=_BY_SSH)
     if scheme not in {"tcp", "http", "https"}:
         raise DaemonUnreachable(f"cannot connect by {scheme} to {text!r}", remedy=_FORMS)
     authority, _, prefix = rest.partition("/")

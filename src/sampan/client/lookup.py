@@ -31,7 +31,7 @@ def find_endpoint(host: str = "", context: str = "") -> tuple[Endpoint, bool]:
 
 
 def _with_tls(endpoint: Endpoint) -> Endpoint:
-    if endpoint.scheme == "tcp" and endpoint.tls is None and environment("DOCKER_TLS_VERIFY"):
+    if endpoint.scheme == "tcp" and environment("DOCKER_TLS_VERIFY"):
         endpoint.tls = _tls_files()
     return endpoint
 
