@@ -17,6 +17,7 @@ from sampan.client.endpoint import Endpoint
 from sampan.client.failure import DaemonUnreachable
 from sampan.client.session import Session
 from sampan.client.tls import TlsFiles
+from sampan.client.transport import ConnectionLost
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Command, FakeDaemon, Request
@@ -124,6 +125,22 @@ def test_a_daemon_that_another_ca_signed_is_refused_unless_told(
     lenient = Session(endpoint(port, TlsFiles("", certificate, key, verify=False)))
     assert lenient.call("GET", "/a") == {"x": 1}
     lenient.close()
+
+
+def test_what_the_daemon_says_to_a_certificate_is_told(port: int, certificates: Path) -> None:
+    authority, certificate, key = paths(certificates, "ca", "other", "other-key")
+
+    with pytest.raises(DaemonUnreachable, match=r"the daemon refuses the TLS connection: .*unknown ca") as caught:
+        Session(endpoint(port, TlsFiles(authority, certificate, key))).call("GET", "/a")
+    assert "--tlscert" in caught.value.remedy
+    with pytest.raises(DaemonUnreachable, match="certificate required"):
+        Session(endpoint(port, TlsFiles(authority))).call("GET", "/a")
+
+
+def test_a_daemon_that_wants_tls_and_gets_none_hangs_up_and_tls_is_named(port: int) -> None:
+    with pytest.raises(ConnectionLost, match="it hung up without an answer") as caught:
+        Session(Endpoint("tcp", host="127.0.0.1", port=port)).call("GET", "/a")
+    assert "see whether it wants TLS" in caught.value.remedy
 
 
 def test_a_file_that_is_not_there_is_named(port: int) -> None:

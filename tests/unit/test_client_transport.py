@@ -218,3 +218,12 @@ def test_a_kept_connection_is_stale_when_the_other_end_has_closed_it(pair: tuple
     assert not connection.stale()
     theirs.close()
     assert connection.stale()
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", ""])
+def test_a_length_that_is_none_is_refused(pair: tuple[Connection, socket.socket], length: str) -> None:
+    connection, theirs = pair
+    theirs.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{{}}".encode())
+
+    with pytest.raises(ProtocolError, match="is no length of an answer"):
+        connection.response("GET")

@@ -26,6 +26,7 @@ API_VERSION = "1.45"
 MOST_AT_ONCE = 50
 _NOT_MODIFIED = 304
 _UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
+_NO_WORD = "see whether it wants TLS (--tlsverify, DOCKER_TLS_VERIFY) and takes this certificate, and what its log says"
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:,@")
 
 
@@ -231,6 +232,8 @@ class Session:
                 again = connection.used and lost.fresh and method in {"GET", "HEAD"}
                 connection.close()
                 if not again:
+                    if lost.fresh and not connection.used and self.endpoint.scheme == "tcp":
+                        lost.remedy = _NO_WORD
                     raise
             except BaseException:
                 connection.close()

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from _socket import socket as Socket  # noqa: N812
 
 
+REMEDY = "see --tlscacert, --tlscert, --tlskey and DOCKER_CERT_PATH"
+
+
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
     """Paths of PEM files; "" leaves one out. Without `verify` any certificate of the daemon is taken."""
@@ -59,6 +62,8 @@ class Encrypted:
                 self._receive(flags)
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
+            except ssl.SSLError as error:
+                raise _refused(error) from error
 
     def send(self, data: bytes, flags: int = 0) -> int:
         """Send some of `data` and say how much.
@@ -111,6 +116,12 @@ class Encrypted:
             self._sealed = self._sealed[self._plain.send(self._sealed, flags) :]
 
 
+def _refused(error: ssl.SSLError) -> DaemonUnreachable:
+    """What the other end says to our certificate, which in TLS 1.3 it says when the connection is made already."""
+    reason = (error.reason or str(error)).lower().replace("_", " ")
+    return DaemonUnreachable(f"the daemon refuses the TLS connection: {reason}", remedy=REMEDY)
+
+
 def encrypt(plain: Socket, host: str, files: TlsFiles) -> Encrypted:
     """The same connection, encrypted.
 
@@ -131,5 +142,5 @@ def encrypt(plain: Socket, host: str, files: TlsFiles) -> Encrypted:
         where = f" ({error.filename})" if getattr(error, "filename", None) else ""
         raise DaemonUnreachable(
             f"no TLS connection to {host}: {error.strerror or error}{where}",
-            remedy="see --tlscacert, --tlscert, --tlskey and DOCKER_CERT_PATH",
+            remedy=REMEDY,
         ) from error

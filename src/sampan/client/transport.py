@@ -55,7 +55,7 @@ class Response:
         elif "chunked" in headers.get("transfer-encoding", "").lower():
             self._mode = "chunked"
         elif "content-length" in headers:
-            self._left = int(headers["content-length"])
+            self._left = _content_length(headers["content-length"])
         else:
             self._mode = "until close"
         self.finished = self._mode == "length" and self._left == 0
@@ -193,6 +193,12 @@ def split_chunks(buffer: bytes, left: int) -> tuple[bytes, int, int, bool]:
         left = length + 2
 
 
+def _content_length(text: str) -> int:
+    if not text.isdecimal():
+        raise ProtocolError(f"{text[:20]!r} is no length of an answer")
+    return int(text)
+
+
 def _chunk_length(line: bytes) -> int:
     digits = line.partition(b";")[0].strip()
     if not digits or not _HEXADECIMAL.issuperset(digits):
@@ -223,8 +229,12 @@ class Connection:
             except ConnectionResetError:
                 return False
             except TimeoutError as error:
-                if error.errno or not self.wakes:  # the network's, or a caller's patience is at its end
+                if error.errno:  # the network's
+                    raise _lost(error) from error
+                if not self.wakes:  # a caller's patience is at its end
                     raise
+            except OSError as error:
+                raise _lost(error) from error
         self.buffer = self.buffer + data if self.buffer else data
         return bool(data)
 
@@ -259,9 +269,9 @@ class Connection:
                 self.socket.sendall(head)
                 self._send_chunked(body)
         except (BrokenPipeError, ConnectionResetError) as error:
-            if not isinstance(body, bytes) and body is not None and self._answered():
-                return  # refused before the whole body was sent; the answer says why
-            raise ConnectionLost((error.strerror or str(error)).lower(), fresh=True) from error
+            if self._answered():
+                return  # refused before all was sent; the answer says why
+            raise _lost(error, fresh=True) from error
 
     def _answered(self) -> bool:
         return bool(self.buffer) or self.fill()
@@ -325,6 +335,10 @@ class Connection:
     def close(self) -> None:
         """Close the socket."""
         self.socket.close()
+
+
+def _lost(error: OSError, *, fresh: bool = False) -> ConnectionLost:
+    return ConnectionLost((error.strerror or str(error)).lower(), fresh=fresh)
 
 
 def parse_head(head: bytes) -> tuple[int, str, dict[str, str]]:
