@@ -89,6 +89,7 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         (["--config-file", "/no/such/file"], "there is no settings file /no/such/file"),
         (["wings"], "sampand takes no argument: 'wings'"),
         (["--mtu", "wide"], 'invalid argument "wide" for "--mtu" flag'),
+        (["--plugin-timeout", "0"], "invalid plugin timeout 0"),
         (["--cgroup-parent", "/a/../../b"], "invalid cgroup parent '/a/../../b'"),
     ],
 )
@@ -104,6 +105,12 @@ def test_words_that_are_none_are_refused(words: list[str], said: str) -> None:
         ('debug = "yes"', "has debug = 'yes', which is not true or false"),
         ("data-root = [1]", r"has data-root = \[1\], which is not a text in quotes"),
         ('hosts = "unix:///a"', "has hosts = 'unix:///a', which is not a list of texts"),
+        ("[log-opts]\nmax-file = 3", r"has log-opts = {'max-file': 3}, which is not a table of its own with texts"),
+        (
+            'default-address-pools = [{base = "10.0.0.0/8"}]',
+            r"has default-address-pools = .*, which is not a list of texts",
+        ),
+        ("mtu = true", "has mtu = True, which is not a whole number"),
         ("= nothing", "is no TOML: "),
     ],
 )

@@ -160,7 +160,7 @@ _KINDS: dict[type, str] = {
     int: "a whole number",
     str: "a text in quotes",
     tuple: 'a list of texts, as in ["one", "two"]',
-    dict: "a table of its own",
+    dict: 'a table of its own with texts in quotes, as in max-file = "3"',
 }
 _VIEWS = frozenset({"auto", "full", "host"})
 _TRUE = frozenset({"true", "1", "t"})
@@ -180,6 +180,10 @@ def parse(words: list[str]) -> Options:
         raise InvalidArgument(
             f"invalid cgroup parent {options.cgroup_parent!r}: '..' cannot be a part of it",
             remedy="give a path such as /sampan",
+        )
+    if options.plugin_timeout < 1:
+        raise InvalidArgument(
+            f"invalid plugin timeout {options.plugin_timeout}", remedy="give seconds, 1 or more, as in 30"
         )
     if options.resource_view not in _VIEWS:
         raise InvalidArgument(f"invalid resource view: {options.resource_view!r}", remedy="say auto, full or host")
@@ -233,6 +237,13 @@ def _add(given: dict[str, Any], key: str, value: str) -> None:
             given[key] = value
 
 
+def _is_of(kind: type, value: object) -> bool:
+    """Whether a value of the file is what the setting takes; in lists and tables that is texts."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()
+    right = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+    return right and all(isinstance(item, str) for item in inner)
+
+
 def _boolean(name: str, value: str) -> bool:
     if value.lower() in _TRUE | _FALSE:
         return value.lower() in _TRUE
@@ -267,7 +278,7 @@ def _file(path: str, *, must_exist: bool) -> dict[str, Any]:
             )
         kind = bool if name in _BOOLEANS else type(getattr(Options(), key))
         value = tuple(written) if isinstance(written, list) else written
-        if not isinstance(value, kind):
+        if not _is_of(kind, value):
             raise InvalidArgument(
                 f"the settings file {path} has {name} = {written!r}, which is not {_KINDS[kind]}",
                 remedy="docs/reference/settings.md shows what each setting takes",
