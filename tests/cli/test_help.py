@@ -149,6 +149,8 @@ def test_bash_completes_commands_and_options(words: list[str], found: set[str]) 
         (["builder", "cache", ""], {"ls", "rm", "export", "import"}),
         (["completion", ""], {"bash", "zsh", "fish"}),
         (["run", "--pull", ""], {"always", "missing", "never"}),
+        (["run", "--log-driver", "j"], {"json-file", "journald"}),
+        (["kill", "--signal", "U"], {"USR1", "USR2"}),
         (["run", "-d", "--name", "x", ""], {"of:images"}),
         (["import", ""], {"a-file"}),
         (["import", "a-file", ""], set[str]()),

@@ -39,11 +39,14 @@ _VALUES = {
     "--cgroupns": "host private",
     "--health-on-failure": "none restart stop kill",
     "--link": "container",
+    "--log-driver": "json-file local journald syslog none",
     "--network": "network",
     "--progress": "auto tty plain rawjson quiet",
     "--pull": "always missing never",
     "--resource-view": "auto full host",
     "--restart": "no always unless-stopped on-failure",
+    "--signal": "HUP INT QUIT USR1 USR2 TERM KILL STOP CONT",
+    "--stop-signal": "HUP INT QUIT USR1 USR2 TERM KILL",
     "--volumes-from": "container",
 }
 
