@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -48,6 +49,24 @@ def test_paths_carry_the_version_and_headers_what_servers_want(fake_daemon: Fake
     assert request.document == {"k": ["v"]}
     assert request.headers["host"] == "localhost"
     assert request.headers["content-type"] == "application/json"
+
+
+class Lines(io.BytesIO):
+    """A file that would rather not be taken apart by lines, of which an archive may have very many or none."""
+
+    def __next__(self) -> bytes:
+        raise AssertionError("it was read by lines")
+
+
+@pytest.mark.parametrize("kind", [Lines, bytearray, memoryview, lambda data: iter([data])])
+def test_a_body_is_sent_whole_whatever_it_is(
+    fake_daemon: FakeDaemon, session: Session, kind: Callable[[bytes], Any]
+) -> None:
+    fake_daemon.on("POST", "/a", fake_daemon.reply(200))
+
+    session.request("POST", "/a", None, kind(b"\0\n" * 300000)).read()
+
+    assert fake_daemon.requests[0].body == b"\0\n" * 300000
 
 
 def test_what_may_not_stand_in_a_target_is_encoded() -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 API_VERSION = "1.45"
 MOST_AT_ONCE = 50
 _NOT_MODIFIED = 304
+_PIECE_BYTES = 262144
 _UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 _NO_WORD = "see whether it wants TLS (--tlsverify, DOCKER_TLS_VERIFY) and takes this certificate, and what its log says"
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:,@")
@@ -214,13 +215,12 @@ class Session:
     ) -> Response:
         if kind := _nameless(path):
             raise NamelessError(kind)
-        data: bytes | Iterable[bytes] | None
         headers = dict(self.headers)
         if isinstance(body, (dict, list)):
-            data = dumps(body)
+            data: Any = dumps(body)
             headers["Content-Type"] = "application/json"
         else:
-            data = body  # type: ignore[assignment]
+            data = _pieces(body)
         if extra:
             headers.update(extra)
         while True:
@@ -292,6 +292,15 @@ class Session:
             self.version = API_VERSION
             raise
         return True
+
+
+def _pieces(body: Any) -> Any:
+    """A body as it is sent: a file in pieces, where iterating would give its lines; what is like bytes as bytes."""
+    if body is None or isinstance(body, bytes):
+        return body
+    if hasattr(body, "read"):
+        return iter(lambda: body.read(_PIECE_BYTES), b"")
+    return bytes(body) if isinstance(body, (bytearray, memoryview)) else body
 
 
 def _told(response: Response) -> Generator[Any, None, None]:
