@@ -218,6 +218,24 @@ class CreateOptions(TypedDict, total=False):
     configs: list[dict[str, Any]]
 
 
+class BuildOptions(TypedDict, total=False):
+    """The keyword arguments of images.build."""
+
+    buildargs: Mapping[str, str | None]
+    cache_from: list[str]
+    dockerfile: str
+    extra_hosts: Mapping[str, str]
+    labels: Mapping[str, str]
+    network_mode: str
+    nocache: bool
+    platform: str
+    pull: bool
+    shmsize: int
+    squash: bool
+    tag: str
+    target: str
+
+
 class LogOptions(TypedDict, total=False):
     """The keyword arguments of Container.logs; moments are seconds since 1970."""
 

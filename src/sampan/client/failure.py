@@ -8,6 +8,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from sampan.errors import Kind
 
 
@@ -68,6 +70,14 @@ class ImageNotFoundError(NotFoundError):
 
 class ConflictError(ApiError):
     """409: the request clashes with the present state."""
+
+
+class BuildError(ClientError):
+    """A build that failed (docker-py's BuildError); `log` is all that the daemon said of it."""
+
+    def __init__(self, sentence: str, log: list[dict[str, Any]], *, remedy: str = "") -> None:
+        super().__init__(sentence, remedy=remedy)
+        self.log = log
 
 
 class ContainerError(ClientError):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
-from sampan.client.documents import Pruned
-from sampan.client.failure import ApiError, NamelessError
+from sampan.client.documents import BuildOptions, Pruned
+from sampan.client.failure import ApiError, BuildError, NamelessError
 from sampan.client.filters import filters_text
 from sampan.client.noun import Noun
 from sampan.client.session import Session, documents, quote
@@ -17,6 +18,7 @@ from sampan.client.transport import Response
 
 Documents = list[dict[str, Any]]
 Removed = list[dict[str, str]]
+_TAR = {"Content-Type": "application/x-tar"}
 
 
 class Image(Noun):
@@ -94,6 +96,41 @@ class Images:
         query = {"all": all, "filters": filters_text(wanted)}
         return [Image(self.session, document) for document in self.session.call("GET", "/images/json", query)]
 
+    def build(
+        self,
+        path: str | None = None,
+        *,
+        fileobj: bytes | Iterable[bytes] | None = None,
+        custom_context: bool = False,
+        **options: Unpack[BuildOptions],
+    ) -> tuple[Image, Documents]:
+        """Build the directory `path`, what the daemon fetches from the address `path`, or the Dockerfile `fileobj`.
+
+        With `custom_context` `fileobj` is an archive of a directory. Gives the image and the daemon's messages. Raises
+        BuildError: a step failed; OSError: a file cannot be read.
+        """
+        from sampan.client import building
+
+        if (path is None) == (fileobj is None):
+            raise TypeError("build() takes a path or a fileobj")
+        query = building.build_query(options)
+        with tempfile.TemporaryFile() as packed:
+            body: bytes | Iterable[bytes] | None = packed
+            if fileobj is not None and custom_context:
+                body = fileobj
+            elif fileobj is not None:
+                building.pack_dockerfile(packed, fileobj)
+            elif path is not None and building.is_remote(path):
+                query["remote"], body = path, None
+            elif path is not None:
+                building.pack_directory(packed, path, options.get("dockerfile") or "Dockerfile")
+            packed.seek(0)
+            log = _build_log(self.session.request("POST", "/build", query, body, _TAR))
+        made = [message["aux"]["ID"] for message in log if "ID" in (message.get("aux") or {})]
+        if not made:
+            raise BuildError("the daemon told no image", log)
+        return self.get(made[-1]), log
+
     def pull(
         self,
         repository: str,
@@ -122,8 +159,7 @@ class Images:
 
     def load(self, data: bytes | Iterable[bytes]) -> ImageList:
         """Take the images in a tar archive that `save` made."""
-        headers = {"Content-Type": "application/x-tar"}
-        response = self.session.request("POST", "/images/load", {"quiet": 1}, data, headers)
+        response = self.session.request("POST", "/images/load", {"quiet": 1}, data, _TAR)
         texts = [str(message.get("stream", "")).strip() for message in _messages(response)]
         return [self.get(text.rpartition(": ")[2]) for text in texts if text.startswith("Loaded image")]
 
@@ -132,7 +168,7 @@ class Images:
     ) -> Image:
         """Make an image of a tar archive of files."""
         query = {"fromSrc": "-", "repo": repository, "tag": tag or "latest", "changes": list(changes)}
-        response = self.session.request("POST", "/images/create", query, data, {"Content-Type": "application/x-tar"})
+        response = self.session.request("POST", "/images/create", query, data, _TAR)
         messages = _messages(response)
         return self.get(str(messages[-1]["status"]))
 
@@ -160,6 +196,16 @@ def _messages(response: Response) -> Documents:
             raise ApiError(500, str(message["error"]))
         messages.append(message)
     return messages
+
+
+def _build_log(response: Response) -> Documents:
+    log: Documents = []
+    for message in documents(response.pieces()):
+        log.append(message)
+        if message.get("error"):
+            remedy = (message.get("errorDetail") or {}).get("remedy") or ""
+            raise BuildError(str(message["error"]), log, remedy=str(remedy))
+    return log
 
 
 def encoded_auth(auth: dict[str, str]) -> str:
