@@ -73,6 +73,15 @@ def test_arguments_take_what_a_program_has_in_variables(client: Client) -> None:
     assert output.split() == [b"said", b"0", b"7", b"10.9.8.7", b"other"]
 
 
+def test_a_text_is_not_taken_for_its_letters(client: Client) -> None:
+    with pytest.raises(TypeError, match="labels='ab' is a text"):
+        client.containers.create("host", labels="ab")  # type: ignore[arg-type]
+    container = client.containers.run("host", ["sleep", "600"], detach=True)
+    assert container.exec_run("printenv WORD", environment="WORD=said").output == b"said\n"
+    image = client.images.import_image(a_tar(file=b"x"), "changed", changes="LABEL a=b")
+    assert image.labels == {"a": "b"}
+
+
 def test_run_streams_what_is_printed_as_it_comes(client: Client) -> None:
     pieces = client.containers.run("host", ["sh", "-c", "for n in 1 2 3; do echo $n; done"], stream=True, remove=True)
     assert b"".join(pieces) == b"1\n2\n3\n"

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, Unpack, overload
 
-from sampan.client.creation import environment_list, split_command, update_document
+from sampan.client.creation import environment_list, one_or_more, split_command, update_document
 from sampan.client.documents import Change, ExecResult, LogOptions, PathStat, Processes, UpdateOptions, WaitResult
 from sampan.client.frames import STDERR, split_streams
 from sampan.client.noun import Noun
@@ -125,11 +125,11 @@ class Container(Noun):
         *,
         message: str | None = None,
         author: str | None = None,
-        changes: Iterable[str] = (),
+        changes: str | Iterable[str] = (),
         pause: bool = True,
     ) -> str:
         """An image of what it has become; gives the image's id."""
-        query = {"comment": message, "author": author, "changes": list(changes), "pause": int(pause)}
+        query = {"comment": message, "author": author, "changes": one_or_more(changes), "pause": int(pause)}
         answer = self.session.call(
             "POST", "/commit", {"container": self.id, "repo": repository, "tag": tag, **query}, {}
         )

@@ -103,10 +103,15 @@ def size_in_bytes(name: str, value: int | str) -> int:
         raise ValueError(f"{name}={value!r}: {error}") from None
 
 
+def one_or_more(texts: str | Iterable[str]) -> list[str]:
+    """The texts as a list; a text is one of them, not its letters."""
+    return [texts] if isinstance(texts, str) else list(texts)
+
+
 def environment_list(environment: Mapping[str, str | None] | Iterable[str]) -> list[str]:
     """NAME=value, or NAME alone where the value is None."""
     if not isinstance(environment, Mapping):
-        return list(environment)
+        return one_or_more(environment)
     return [name if value is None else f"{name}={value}" for name, value in environment.items()]
 
 
@@ -124,6 +129,8 @@ def create_document(image: str, command: str | Iterable[str] | None, options: Cr
         elif name in SIZES:
             host[SIZES[name]] = size_in_bytes(name, value)  # type: ignore[arg-type] # the table names those of this type
         elif name in _SPECIAL:
+            if isinstance(value, str) and name not in _TEXTS:
+                raise TypeError(f"{name}={value!r} is a text, where a list or a mapping is wanted")
             _SPECIAL[name](config, host, value)
         else:
             raise TypeError(f"create() has no argument {name!r}")
@@ -231,6 +238,7 @@ def _nothing(_: dict[str, Any], __: dict[str, Any], ___: Any) -> None:
     """Read by `_networking`."""
 
 
+_TEXTS = frozenset({"entrypoint", "network", "network_mode", "user"})
 _SPECIAL: dict[str, Callable[[dict[str, Any], dict[str, Any], Any], None]] = {
     "devices": _devices,
     "entrypoint": _entrypoint,

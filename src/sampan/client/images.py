@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Unpack
 
+from sampan.client.creation import one_or_more
 from sampan.client.documents import BuildOptions, Pruned
 from sampan.client.failure import ApiError, BuildError, NamelessError
 from sampan.client.filters import filters_text
@@ -164,10 +165,15 @@ class Images:
         return [self.get(text.rpartition(": ")[2]) for text in texts if text.startswith("Loaded image")]
 
     def import_image(
-        self, data: bytes | Iterable[bytes], repository: str, tag: str | None = None, *, changes: Iterable[str] = ()
+        self,
+        data: bytes | Iterable[bytes],
+        repository: str,
+        tag: str | None = None,
+        *,
+        changes: str | Iterable[str] = (),
     ) -> Image:
         """Make an image of a tar archive of files."""
-        query = {"fromSrc": "-", "repo": repository, "tag": tag or "latest", "changes": list(changes)}
+        query = {"fromSrc": "-", "repo": repository, "tag": tag or "latest", "changes": one_or_more(changes)}
         response = self.session.request("POST", "/images/create", query, data, _TAR)
         messages = _messages(response)
         return self.get(str(messages[-1]["status"]))
