@@ -6,6 +6,7 @@ import gc
 import time
 import warnings
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.engine_process import EngineProcess
@@ -27,6 +28,18 @@ def test_events_are_heard_from_the_moment_they_are_asked_for(client: Client) -> 
     events = client.events(until=time.time() + 1, filters={"container": "heard"})
     client.containers.create("host", ["true"], name="heard").remove()
     assert [event["Action"] for event in events] == ["create", "destroy"]
+
+
+def test_moments_are_datetimes_or_seconds(client: Client) -> None:
+    container = client.containers.run("host", ["echo", "said"], detach=True)
+    container.wait()
+    for soon in (datetime.now(UTC) + timedelta(hours=1), time.time() + 3600):
+        assert container.logs(until=soon) == b"said\n"
+        assert container.logs(since=soon) == b""
+    naive = datetime.now(UTC).replace(tzinfo=None)
+    events = client.events(since=naive - timedelta(hours=1), until=naive, filters={"container": container.id})
+    assert "create" in [event["Action"] for event in events]
+    assert container.logs(since=0.0000001, tail=1) == b"said\n"
 
 
 def test_what_cannot_be_followed_is_said_when_it_is_asked_for(client: Client) -> None:

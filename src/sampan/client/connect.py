@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +14,7 @@ from sampan.client.documents import DiskUsage, Event, SystemInfo, Version
 from sampan.client.filters import filters_text
 from sampan.client.images import Images
 from sampan.client.lookup import find_endpoint
+from sampan.client.moments import moment_text
 from sampan.client.networks import Networks
 from sampan.client.secrets import Secrets
 from sampan.client.session import Session
@@ -69,12 +71,12 @@ class Client:
     def events(
         self,
         *,
-        since: str | float | None = None,
-        until: str | float | None = None,
+        since: str | float | datetime | None = None,
+        until: str | float | datetime | None = None,
         filters: Mapping[str, object] | None = None,
     ) -> Iterator[Event]:
-        """What happens, as it happens; seconds since 1970 bound it."""
-        query = {"since": _moment(since), "until": _moment(until), "filters": filters_text(filters)}
+        """What happens, as it happens; datetimes or seconds since 1970 bound it."""
+        query = {"since": moment_text(since), "until": moment_text(until), "filters": filters_text(filters)}
         return self.session.stream("GET", "/events", query)
 
     def info(self) -> SystemInfo:
@@ -116,7 +118,3 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<sampan client of {json.dumps(str(self.session.endpoint))}>"
-
-
-def _moment(value: str | float | None) -> str | None:
-    return None if value is None else str(value)

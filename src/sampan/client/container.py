@@ -10,6 +10,7 @@ from typing import Any, Literal, Unpack, overload
 from sampan.client.creation import environment_list, one_or_more, split_command, update_document
 from sampan.client.documents import Change, ExecResult, LogOptions, PathStat, Processes, UpdateOptions, WaitResult
 from sampan.client.frames import STDERR, split_streams
+from sampan.client.moments import moment_text
 from sampan.client.noun import Noun
 from sampan.client.session import Hijacked, quote
 from sampan.client.transport import Response
@@ -167,11 +168,12 @@ class Container(Noun):
     def logs(self, *, stream: bool = False, **options: Unpack[LogOptions]) -> bytes | Iterator[bytes]:
         """What it has printed; with `stream` in pieces as they come, and on and on unless `follow` is False."""
         query: dict[str, str | int | bool | None] = {"stdout": True, "stderr": True, "tail": "all", "follow": stream}
-        for name, value in options.items():
+        given: dict[str, Any] = {**options}
+        for name, value in given.items():
             if name not in LogOptions.__annotations__:
                 raise TypeError(f"logs() has no argument {name!r}")
             if value is not None:
-                query[name] = value if isinstance(value, (bool, str)) else str(value)
+                query[name] = moment_text(value) if name in {"since", "until"} else value
         response = self.session.request("GET", f"/containers/{self.id}/logs", query)
         multiplexed = "multiplexed" in response.headers.get("content-type", "")
         pieces = _output(response.pieces(), multiplexed=multiplexed)

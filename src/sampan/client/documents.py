@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
 type Ports = Mapping[str, Any] | Mapping[int, Any] | Mapping[str | int, Any]
@@ -237,15 +238,15 @@ class BuildOptions(TypedDict, total=False):
 
 
 class LogOptions(TypedDict, total=False):
-    """The keyword arguments of Container.logs; moments are seconds since 1970."""
+    """The keyword arguments of Container.logs; moments are datetimes or seconds since 1970."""
 
     stdout: bool
     stderr: bool
     timestamps: bool
     details: bool
     tail: int | str
-    since: float | None
-    until: float | None
+    since: float | datetime | None
+    until: float | datetime | None
     follow: bool | None
 
 
