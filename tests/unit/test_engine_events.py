@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -22,6 +23,17 @@ def test_the_last_events_are_kept_and_no_more() -> None:
     _publish(events, KEPT + 50)
     told = asyncio.run(_past(events))
     assert [event.action for event in told] == [f"act{number}" for number in range(50, KEPT + 50)]
+
+
+def test_an_end_without_a_beginning_means_all_that_are_kept_up_to_it() -> None:
+    events = Events()
+    _publish(events, 2)
+    end = time.time_ns()
+
+    async def scene() -> list[str]:
+        return [event.action async for event in events.stream(lambda _: True, until_ns=end)]
+
+    assert asyncio.run(scene()) == ["act0", "act1"]
 
 
 async def _past(events: Events) -> list[Event]:

@@ -54,11 +54,15 @@ class Events:
     async def stream(
         self, wanted: Callable[[Event], bool], *, since_ns: int | None = None, until_ns: int | None = None
     ) -> AsyncIterator[Event]:
-        """Past events from `since_ns` on (none without it), then those to come, until `until_ns` (realtime clock)."""
+        """Past events from `since_ns` on, then those to come, until `until_ns` (realtime clock).
+
+        Without either there are no past ones; with `until_ns` alone all that are kept, as Docker has it.
+        """
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
         self._queues.add(queue)
         try:
-            past = [event for event in self._past if since_ns is not None and event.time_ns >= since_ns]
+            first_ns = since_ns if since_ns is not None or until_ns is None else 0
+            past = [event for event in self._past if first_ns is not None and event.time_ns >= first_ns]
             for event in past:
                 if (until_ns is None or event.time_ns <= until_ns) and wanted(event):
                     yield event
