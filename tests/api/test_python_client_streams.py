@@ -101,6 +101,14 @@ def test_what_is_not_read_to_its_end_is_closed_without_a_warning(client: Client)
     assert caught == []
 
 
+def test_a_client_that_nobody_has_any_more_is_closed_without_a_warning(engine: EngineProcess) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert sampan.connect(f"unix://{engine.socket}").ping()
+        gc.collect()
+    assert caught == []
+
+
 def test_a_wait_that_lost_patience_spoils_no_later_call(client: Client) -> None:
     container = client.containers.run("host", ["sleep", "600"], detach=True)
     with pytest.raises(TimeoutError):

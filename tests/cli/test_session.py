@@ -67,6 +67,8 @@ def test_a_body_is_sent_whole_whatever_it_is(
     session.request("POST", "/a", None, kind(b"\0\n" * 300000)).read()
 
     assert fake_daemon.requests[0].body == b"\0\n" * 300000
+    with pytest.raises(TypeError, match="a body is bytes, not the text 'words'"):
+        session.request("POST", "/a", None, "words")  # type: ignore[arg-type]
 
 
 def test_what_may_not_stand_in_a_target_is_encoded() -> None:

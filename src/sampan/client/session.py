@@ -210,6 +210,9 @@ class Session:
         for connection in kept:
             connection.close()
 
+    def __del__(self) -> None:
+        self.close()
+
     def _exchange(
         self, method: str, path: str, query: Query | None, body: Body, extra: Mapping[str, str] | None
     ) -> Response:
@@ -298,6 +301,8 @@ def _pieces(body: Any) -> Any:
     """A body as it is sent: a file in pieces, where iterating would give its lines; what is like bytes as bytes."""
     if body is None or isinstance(body, bytes):
         return body
+    if isinstance(body, str):
+        raise TypeError(f"a body is bytes, not the text {body[:20]!r}")
     if hasattr(body, "read"):
         return iter(lambda: body.read(_PIECE_BYTES), b"")
     return bytes(body) if isinstance(body, (bytearray, memoryview)) else body
