@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,10 @@ from tests.engine_process import EngineProcess
 from tests.hijack import demultiplex
 from tests.ports import free_port
 from tests.raw_http import receive_head, request
+from tests.waiting import until
+
+import sampan
+from sampan.client.failure import ApiError
 
 BUILDX = Path("/usr/libexec/docker/cli-plugins/docker-buildx")
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="certificates are made by openssl")
@@ -107,8 +112,7 @@ def test_a_client_without_a_certificate_of_the_authority_is_not(
 ) -> None:
     with pytest.raises((OSError, AssertionError)):
         _ask(secured[1], request("GET", "/version"), _context(certificates, certificate, key))
-    with pytest.raises((OSError, AssertionError)):
-        _ask(secured[1], request("GET", "/version"))
+    assert _ask(secured[1], request("GET", "/version")) == 400
 
 
 def test_an_attached_stream_goes_through_tls(secured: tuple[EngineProcess, int], certificates: Path) -> None:
@@ -126,6 +130,46 @@ def test_an_attached_stream_goes_through_tls(secured: tuple[EngineProcess, int],
             received += piece
     lines = demultiplex(received)[1].splitlines()
     assert (len(lines), lines[-1]) == (50001, b"over TLS")
+
+
+@pytest.mark.parametrize("size", [5, 3_000_000])
+def test_what_comes_after_the_end_of_input_goes_through_tls(
+    secured: tuple[EngineProcess, int], certificates: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, port = secured
+    name = f"echo{size}"
+    engine.run(name, "sleep", "600")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates))
+    with sampan.connect(f"tcp://{HOST}:{port}") as client:
+        command = ["sh", "-c", "cat; sleep 0.3; echo after"]
+        with client.containers.get(name).exec_run(command, stdin=True, socket=True).output as stream:
+            sending = threading.Thread(target=lambda: (stream.send(bytes(size)), stream.half_close()))
+            sending.start()
+            received = b"".join(stream.chunks())
+            sending.join()
+    assert demultiplex(received)[1] == bytes(size) + b"after\n"
+
+
+def test_a_client_that_is_refused_is_told_why(secured: tuple[EngineProcess, int], certificates: Path) -> None:
+    with pytest.raises(ssl.SSLError, match=r"(?i)unknown.ca"):
+        _ask(secured[1], request("GET", "/version"), _context(certificates, "other.pem", "other-key.pem"))
+    with pytest.raises(ssl.SSLError, match=r"(?i)certificate.required"):
+        _ask(secured[1], request("GET", "/version"), _context(certificates, "", ""))
+    with (
+        sampan.connect(f"tcp://{HOST}:{secured[1]}") as plain,
+        pytest.raises(ApiError, match="Client sent an HTTP request to an HTTPS server"),
+    ):
+        plain.ping()
+
+
+def test_a_client_that_left_its_stream_is_missed(secured: tuple[EngineProcess, int], certificates: Path) -> None:
+    engine, port = secured
+    bare = socket.create_connection((HOST, port), timeout=60)
+    with _context(certificates).wrap_socket(bare, server_hostname=HOST) as connection:
+        connection.sendall(request("GET", "/events"))
+        until(lambda: engine.json("GET", "/info")["NEventsListener"] == 1, 30)
+    until(lambda: engine.json("GET", "/info")["NEventsListener"] == 0, 30)
 
 
 @pytest.mark.parametrize(

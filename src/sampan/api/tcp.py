@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 from aiohttp import web
 
 from sampan.api.server import Connection, Server
+from sampan.api.tls_stream import TlsStream
 from sampan.errors import Forbidden, InvalidArgument, SystemFailure, reason_of
 
 TLS_PORT, PLAIN_PORT = 2376, 2375  # docker's own
@@ -90,40 +91,44 @@ async def serve_tcp(address: TcpAddress, server: Server) -> asyncio.Server:
             return await loop.create_server(lambda: server.remote("tcp"), address.host, address.port, backlog=1024)
 
         async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(OSError, ssl.SSLError):
-                await _relay(reader, writer, server)
+            stream = TlsStream(reader, writer, context)
+            try:
+                with contextlib.suppress(OSError):
+                    await stream.handshake()
+                    await _relay(stream, server)
+            finally:
+                await stream.close()
 
-        return await asyncio.start_server(relay, address.host, address.port, ssl=context, backlog=1024)
+        return await asyncio.start_server(relay, address.host, address.port, backlog=1024)
     except OSError as error:
         text = os.strerror(error.errno) if error.errno else str(error)
         raise SystemFailure(f"cannot listen on {address.shown}: {text}", remedy="give another -H") from error
 
 
-async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: Server) -> None:
+async def _relay(stream: TlsStream, server: Server) -> None:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)  # noqa: FBT003 -- the method has no keyword
     theirs.setblocking(False)  # noqa: FBT003
     await asyncio.get_running_loop().connect_accepted_socket(lambda: server.remote("tls"), theirs)
-    inner_reader, inner_writer = await asyncio.open_connection(sock=ours)
-    inwards = asyncio.ensure_future(_pump(reader, inner_writer))
+    reader, writer = await asyncio.open_connection(sock=ours)
+    inwards = asyncio.ensure_future(_inwards(stream, writer))
     try:
-        await _pump(inner_reader, writer)
+        while piece := await reader.read(_PIECE):
+            await stream.write(piece)
     finally:
         inwards.cancel()
         await asyncio.wait([inwards])
-        inner_writer.close()
         writer.close()
-        with contextlib.suppress(OSError, ssl.SSLError):
-            await writer.wait_closed()
 
 
-async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError, ssl.SSLError):
-        while piece := await source.read(_PIECE):
-            target.write(piece)
-            await target.drain()
-        if target.can_write_eof():
-            target.write_eof()
+async def _inwards(stream: TlsStream, writer: asyncio.StreamWriter) -> None:
+    """What the client sends, and its end however it comes; what it is sent goes on then."""
+    with contextlib.suppress(OSError):
+        while piece := await stream.read():
+            writer.write(piece)
+            await writer.drain()
+    with contextlib.suppress(OSError):
+        writer.write_eof()
 
 
 def check_remote(request: web.BaseRequest) -> None:
