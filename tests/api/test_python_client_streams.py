@@ -95,6 +95,7 @@ def test_what_is_not_read_to_its_end_is_closed_without_a_warning(client: Client)
         for pieces in (container.logs(stream=True), container.export(), container.get_archive("/etc")[0]):
             assert next(pieces)
         assert next(container.stats())
+        assert next(client.containers.run("host", ["sh", "-c", "echo on; sleep 600"], stream=True, remove=True))
         assert next(client.events(since=time.time() - 60))
         del pieces
         gc.collect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal, Unpack, overload
 
@@ -161,17 +162,17 @@ class Running:
 
     def stream(self, *, stdout: bool, stderr: bool) -> Iterator[bytes]:
         """What it prints, as it comes; at the end it is removed when that was asked for."""
-        with self._output as output:
+        with closing(self._ending), self._output as output:
             for number, data in split_streams(output.chunks(), multiplexed=output.multiplexed):
                 if stderr if number == STDERR else stdout:
                     yield data
-        self._settle()
+            self._settle()
 
     def finish(self, *, stdout: bool, stderr: bool) -> tuple[bytes, bytes, int]:
         """What of its output was asked for, its standard error, and its exit code."""
-        with self._output as output:
+        with closing(self._ending), self._output as output:
             pieces = list(split_streams(output.chunks(), multiplexed=output.multiplexed))
-        code = self._settle()
+            code = self._settle()
         wanted = [data for number, data in pieces if (stderr if number == STDERR else stdout)]
         return b"".join(wanted), b"".join(data for number, data in pieces if number == STDERR), code
 
