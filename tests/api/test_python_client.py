@@ -73,6 +73,19 @@ def test_arguments_take_what_a_program_has_in_variables(client: Client) -> None:
     assert output.split() == [b"said", b"0", b"7", b"10.9.8.7", b"other"]
 
 
+def test_what_a_running_container_has_is_changed(client: Client) -> None:
+    container = client.containers.run("host", ["sleep", "600"], detach=True)
+    container.update(devices=["/dev/full:/dev/filled"], cpu_idle=True)
+    assert container.exec_run("test -c /dev/filled").exit_code == 0
+    container.update(remove_devices=["/dev/filled"])
+    assert container.exec_run("test -e /dev/filled").exit_code == 1
+    for change in ({"ports": {80: 8080}}, {"unpublish": {"80/tcp": 8080}}):
+        with pytest.raises(ApiError, match="no ports of its own to publish"):
+            container.update(**change)
+    with pytest.raises(ApiError, match="rate"):
+        container.update(network_rate={"In": -1})
+
+
 def test_a_text_is_not_taken_for_its_letters(client: Client) -> None:
     with pytest.raises(TypeError, match="labels='ab' is a text"):
         client.containers.create("host", labels="ab")  # type: ignore[arg-type]

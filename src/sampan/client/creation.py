@@ -144,8 +144,9 @@ def update_document(options: UpdateOptions) -> dict[str, Any]:
     for name, value in options.items():
         if name in SIZES:
             document[SIZES[name]] = size_in_bytes(name, value)  # type: ignore[arg-type] # the table names those of this type
-        elif name == "unmounts":
-            document["Unmounts"] = value
+        elif name in _CHANGES:
+            key, written = _CHANGES[name]
+            document[key] = written(value)
         elif name in HOST and name in UpdateOptions.__annotations__:
             document[HOST[name]] = value
         else:
@@ -183,13 +184,17 @@ def _user(config: dict[str, Any], _: dict[str, Any], value: Any) -> None:
 
 def _ports(config: dict[str, Any], host: dict[str, Any], value: Any) -> None:
     """{"80/tcp": 8080, 90: ("127.0.0.1", 9000), "70/udp": [7000, 7001], 60: None}."""
+    host["PortBindings"] = _bindings(value)
+    config["ExposedPorts"] = {name: {} for name in host["PortBindings"]}
+
+
+def _bindings(ports: Any) -> dict[str, list[dict[str, str]]]:
     bindings: dict[str, list[dict[str, str]]] = {}
-    for port, outside in value.items():
+    for port, outside in ports.items():
         name = str(port) if "/" in str(port) else f"{port}/tcp"
         places = outside if isinstance(outside, list) else [outside]
         bindings[name] = [_binding(place) for place in places]
-    config["ExposedPorts"] = {name: {} for name in bindings}
-    host["PortBindings"] = bindings
+    return bindings
 
 
 def _binding(place: Any) -> dict[str, str]:
@@ -210,13 +215,13 @@ def _volumes(config: dict[str, Any], host: dict[str, Any], value: Any) -> None:
 
 
 def _devices(_: dict[str, Any], host: dict[str, Any], value: Any) -> None:
-    host["Devices"] = []
-    for text in value:
-        outside, _, rest = text.partition(":")
-        inside, _, rights = rest.partition(":")
-        host["Devices"].append(
-            {"PathOnHost": outside, "PathInContainer": inside or outside, "CgroupPermissions": rights or "rwm"}
-        )
+    host["Devices"] = [_device(text) for text in value]
+
+
+def _device(text: str) -> dict[str, str]:
+    outside, _, rest = text.partition(":")
+    inside, _, rights = rest.partition(":")
+    return {"PathOnHost": outside, "PathInContainer": inside or outside, "CgroupPermissions": rights or "rwm"}
 
 
 def _extra_hosts(_: dict[str, Any], host: dict[str, Any], value: Any) -> None:
@@ -253,4 +258,12 @@ _SPECIAL: dict[str, Callable[[dict[str, Any], dict[str, Any], Any], None]] = {
     "ports": _ports,
     "user": _user,
     "volumes": _volumes,
+}
+# What an update has beyond the words of a creation, or under other names.
+_CHANGES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "devices": ("AddDevices", lambda devices: [_device(text) for text in devices]),
+    "ports": ("PortBindings", _bindings),
+    "remove_devices": ("RemoveDevices", list),
+    "unmounts": ("Unmounts", list),
+    "unpublish": ("UnpublishPorts", _bindings),
 }

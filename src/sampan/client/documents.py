@@ -251,7 +251,7 @@ class LogOptions(TypedDict, total=False):
 
 
 class UpdateOptions(TypedDict, total=False):
-    """The keyword arguments of Container.update."""
+    """The keyword arguments of Container.update: docker-py's, and sampan's own for what changes while it runs."""
 
     blkio_weight: int
     cpu_idle: bool
@@ -262,11 +262,16 @@ class UpdateOptions(TypedDict, total=False):
     cpu_shares: int
     cpuset_cpus: str
     cpuset_mems: str
+    devices: list[str]
     mem_limit: int | str
     mem_reservation: int | str
     memswap_limit: int | str
     mounts: list[dict[str, Any]]
     nano_cpus: int
+    network_rate: dict[str, int]
     pids_limit: int
+    ports: Ports
+    remove_devices: list[str]
     restart_policy: dict[str, Any]
     unmounts: list[str]
+    unpublish: Ports
