@@ -46,6 +46,8 @@ def open_database(path: str) -> sqlite3.Connection:
     """
     try:
         connection = sqlite3.connect(path, isolation_level=None)
+        # no other process opens it; and an index in shared memory has room of its own to find, or a full disk's SIGBUS
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -67,7 +69,8 @@ def open_database(path: str) -> sqlite3.Connection:
         " (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,"
         " state BLOB NOT NULL, definition BLOB NOT NULL) WITHOUT ROWID"
     )
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    if version != SCHEMA_VERSION:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     _reserve(f"{path}-wal")
     return connection
 
