@@ -88,6 +88,7 @@ def test_a_limit_counts_what_the_filters_leave(stock: EngineProcess) -> None:
 
 def test_an_exit_code_is_looked_for_among_those_that_are_listed(stock: EngineProcess) -> None:
     assert listed(stock, exited=["3"]) == ["child"]
+    assert listed(stock, exited=["+03"]) == ["child"]
     assert listed(stock, "all=0", exited=["3"]) == []
     assert listed(stock, "all=0", exited=["3"], status=["exited"]) == ["child"]
 

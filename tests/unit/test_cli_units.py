@@ -35,9 +35,15 @@ def test_sizes_are_read_in_powers_of_1024(text: str, count: int) -> None:
     assert read_size(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "x", "1x", "1kk", "k", "-5", "1..5", "1,5m", "ib", "1ib"])
+@pytest.mark.parametrize("text", ["", "x", "1x", "1kk", "k", "-5", "1..5", "1,5m", "ib", "1ib", "1_0k", "١m", "²", "1e3.0"])
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="size"):
+        read_size(text)
+
+
+@pytest.mark.parametrize("text", ["8192p", "9" * 20, "9" * 5000, "9" * 400 + ".0"])
+def test_a_size_of_more_than_64_bits_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="too large"):
         read_size(text)
 
 

@@ -23,7 +23,9 @@ T = TypeVar("T")
 log = logging.getLogger("sampan.api")
 MAX_BODY_BYTES = 16 * 1024 * 1024
 _FALSE = frozenset({"", "0", "no", "false", "none"})
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
+_UNIX = re.compile(r"([+-]?[0-9]{1,19})(?:\.([0-9]*))?")
+_DURATION = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,19})?)(ns|us|µs|ms|s|m|h)")
 _SECONDS_WIDTH = len("2006-01-02T15:04:05")
 _LAST_NS = 253_402_300_799 * 10**9  # the end of the year 9999
 _UNIT_NS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
@@ -168,7 +170,7 @@ class Call:
 
 
 def _int64(text: str) -> int:
-    number = int(text)
+    number = int(text) if _WHOLE.fullmatch(text) else 2**63  # Python takes 1_0 and digits of other scripts too
     if not -(2**63) <= number < 2**63:
         raise ValueError(text[:80])
     return number
@@ -263,11 +265,8 @@ def parse_time(text: str, now_ns: int) -> int | None:
 def _moment_ns(text: str, now_ns: int) -> int | None:
     if text in {"", "0"}:
         return None
-    try:
-        whole, _, fraction = text.partition(".")
-        return _int64(whole) * 10**9 + int(fraction.ljust(9, "0")[:9] or 0)
-    except ValueError:
-        pass
+    if unix := _UNIX.fullmatch(text):
+        return int(unix[1]) * 10**9 + int((unix[2] or "").ljust(9, "0")[:9])
     if _DURATION.fullmatch(text) or re.fullmatch(f"({_DURATION.pattern})+", text):
         return now_ns - sum(round(float(number) * _UNIT_NS[unit]) for number, unit in _DURATION.findall(text))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from sampan.api.container_documents import status_word
@@ -15,7 +16,7 @@ KNOWN = frozenset(
     "ancestor before exited expose health id is-task isolation label name network publish since status volume".split()
 )
 _STATUSES = frozenset("created running paused restarting removing exited dead".split())
-
+_EXIT_CODE = re.compile("[+-]?[0-9]{1,9}")
 _PORTS = 65536
 _TRUE, _FALSE = frozenset({"true", "1", "t"}), frozenset({"false", "0", "f"})
 
@@ -55,7 +56,7 @@ def _check(filters: Filters) -> None:
         if value not in _STATUSES:
             raise InvalidArgument(f"invalid filter 'status={value}'", remedy="one of " + ", ".join(sorted(_STATUSES)))
     for value in filters.get("exited", ()):
-        if not value.lstrip("-").isdigit():
+        if not _EXIT_CODE.fullmatch(value):
             raise InvalidArgument(
                 f"invalid filter 'exited={value}': strconv.Atoi: parsing \"{value}\": invalid syntax",
                 remedy="pass an exit code",
@@ -125,7 +126,7 @@ def _range(text: str) -> list[str]:
 
 
 _TESTS: dict[str, Callable[[ContainerRecord, tuple[str, ...]], bool]] = {
-    "exited": lambda record, values: status_word(record) == "exited" and str(exit_code(record)) in values,
+    "exited": lambda record, values: status_word(record) == "exited" and exit_code(record) in map(int, values),
     "expose": _port_test(lambda record: record.config.process.exposed_ports or ()),
     "id": lambda record, values: any(value and record.id.startswith(value) for value in values),
     "is-task": lambda _record, values: values[0] in _FALSE,

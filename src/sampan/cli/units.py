@@ -45,8 +45,6 @@ def read_bytes(text: str) -> int:
     """Bytes of "512", "64m", "1.5g", "2KiB", and -1; ValueError for what is none."""
     if text == "-1":
         return -1
-    if "_" in text or not text.isascii():  # which are numbers to Python
-        raise ValueError("it is no size (write a number and b, k, m, g, t or p)")
     return read_size(text)
 
 

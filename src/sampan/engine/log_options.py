@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from sampan.engine.config import LogConfig
 from sampan.errors import InvalidArgument, NotImplementedHere
 from sampan.expression import Expression
+from sampan.sizes import read_size
 
 DEFAULT_DRIVER = "json-file"
 SYSLOG_PORT = 514
@@ -24,7 +25,7 @@ FACILITIES = (
 _NAMELESS_FACILITIES = frozenset({"ntp", "security", "console", "solaris-cron"})  # reachable by number alone
 TAG_FIELD = re.compile(r"\{\{\s*\.(\w+)\s*\}\}")
 TAG_FIELDS = ("ID", "FullID", "Name", "ImageID", "ImageFullID", "ImageName", "DaemonName", "Command")
-_UNITS = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_FEW_DIGITS = 9
 _FILES = frozenset({"max-size", "max-file", "compress"})
 _CHOICE = frozenset({"labels", "labels-regex", "env", "env-regex", "tag"})
 _TLS = frozenset(f"syslog-tls-{name}" for name in ("ca-cert", "cert", "key", "skip-verify"))
@@ -97,10 +98,10 @@ def _check_mode(options: dict[str, str]) -> None:
 
 
 def _check_files(options: dict[str, str], prefix: str) -> None:
-    if f"{prefix}max-size" in options:
-        size_bytes(options[f"{prefix}max-size"])
+    if f"{prefix}max-size" in options and not size_bytes(options[f"{prefix}max-size"]):
+        raise InvalidArgument(f"{prefix}max-size must be a positive number", remedy="as in 512k, 10m or 2g")
     files = options.get(f"{prefix}max-file", "1")
-    if not files.isdecimal() or int(files) == 0:
+    if not (files.isascii() and files.isdigit() and len(files) <= _FEW_DIGITS and int(files)):
         raise InvalidArgument(f"{prefix}max-file must be a positive number", remedy="say how many files are kept, as 3")
     for name in (f"{prefix}compress", "cache-disabled", "syslog-tls-skip-verify"):
         if name in options:
@@ -118,11 +119,9 @@ def truth(name: str, text: str) -> bool:
 
 def size_bytes(text: str) -> int:
     """A size such as "10m" in bytes. Raises InvalidArgument."""
-    lowered = text.lower().removesuffix("ib").removesuffix("b")
-    number, unit = (lowered[:-1], lowered[-1]) if lowered and lowered[-1] in _UNITS else (lowered, "")
     try:
-        return int(float(number) * _UNITS[unit])
-    except (ValueError, KeyError, OverflowError) as error:
+        return read_size(text)
+    except ValueError as error:
         raise InvalidArgument(f"invalid size: {text!r}", remedy="as in 512k, 10m or 2g") from error
 
 
