@@ -204,6 +204,25 @@ def test_following_logs_ends_with_the_run(engine: EngineProcess) -> None:
     assert told == {1: b"1\n2\n3\n4\n5\n"}
 
 
+@pytest.mark.parametrize("stream", ["0", "1"])
+def test_a_websocket_begins_with_the_log_when_that_is_asked_for(engine: EngineProcess, stream: str) -> None:
+    name = f"wrote-{stream}"
+    engine.run(name, "sh", "-c", "echo one; echo two >&2; read line; echo $line", OpenStdin=True, StdinOnce=True)
+    until(lambda: len(engine.output(name)) == 2, 30)
+
+    async def talk() -> bytes:
+        connector = aiohttp.UnixConnector(engine.socket)
+        path = f"http://localhost/containers/{name}/attach/ws?logs=1&stream={stream}&stdin=1&stdout=1&stderr=1"
+        heard = b""
+        async with aiohttp.ClientSession(connector=connector) as session, session.ws_connect(path) as connection:
+            await connection.send_bytes(b"three\n")
+            async for message in connection:
+                heard += message.data
+        return heard
+
+    assert asyncio.run(talk()) == (b"one\ntwo\nthree\n" if stream == "1" else b"one\ntwo\n")
+
+
 def test_a_websocket_carries_both_directions(engine: EngineProcess) -> None:
     engine.run("socketed", "cat", Tty=False, OpenStdin=True, StdinOnce=True)
 

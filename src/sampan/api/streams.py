@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -33,6 +35,8 @@ RAW = "application/vnd.docker.raw-stream"
 REPLAY_PAUSE_S = 0.01
 MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
 
+Send = Callable[[bytes], Awaitable[None]]
+
 
 def _content_type(version: Version, *, tty: bool) -> str:
     return RAW if tty or not has(version, MULTIPLEXED_CONTENT_TYPE) else MULTIPLEXED
@@ -50,9 +54,10 @@ async def attach(call: Call, services: Services) -> web.StreamResponse:
     client, early = await hijack(call.request, upgrade_head(call.request, _content_type(call.version, tty=tty)))
     with client:
         has_log = wants_logs and not isinstance(record.state, Created)  # who comes before the first start waits for it
-        sent = await _replay(call, services, client) if has_log else 0
+        send = functools.partial(asyncio.get_running_loop().sock_sendall, client)
+        sent = await _replay(call, services, send) if has_log else 0
         if wants_stream and has_log and _has_ended_since(record, services):
-            await _replay(call, services, client, past=sent)  # what it wrote meanwhile
+            await _replay(call, services, send, past=sent)  # what it wrote meanwhile
         elif wants_stream:
             wanted = Attach(
                 stdin=call.flag("stdin") and record.config.process.open_stdin,
@@ -72,16 +77,16 @@ def _has_ended_since(record: ContainerRecord, services: Services) -> bool:
     return record.running is not None and (current is None or current.running is None)
 
 
-async def _replay(call: Call, services: Services, client: socket.socket, *, past: int = 0) -> int:
+async def _replay(call: Call, services: Services, send: Send, *, past: int = 0, framed: bool = True) -> int:
     """Send what was logged so far, past so many bytes, to a client whose connection has left HTTP; up to which byte."""
     record = services.store.find(call.parameters["name"])
-    loop = asyncio.get_running_loop()
     if record.running is not None:
         await asyncio.sleep(REPLAY_PAUSE_S)
-    wanted = log_stream.Wanted(stdout=call.flag("stdout"), stderr=call.flag("stderr"))
+    wanted = log_stream.Wanted(stdout=call.flag("stdout"), stderr=call.flag("stderr"), framed=framed)
     at = 0
     async for piece in log_stream.stream(record, services.layout, services.store, services.lifecycle.waits, wanted):
-        await loop.sock_sendall(client, piece[max(0, past - at) :])
+        if rest := piece[max(0, past - at) :]:
+            await send(rest)
         at += len(piece)
     return max(at, past)
 
@@ -106,7 +111,11 @@ async def attach_websocket(call: Call, services: Services) -> web.StreamResponse
     with ours:
         await connection.prepare(call.request)
         with theirs:
-            if call.flag("stream", default=True):
+            has_log = call.flag("logs") and not isinstance(record.state, Created)
+            sent = await _replay(call, services, connection.send_bytes, framed=False) if has_log else 0
+            if has_log and _has_ended_since(record, services):
+                await _replay(call, services, connection.send_bytes, past=sent, framed=False)
+            elif call.flag("stream", default=True):
                 services.control.attach(record.id, wanted, theirs.fileno())
         sending = asyncio.ensure_future(_to_websocket(ours, connection))
         try:

@@ -40,6 +40,7 @@ class Wanted:
     tail: int | None = None
     timestamps: bool = False
     details: bool = False
+    framed: bool = True  # unless the container has a terminal
 
 
 def tail_lines(text: str) -> int | None:
@@ -83,7 +84,7 @@ async def stream(
         if follow and (current is None or current.running is None):
             reader.stop_following()
         async for records in _batches(reader, ended):
-            piece = _render(records, wanted, framed=not record.config.process.tty)
+            piece = _render(records, wanted, framed=wanted.framed and not record.config.process.tty)
             if piece:
                 yield piece
     finally:
