@@ -204,6 +204,13 @@ def test_following_logs_ends_with_the_run(engine: EngineProcess) -> None:
     assert told == {1: b"1\n2\n3\n4\n5\n"}
 
 
+def test_an_attach_whose_log_cannot_be_read_is_refused_before_it_leaves_http(engine: EngineProcess) -> None:
+    engine.run("kept-nothing", "sleep", "1000", host={"LogConfig": {"Type": "none"}})
+    for path, status in (("logs=1&stdout=1&stream=1", 501), ("logs=1&stream=1", 400)):
+        engine.json("POST", f"/containers/kept-nothing/attach?{path}", expect=status)
+    assert "Traceback" not in engine.log.read_text()
+
+
 @pytest.mark.parametrize("stream", ["0", "1"])
 def test_a_websocket_begins_with_the_log_when_that_is_asked_for(engine: EngineProcess, stream: str) -> None:
     name = f"wrote-{stream}"

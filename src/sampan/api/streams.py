@@ -47,13 +47,13 @@ async def attach(call: Call, services: Services) -> web.StreamResponse:
     record = services.store.find(call.parameters["name"])
     keys = parse_detach_keys(call.text("detachKeys"))
     tty = record.config.process.tty
-    wants_stream, wants_logs = call.flag("stream"), call.flag("logs")
-    if not (wants_stream or wants_logs):
+    wants_stream = call.flag("stream")
+    if not (wants_stream or call.flag("logs")):
         raise InvalidArgument("you must choose at least one of stream and logs", remedy="pass ?stream=1 or ?logs=1")
     services.control.check_attach(record)
+    has_log = _has_log(call, services, record)
     client, early = await hijack(call.request, upgrade_head(call.request, _content_type(call.version, tty=tty)))
     with client:
-        has_log = wants_logs and not isinstance(record.state, Created)  # who comes before the first start waits for it
         send = functools.partial(asyncio.get_running_loop().sock_sendall, client)
         sent = await _replay(call, services, send) if has_log else 0
         if wants_stream and has_log and _has_ended_since(record, services):
@@ -71,6 +71,18 @@ async def attach(call: Call, services: Services) -> web.StreamResponse:
     return Hijacked()
 
 
+def _has_log(call: Call, services: Services, record: ContainerRecord) -> bool:
+    """Whether the log comes first: who comes before the first start waits for it. Raises as `log_stream.readable`."""
+    if not call.flag("logs") or isinstance(record.state, Created):
+        return False
+    log_stream.readable(record, services.layout, _wanted(call))
+    return True
+
+
+def _wanted(call: Call, *, framed: bool = True) -> log_stream.Wanted:
+    return log_stream.Wanted(stdout=call.flag("stdout"), stderr=call.flag("stderr"), framed=framed)
+
+
 def _has_ended_since(record: ContainerRecord, services: Services) -> bool:
     """Whether a container ran when it was looked up, and runs no more: who attaches now would wait for a next start."""
     current = services.store.get(record.id)
@@ -82,9 +94,9 @@ async def _replay(call: Call, services: Services, send: Send, *, past: int = 0, 
     record = services.store.find(call.parameters["name"])
     if record.running is not None:
         await asyncio.sleep(REPLAY_PAUSE_S)
-    wanted = log_stream.Wanted(stdout=call.flag("stdout"), stderr=call.flag("stderr"), framed=framed)
+    layout, store, waits = services.layout, services.store, services.lifecycle.waits
     at = 0
-    async for piece in log_stream.stream(record, services.layout, services.store, services.lifecycle.waits, wanted):
+    async for piece in log_stream.stream(record, layout, store, waits, _wanted(call, framed=framed)):
         if rest := piece[max(0, past - at) :]:
             await send(rest)
         at += len(piece)
@@ -99,6 +111,7 @@ async def attach_websocket(call: Call, services: Services) -> web.StreamResponse
     connection = web.WebSocketResponse()
     if not connection.can_prepare(call.request).ok:
         raise InvalidArgument("not a websocket handshake", remedy="ask for an upgrade to websocket, version 13")
+    has_log = _has_log(call, services, record)
     ours, theirs = socket.socketpair()
     ours.setblocking(False)  # noqa: FBT003 -- the method has no keyword
     wanted = Attach(
@@ -111,7 +124,6 @@ async def attach_websocket(call: Call, services: Services) -> web.StreamResponse
     with ours:
         await connection.prepare(call.request)
         with theirs:
-            has_log = call.flag("logs") and not isinstance(record.state, Created)
             sent = await _replay(call, services, connection.send_bytes, framed=False) if has_log else 0
             if has_log and _has_ended_since(record, services):
                 await _replay(call, services, connection.send_bytes, past=sent, framed=False)

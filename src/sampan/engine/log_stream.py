@@ -48,6 +48,13 @@ def tail_lines(text: str) -> int | None:
     return int(text) if text.isdecimal() and len(text) < _MOST_DIGITS else None
 
 
+def readable(record: ContainerRecord, layout: Layout, wanted: Wanted) -> str:
+    """The file that is read. Raises InvalidArgument when no stream is wanted, and as `readable_path` does."""
+    if not (wanted.stdout or wanted.stderr):
+        raise InvalidArgument("you must choose at least one stream", remedy="choose stdout or stderr")
+    return readable_path(record, layout)
+
+
 def readable_path(record: ContainerRecord, layout: Layout) -> str:
     """The file that the container's log is read from. Raises NotImplementedHere when it cannot be read back."""
     path = log_path(layout, record)
@@ -63,11 +70,9 @@ async def stream(
 ) -> AsyncIterator[bytes]:
     """The log in pieces, multiplexed unless the container has a terminal.
 
-    Following ends when the run ends. Raises InvalidArgument when no stream is wanted, as `readable_path` does else.
+    Following ends when the run ends. Raises as `readable` does.
     """
-    if not (wanted.stdout or wanted.stderr):
-        raise InvalidArgument("you must choose at least one stream", remedy="choose stdout or stderr")
-    path = readable_path(record, layout)
+    path = readable(record, layout, wanted)
     follow = wanted.follow and record.running is not None
     if not follow:
         await let_end(record, store, waits)
