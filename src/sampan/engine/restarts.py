@@ -45,6 +45,11 @@ def wants_restart(record: ContainerRecord, code: int) -> bool:
             return False
 
 
+def left_s(waiting: Restarting) -> float:
+    """How long it still waits for its start: no longer than any may, as the clock may have been set back meanwhile."""
+    return min(max(0.0, (waiting.due_at_ns - time.time_ns()) / 1e9), LONGEST_DELAY_S)
+
+
 @dataclass(slots=True)
 class Aftermath:
     """Called with every settled end."""
@@ -88,7 +93,7 @@ class Aftermath:
 
     async def _start_when_due(self, record: ContainerRecord) -> None:
         assert isinstance(record.state, Restarting)  # noqa: S101 -- both callers have seen it
-        await asyncio.sleep(max(0.0, (record.state.due_at_ns - time.time_ns()) / 1e9))
+        await asyncio.sleep(left_s(record.state))
         current = self.store.get(record.id)
         if current is None or current.state != record.state:
             return
