@@ -137,6 +137,15 @@ def test_a_signal_that_is_not_its_stop_signal_leaves_the_restart_policy(engine: 
     assert is_started_again(engine, "reloaded")
 
 
+def test_one_that_waits_for_its_next_start_is_killed_by_giving_that_up(engine: EngineProcess) -> None:
+    engine.run("in-a-loop", "false", host={"RestartPolicy": {"Name": "always"}})
+    until(lambda: engine.inspect("in-a-loop")["RestartCount"] > 5, 60)  # so that it mostly waits
+    until(lambda: engine.inspect("in-a-loop")["State"]["Status"] == "restarting")
+    engine.json("POST", "/containers/in-a-loop/kill", expect=204)
+    assert engine.inspect("in-a-loop")["State"]["Status"] == "exited"
+    engine.json("POST", "/containers/in-a-loop/kill", expect=409)
+
+
 def test_one_that_ends_for_a_signal_while_no_daemon_is_there_is_not_started_again(tmp_path: Path) -> None:
     with EngineProcess(tmp_path) as running:
         running.run(

@@ -108,13 +108,18 @@ class Control:
     async def kill(self, reference: str, signal_name: str = "") -> None:
         """Send a signal; SIGKILL is the default, and its end is waited for. Raises Conflict when it does not run.
 
-        One that asks it to end takes its restart policy away until it is started anew, as `stop` does.
+        One that asks it to end takes its restart policy away until it is started anew, as `stop` does, and is all that
+        one needs that waits for its next start.
         """
         try:
             record = self.store.find(reference)
             number = _sendable(signal_name or "SIGKILL")
         except SampanError as error:
             raise of_kind(error.kind, f"cannot kill container: {reference}: {error}", remedy=error.remedy) from error
+        if _asks_to_end(record, number):
+            if await self._gave_up_restart(record):
+                return
+            record = self.store.find(record.id)
         if record.running is None:
             raise Conflict(
                 f"cannot kill container: {reference}: container {record.id} is not running",
