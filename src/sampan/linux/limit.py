@@ -31,13 +31,15 @@ NUMBERS: dict[str, int] = {
     "RLIMIT_RTPRIO": 14,
     "RLIMIT_RTTIME": 15,
 }
+_NAMES = {number: name for name, number in NUMBERS.items()}
 _PAIR = struct.Struct("=2Q")
 
 
 def prlimit(pid: int, resource: int, soft: int, hard: int) -> None:
     """prlimit(2): set both limits of a process (0 is the caller); -1 and UNLIMITED mean none."""
     pair = _PAIR.pack(_limit(soft), _limit(hard))
-    syscall("prlimit64", pid, resource, pair, None, about=f"resource {resource} soft {soft} hard {hard}")
+    about = f"{_NAMES.get(resource, resource)} soft {_word(soft)} hard {_word(hard)}"
+    syscall("prlimit64", pid, resource, pair, None, about=about)
 
 
 def get_limit(pid: int, resource: int) -> tuple[int, int]:
@@ -46,6 +48,10 @@ def get_limit(pid: int, resource: int) -> tuple[int, int]:
     syscall("prlimit64", pid, resource, None, buffer, about=resource)
     soft, hard = _PAIR.unpack(buffer.raw)
     return soft, hard
+
+
+def _word(value: int) -> str:
+    return "unlimited" if value in {-1, UNLIMITED} else str(value)
 
 
 def _limit(value: int) -> int:

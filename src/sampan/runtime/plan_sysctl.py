@@ -79,7 +79,7 @@ def _check_namespace(name: str, path: str, kinds: Collection[str], problems: Pro
         )
         return
     if needed not in kinds:
-        words = {"net": "network"}.get(needed, needed)
+        words = {"net": "a network", "ipc": "an ipc"}.get(needed, f"a {needed}")
         problems.invalid(
-            f"linux.sysctl: {name} needs a {words} namespace of the container", "add it to linux.namespaces"
+            f"linux.sysctl: {name} needs {words} namespace of the container", "add it to linux.namespaces"
         )

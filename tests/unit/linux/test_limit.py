@@ -67,3 +67,9 @@ def test_a_soft_limit_above_the_hard_one_is_refused_with_both_named() -> None:
         limit.prlimit(0, limit.NUMBERS["RLIMIT_CORE"], 2, 1)
     assert caught.value.errno == errno.EINVAL
     assert "soft 2 hard 1" in str(caught.value.filename)
+
+
+def test_a_refused_limit_is_named_in_words() -> None:
+    with pytest.raises(OSError, match="prlimit64") as caught:
+        limit.prlimit(0, limit.NUMBERS["RLIMIT_NOFILE"], -1, limit.UNLIMITED)  # over fs.nr_open, even for root
+    assert caught.value.filename == "RLIMIT_NOFILE soft unlimited hard unlimited"

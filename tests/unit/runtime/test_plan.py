@@ -234,7 +234,7 @@ NOTIFY = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "
         ),
         (
             both(put("linux.namespaces", [{"type": "mount"}]), put("linux.sysctl", {"kernel.shmmax": "1"})),
-            "kernel.shmmax needs a ipc namespace",
+            "kernel.shmmax needs an ipc namespace",
         ),
         (
             both(put("linux.namespaces", [{"type": "mount"}]), put("linux.sysctl", {"kernel.domainname": "x"})),
