@@ -97,7 +97,8 @@ def hosts(record: ContainerRecord, *, gateway: str = "") -> str:
         if address := gateway if written == "host-gateway" else written.strip("[]"):  # no bridge, no gateway
             lines.append(f"{address}\t{name}\n")
     lines.append(links.text(record.linked))
-    own = f"{process.hostname}.{process.domainname} {process.hostname}" if process.domainname else process.hostname
+    whole = f"{process.hostname}.{process.domainname}" if process.domainname else process.hostname
+    own = " ".join(dict.fromkeys((whole, process.hostname, whole.partition(".")[0])))
     for endpoint in record.endpoints.values():
         lines.extend(f"{address}\t{own}\n" for address in endpoint.named_addresses)
     return "".join(lines)

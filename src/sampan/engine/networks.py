@@ -167,7 +167,7 @@ class ContainerNetworks:
         if not other.pid:
             raise Conflict(
                 f"cannot join network of a non running container: {other.id}",
-                remedy=f"start it first with `sampan start {reference}`",
+                remedy=f"start it first with `sampan start {other.name}`",
             )
         return other
 

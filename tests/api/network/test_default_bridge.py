@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import pytest
 from tests.engine_process import EngineProcess
 from tests.network_containers import BRIDGE, Containers, address_of, refuses, veths
 from tests.private_network import HOST4, HOST6, OUTSIDE4, OUTSIDE6, PrivateNetwork
@@ -228,6 +229,16 @@ def test_a_joined_container_shares_addresses_and_keeps_no_link_alive(
     until(lambda: not veths(network))  # although its namespace lives on
 
 
+def test_whose_network_does_not_run_is_named_as_the_user_named_it(
+    engine: EngineProcess, containers: Containers
+) -> None:
+    containers.names += ["beside", "idle"]
+    engine.create("idle", "true", host=BRIDGE)
+    engine.create("beside", "true", host={"NetworkMode": "container:idle"})
+    answer = engine.json("POST", "/containers/beside/start", expect=409)
+    assert answer["remedy"] == "start it first with `sampan start idle`"
+
+
 def test_the_files_of_a_container_know_its_addresses(engine: EngineProcess, containers: Containers) -> None:
     engine.run("named", "cat", "/etc/hosts", host={**BRIDGE, "ExtraHosts": ["up:host-gateway"]}, Hostname="boat")
     try:
@@ -237,6 +248,25 @@ def test_the_files_of_a_container_know_its_addresses(engine: EngineProcess, cont
         assert any(line[0].startswith("172.17.0.") and line[1] == "boat" for line in lines)
     finally:
         engine.request("DELETE", "/containers/named")
+
+
+@pytest.mark.parametrize(
+    ("hostname", "domain", "names"),
+    [
+        ("web.example.org", "", "web.example.org web"),
+        ("web", "example.org", "web.example.org web"),
+        ("web.a", "example.org", "web.a.example.org web.a web"),
+    ],
+)
+def test_a_container_whose_hostname_has_dots_finds_itself_by_the_first_word_too(
+    engine: EngineProcess, hostname: str, domain: str, names: str
+) -> None:
+    engine.run("dotted", "tail", "-n1", "/etc/hosts", host=BRIDGE, Hostname=hostname, Domainname=domain)
+    try:
+        assert engine.wait("dotted") == 0
+        assert engine.output("dotted")[0].split("\t")[1] == names
+    finally:
+        engine.request("DELETE", "/containers/dotted")
 
 
 def test_the_daemon_told_to_make_no_bridge_makes_none(tmp_path: Path, network: PrivateNetwork) -> None:
