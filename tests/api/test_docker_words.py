@@ -14,6 +14,8 @@ import pytest
 from tests.engine_process import EngineProcess
 from tests.raw_http import ask
 
+from sampan.cgroup import Mode, hierarchies
+
 
 @pytest.mark.parametrize(
     ("body", "message"),
@@ -97,6 +99,15 @@ def test_a_container_that_nothing_kills_and_no_limit_holds_is_warned_of(engine: 
     assert warning.startswith("OOM killer is disabled for the container, but no memory limit is set")
     body["HostConfig"]["Memory"] = 10**8
     assert ask(engine, "POST", "/containers/create", body).json["Warnings"] == []
+
+
+@pytest.mark.parametrize("asked", [{}, {"OomKillDisable": True, "Memory": 10**8}])
+def test_whether_the_oom_killer_is_disabled_is_told_where_the_kernel_can(
+    engine: EngineProcess, asked: dict[str, Any]
+) -> None:
+    made = ask(engine, "POST", "/containers/create", {"Image": "host", "Cmd": ["true"], "HostConfig": asked}).json
+    shown = engine.inspect(made["Id"])["HostConfig"]["OomKillDisable"]
+    assert shown is (None if hierarchies().mode is Mode.V2 else bool(asked))
 
 
 def test_a_containers_command_may_be_one_string_and_that_of_an_exec_may_not(engine: EngineProcess) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from sampan.cgroup import Mode, hierarchies
 from sampan.engine import config as engine
 from sampan.engine import spec_security
 from sampan.wire import container as wire
@@ -135,7 +136,7 @@ def _resources(asked: engine.Resources) -> dict[str, Any]:
         "memory_reservation": asked.memory_reservation_bytes,
         "memory_swap": swap,
         "memory_swappiness": None if asked.memory_swappiness == -1 else asked.memory_swappiness,
-        "oom_kill_disable": asked.oom_kill_disable,
+        "oom_kill_disable": None if hierarchies().mode is Mode.V2 else bool(asked.oom_kill_disable),
         "pids_limit": asked.pids_limit,
         "ulimits": None
         if asked.ulimits is None
