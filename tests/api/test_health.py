@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from tests.engine_process import EngineProcess
 from tests.raw_http import ask
 from tests.waiting import until
@@ -25,6 +26,15 @@ def test_a_check_that_succeeds_makes_a_container_healthy(engine: EngineProcess) 
     listed = engine.json("GET", '/containers/json?filters={"health":["healthy"]}')
     (entry,) = [entry for entry in listed if entry["Names"] == ["/fine"]]
     assert entry["Status"].endswith("(healthy)")
+
+
+@pytest.mark.parametrize(("size", "shown"), [(5000, "x" * 4096 + "..."), (4096, "x" * 4096)])
+def test_the_output_of_a_check_that_is_cut_ends_in_dots(engine: EngineProcess, size: int, shown: str) -> None:
+    name = f"says-{size}"
+    check = ["CMD-SHELL", f"head -c {size} /dev/zero | tr '\\0' x"]
+    engine.run(name, "sleep", "300", Healthcheck={"Test": check, **PATIENT})
+    until(lambda: _health(engine, name)["Log"])
+    assert _health(engine, name)["Log"][0]["Output"] == shown
 
 
 def test_a_container_that_ended_keeps_its_last_health(engine: EngineProcess) -> None:

@@ -115,7 +115,7 @@ def test_the_process_table_has_only_the_container_s(engine: EngineProcess) -> No
         ({"LogConfig": {"Type": "json-file", "Config": {"max-size": "huge"}}}, "invalid size"),
         ({"LogConfig": {"Type": "json-file", "Config": {"max-size": "1_0k"}}}, "invalid size"),
         ({"LogConfig": {"Type": "local", "Config": {"max-size": "0"}}}, "max-size must be a positive number"),
-        ({"LogConfig": {"Type": "json-file", "Config": {"max-file": "9" * 5000}}}, "max-file must be a positive number"),
+        ({"LogConfig": {"Type": "json-file", "Config": {"max-file": "9" * 5000}}}, "max-file must be a positive"),
         ({"PidMode": "container:"}, "invalid PID mode"),
         ({"TimeOffsets": {"wall": "1h"}}, "invalid time offset clock"),
         ({"TimeOffsets": {"boottime": "-900000h"}}, "invalid time offset of boottime"),

@@ -35,7 +35,9 @@ def test_sizes_are_read_in_powers_of_1024(text: str, count: int) -> None:
     assert read_size(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "x", "1x", "1kk", "k", "-5", "1..5", "1,5m", "ib", "1ib", "1_0k", "١m", "²", "1e3.0"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "1x", "1kk", "k", "-5", "1..5", "1,5m", "ib", "1ib", "1_0k", "١m", "²", "1e3.0"]
+)
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="size"):
         read_size(text)

@@ -156,7 +156,7 @@ class Healths:
             await self.act(container_id, action)
 
     async def _run(self, record: ContainerRecord, check: Healthcheck) -> Probe:
-        """One probe, its output cut at 4 KiB; killed when it takes longer than the timeout."""
+        """One probe, its output cut at 4 KiB, with dots then; killed when it takes longer than the timeout."""
         started_ns = time.time_ns()
         monitor = self.monitors.get(record.id)
         if monitor is None:
@@ -178,7 +178,8 @@ class Healths:
             try:
                 code = await asyncio.wait_for(ended, timeout_s)
                 await asyncio.wait([output], timeout=LAST_OUTPUT_S)  # a child of the probe may hold it open for good
-                text = content.decode(errors="replace")
+                cut = "..." if len(content) > OUTPUT_BYTES else ""
+                text = content[:OUTPUT_BYTES].decode(errors="replace") + cut
             except TimeoutError:
                 monitor.signal(signal.SIGKILL, target=exec_id)
                 code, text = -1, f"Health check exceeded timeout ({timeout_s:g}s)"
@@ -194,7 +195,7 @@ class Healths:
 
 
 async def _read(connection: socket.socket, content: bytearray) -> None:
-    """Read to the end, and keep the first 4 KiB."""
+    """Read to the end, and keep the first 4 KiB, and one byte more when there is more."""
     with contextlib.suppress(ConnectionError):
         while piece := await asyncio.get_running_loop().sock_recv(connection, 65536):
-            content += piece[: OUTPUT_BYTES - len(content)]
+            content += piece[: OUTPUT_BYTES + 1 - len(content)]

@@ -80,6 +80,4 @@ def _check_namespace(name: str, path: str, kinds: Collection[str], problems: Pro
         return
     if needed not in kinds:
         words = {"net": "a network", "ipc": "an ipc"}.get(needed, f"a {needed}")
-        problems.invalid(
-            f"linux.sysctl: {name} needs {words} namespace of the container", "add it to linux.namespaces"
-        )
+        problems.invalid(f"linux.sysctl: {name} needs {words} namespace of the container", "add it to linux.namespaces")
