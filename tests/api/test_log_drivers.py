@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.engine_process import PROGRAM, SOURCE, EngineProcess
+from tests.hijack import demultiplex
 from tests.waiting import until
 
 
@@ -53,6 +54,13 @@ def test_local_rotates_compressed_files_and_is_read_as_any_log(engine: EnginePro
     assert numbers == list(range(numbers[0], 20001))
     assert read(engine, "local", "stdout=1&tail=2") == ["19999\n", "20000\n"]
     assert engine.inspect("local")["LogPath"] == ""
+
+
+def test_local_gives_every_byte_back_as_it_was(engine: EngineProcess) -> None:
+    engine.run("binary", "head", "-c", "40000", "/bin/sh", host=logged("local"))
+    assert engine.wait("binary") == 0
+    _, content = engine.request("GET", "/containers/binary/logs?stdout=1")
+    assert demultiplex(content) == {1: Path("/bin/sh").read_bytes()[:40000]}
 
 
 def test_local_is_followed_to_the_end(engine: EngineProcess, tmp_path: Path) -> None:

@@ -30,11 +30,23 @@ def _replace_each(error: UnicodeError) -> tuple[str, int]:
     return "\\ufffd" * (error.end - error.start), error.end
 
 
-codecs.register_error("sampan-json-log", _replace_each)
+def _keep_each(error: UnicodeError) -> tuple[str, int]:
+    """An escape for every single byte that is not UTF-8, from which it is read back: PEP 383's lone surrogates."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "".join(f"\\udc{value:02x}" for value in error.object[error.start : error.end]), error.end
 
 
-def escape(content: bytes) -> bytes:
-    """`content` as it stands within a JSON string, except that newlines are left alone."""
+REPLACING, KEEPING = "sampan-json-log", "sampan-local-log"
+codecs.register_error(REPLACING, _replace_each)
+codecs.register_error(KEEPING, _keep_each)
+
+
+def escape(content: bytes, errors: str = REPLACING) -> bytes:
+    """`content` as it stands within a JSON string, except that newlines are left alone.
+
+    Bytes that are no UTF-8 are REPLACING, as json-file has it, or KEEPING.
+    """
     special = set(content.translate(None, _PLAIN))
     if ord("\\") in special:
         special.remove(ord("\\"))
@@ -46,7 +58,7 @@ def escape(content: bytes) -> bytes:
     try:
         content.decode()
     except UnicodeDecodeError:
-        content = content.decode(errors="sampan-json-log").encode()
+        content = content.decode(errors=errors).encode()
     for separator, escaped in _LINE_SEPARATORS:
         content = content.replace(separator, escaped)
     return content
@@ -69,7 +81,8 @@ def attributes_json(attributes: tuple[tuple[str, str], ...]) -> bytes:
 class LineMaker:
     """Cuts one stream into lines and encodes them; keeps a line that has not ended, at most MAX_LINE_BYTES of it."""
 
-    def __init__(self, stream: str, attributes: tuple[tuple[str, str], ...] = ()) -> None:
+    def __init__(self, stream: str, attributes: tuple[tuple[str, str], ...] = (), errors: str = REPLACING) -> None:
+        self._errors = errors
         between = b',"attrs":' + attributes_json(attributes) if attributes else b""
         self._middle = b'","stream":"' + stream.encode() + b'"' + between + b',"time":"'
         self._begun = b""
@@ -87,7 +100,7 @@ class LineMaker:
             elif len(content) - start >= MAX_LINE_BYTES:
                 self._whole_lines(made, content[done:start], closing)
                 done = start + MAX_LINE_BYTES
-                made += (_OPENING, escape(content[start:done]), closing)
+                made += (_OPENING, escape(content[start:done], self._errors), closing)
                 start = done
             else:
                 break
@@ -98,16 +111,15 @@ class LineMaker:
     def finish(self, at_ns: int) -> bytes:
         """The record of a last line that never ended, if there is one."""
         begun, self._begun = self._begun, b""
-        return _OPENING + escape(begun) + self._closing(at_ns) if begun else b""
+        return _OPENING + escape(begun, self._errors) + self._closing(at_ns) if begun else b""
 
     def _closing(self, at_ns: int) -> bytes:
         return self._middle + time_text(at_ns).encode() + b'"}\n'
 
-    @staticmethod
-    def _whole_lines(made: list[bytes], lines: bytes, closing: bytes) -> None:
+    def _whole_lines(self, made: list[bytes], lines: bytes, closing: bytes) -> None:
         """Every newline becomes the end of one record and the beginning of the next."""
         if lines:
-            records = escape(lines).replace(b"\n", b"\\n" + closing + _OPENING)
+            records = escape(lines, self._errors).replace(b"\n", b"\\n" + closing + _OPENING)
             made += (_OPENING, records[: -len(_OPENING)])
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from sampan.errors import SystemFailure
 from sampan.monitor.client import STDERR, STDOUT
-from sampan.monitor.json_line import LineMaker
+from sampan.monitor.json_line import KEEPING, REPLACING, LineMaker
 from sampan.monitor.log_file import LogFile
 from sampan.monitor.log_plan import LogPlan, SendPlan
 from sampan.monitor.loop import Loop
@@ -47,15 +47,17 @@ class NoLog:
 class JsonFileLog:
     """Docker's json-file: a JSON object a line. All lines of a chunk have the time at which it came.
 
-    Times never go back within a run of a container, also when the clock is set back, so that a reader may skip.
+    Other drivers keep the same, but that bytes which are no UTF-8 are read back as they were, as Docker has it. Times
+    never go back within a run of a container, also when the clock is set back, so that a reader may skip.
     """
 
     drained = True
 
     def __init__(self, plan: LogPlan, loop: Loop, on_trouble: Callable[[str], None]) -> None:
+        errors = REPLACING if plan.driver == "json-file" else KEEPING
         self._makers = {
-            STDOUT: LineMaker("stdout", plan.attributes),
-            STDERR: LineMaker("stderr", plan.attributes),
+            STDOUT: LineMaker("stdout", plan.attributes, errors),
+            STDERR: LineMaker("stderr", plan.attributes, errors),
         }
         self._last_ns = 0
         self._file = LogFile(

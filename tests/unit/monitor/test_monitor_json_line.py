@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampan.monitor.json_line import MAX_LINE_BYTES, LineMaker, attributes_json, escape, time_text
+from sampan.monitor.json_line import KEEPING, MAX_LINE_BYTES, LineMaker, attributes_json, escape, time_text
 
 AT_NS = 1_704_164_645_123_456_789
 
@@ -115,3 +115,11 @@ def test_times_have_no_trailing_zeros(at_ns: int, text: str) -> None:
 
 def test_attributes_of_an_empty_tuple_are_an_empty_object() -> None:
     assert attributes_json(()) == b"{}"
+
+
+@given(st.lists(st.binary(max_size=200)))
+def test_a_log_that_keeps_bytes_gives_them_all_back(chunks: list[bytes]) -> None:
+    maker = LineMaker("stdout", (), KEEPING)
+    lines = b"".join(maker.encode(chunk, AT_NS) for chunk in chunks) + maker.finish(AT_NS)
+    texts = [json.loads(line)["log"] for line in lines.split(b"\n") if line]
+    assert "".join(texts).encode(errors="surrogateescape") == b"".join(chunks)
