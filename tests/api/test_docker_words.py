@@ -87,6 +87,13 @@ def test_what_excludes_each_other_is_refused_in_docker_s_words(
     assert (answer.status, answer.message) == (400, message)
 
 
+def test_a_start_says_that_it_takes_no_configuration(engine: EngineProcess) -> None:
+    engine.create("bodiless", "true")
+    answer = ask(engine, "POST", "/containers/bodiless/start", {"Binds": ["/:/host"]})
+    assert (answer.status, answer.message.startswith("starting container with non-empty request body")) == (400, True)
+    assert ask(engine, "POST", "/containers/bodiless/start", {}).status == 204
+
+
 def test_a_hostname_may_be_as_long_as_the_kernel_s(engine: EngineProcess) -> None:
     engine.run("long", "hostname", Hostname="x" * 64)
     assert engine.wait("long") == 0

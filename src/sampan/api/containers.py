@@ -27,6 +27,7 @@ from sampan.wire.container import ContainerCreate
 
 HEALTHS = ("none", "starting", "healthy", "unhealthy")
 PRUNE_FILTERS = frozenset({"until", "label", "label!"})
+_EMPTY_BODY = 7  # bytes that a start may come with, such as {} or null (moby, postContainersStart)
 
 
 async def create(call: Call, services: Services) -> web.StreamResponse:
@@ -101,6 +102,11 @@ def inspected(services: Services, version: Version, parameters: Mapping[str, str
 
 async def start(call: Call, services: Services) -> web.StreamResponse:
     """POST /containers/{name}/start."""
+    if (call.request.content_length or 0) > _EMPTY_BODY:
+        raise InvalidArgument(
+            "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
+            remedy="say it when the container is created",
+        )
     if not call.flag("trace"):
         await services.lifecycle.start(call.parameters["name"])
         return nothing()
