@@ -120,8 +120,8 @@ def prepare_sources(
         pieces: Pieces = ()
         if index in ready:
             pieces = ready[index] if common is None else tuple(_renewed(piece, held) for piece in ready[index])
-        elif mount.flags & _BIND and in_order and not is_mapped(plan):
-            pass
+        elif mount.flags & _BIND and in_order and not is_mapped(plan) and mount.idmap is None:
+            pass  # the child may make no user namespace for a map: its root lies on another (clone(2), EPERM)
         elif mount.flags & _BIND:
             pieces = _bind_pieces(mount, plan.root, optional.get(mount.target, -1), held)
         elif mount.by_parent:

@@ -54,6 +54,16 @@ def test_a_working_directory_is_made_below_a_read_only_root(runtime: Runtime) ->
     assert "Read-only file system" in done.stdout
 
 
+def test_a_bind_has_the_ids_that_its_own_mappings_give_it(runtime: Runtime, tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    maps = [{"containerID": 0, "hostID": 1000, "size": 10}]
+    bind = {"destination": "/given", "type": "bind", "source": str(tmp_path / "given"), "options": ["bind"]}
+    runtime.write(
+        "stat -c %u:%g /given", mounts=[*SPEC["mounts"], {**bind, "uidMappings": maps, "gidMappings": maps}]
+    )
+    assert runtime.ok("run", runtime.new_id()) == "1000:1000\n"
+
+
 @pytest.mark.skipif(LINUX < (6, 15), reason="needs Linux 6.15: mounts inside of a detached tree")
 def test_a_mount_namespace_can_be_joined(runtime: Runtime) -> None:
     with subprocess.Popen(["unshare", "-m", "sh", "-c", "echo; exec sleep 1000"], stdout=subprocess.PIPE) as other:
