@@ -55,6 +55,16 @@ def test_a_paused_container_says_so(runtime: Runtime) -> None:
     assert runtime.state(name)["status"] == "running"
 
 
+def test_a_created_container_that_is_paused_says_so(runtime: Runtime) -> None:
+    name = runtime.new_id()
+    runtime.ok("create", name)
+    runtime.ok("pause", name)
+    assert runtime.state(name)["status"] == "paused"
+    assert "cannot exec in a paused container" in runtime.refused("exec", name, "true", code=255)
+    runtime.ok("resume", name)
+    assert runtime.state(name)["status"] == "created"
+
+
 def test_ps_shows_the_containers_processes_only(runtime: Runtime) -> None:
     name = runtime.running("sleep", "4321")
     pid = runtime.state(name)["pid"]

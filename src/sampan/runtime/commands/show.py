@@ -11,7 +11,7 @@ from sampan.runtime.commands.options import SWITCH, VALUE, Option, Words
 from sampan.runtime.commands.report import answer
 from sampan.runtime.commands.verb import Command, Verb, container_id
 from sampan.runtime.json_text import dumps
-from sampan.runtime.state import PAUSED, RUNNING, STOPPED, Containers, ContainerState
+from sampan.runtime.state import CREATED, PAUSED, RUNNING, STOPPED, Containers, ContainerState
 
 _COLUMN = 12
 _GAP = 3
@@ -20,10 +20,10 @@ _GAP = 3
 def status_of(containers: Containers, state: ContainerState) -> str:
     """The status, of which being paused is one."""
     status = containers.status(state)
-    if status != RUNNING:
+    if status not in {RUNNING, CREATED}:
         return status
     with closing(open_cgroup(state.cgroup_path)) as cgroup:
-        return PAUSED if is_frozen(cgroup) else RUNNING
+        return PAUSED if is_frozen(cgroup) else status
 
 
 def is_frozen(cgroup: Cgroup) -> bool:
