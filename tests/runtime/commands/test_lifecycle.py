@@ -75,10 +75,23 @@ def test_an_id_is_needed(runtime: Runtime, verb: str) -> None:
 def test_an_id_is_taken_once(runtime: Runtime) -> None:
     name = runtime.running()
     pid = runtime.state(name)["pid"]
-    assert f"container with id exists: {name}" in runtime.refused("create", name)
+    refusal = runtime.refused("create", name)
+    assert f"container with id exists: {name}" in refusal
+    assert "warning" not in refusal
     assert "container with id exists" in runtime.refused("run", name)
     assert runtime.state(name) | {"status": "running"} == runtime.state(name)
     assert runtime.state(name)["pid"] == pid
+
+
+def test_an_id_is_free_again_after_a_create_that_was_killed_before_its_state_and_a_forced_delete(
+    runtime: Runtime,
+) -> None:
+    name = runtime.new_id()
+    (runtime.root / name).mkdir(parents=True)
+    (runtime.root / name / "config.json.17").write_text("{")
+    assert "container does not exist" in runtime.refused("delete", name)
+    runtime.ok("delete", "--force", name)
+    runtime.ok("run", name)
 
 
 def test_later_changes_of_the_bundle_do_not_reach_the_container(runtime: Runtime) -> None:

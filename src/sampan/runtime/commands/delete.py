@@ -42,6 +42,7 @@ def _delete(command: Command, name: str, *, force: bool) -> None:
     except NotFound:
         if not force:
             raise
+        command.containers.remove(name)  # a `create` that was killed before it wrote a state leaves the id taken
 
 
 def destroy(command: Command, state: ContainerState) -> None:
