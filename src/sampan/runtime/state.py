@@ -105,15 +105,18 @@ class Containers:
         try:
             os.mkdir(directory, 0o700)
         except FileExistsError:
-            raise Conflict(
-                f"container with id exists: {state.id}", remedy="delete it first, or choose another id"
-            ) from None
+            raise _taken(state.id) from None
         try:
             _replace(os.path.join(directory, "config.json"), config)
             self.save(state)
         except BaseException:
             self.remove(state.id)
             raise
+
+    def refuse_known(self, id: str) -> None:
+        """Conflict when the id is taken."""
+        if os.path.exists(self.directory(id)):
+            raise _taken(id)
 
     def save(self, state: ContainerState) -> None:
         """Replace the container's state."""
@@ -202,6 +205,10 @@ def mentions(config: bytes, name: str) -> bool:
 
 def _frozen(value: object) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _taken(id: str) -> Conflict:
+    return Conflict(f"container with id exists: {id}", remedy="delete it first, or choose another id")
 
 
 def _no_such(id: str) -> NotFound:

@@ -101,6 +101,7 @@ def _found_cgroup(command: Command, plan: LaunchPlan) -> bool:
     with closing(open_cgroup(plan.cgroup.path if plan.cgroup else "/")) as cgroup:
         if not cgroup.exists():
             return False
+        command.containers.refuse_known(plan.id)  # then it is that container's, and nothing to warn of
         if is_frozen(cgroup):
             raise Conflict(
                 f"container's cgroup unexpectedly frozen: {cgroup.path}",
