@@ -45,6 +45,7 @@ def open_database(path: str) -> sqlite3.Connection:
     Raises SystemFailure when the file is no database, has no room, or was written by a newer sampan.
     """
     try:
+        _keep_private(path)
         connection = sqlite3.connect(path, isolation_level=None)
         # no other process opens it; and an index in shared memory has room of its own to find, or a full disk's SIGBUS
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -73,6 +74,15 @@ def open_database(path: str) -> sqlite3.Connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     _reserve(f"{path}-wal")
     return connection
+
+
+def _keep_private(path: str) -> None:
+    """Root's alone to read: containers' variables are in it. SQLite gives its further files the same mode."""
+    for name in (path, f"{path}-wal", f"{path}-shm"):
+        with suppress(OSError):
+            os.chmod(name, 0o600)
+    with suppress(OSError):  # why it cannot be made, SQLite says
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _reserve(journal: str) -> None:

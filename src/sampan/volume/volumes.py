@@ -172,7 +172,8 @@ class Volumes:
 
     def recover(self) -> None:
         """Make folder and records agree: end what a crash cut off, and know volumes whose record was lost."""
-        os.makedirs(self.path, 0o711, exist_ok=True)
+        os.makedirs(self.path, exist_ok=True)
+        os.chmod(self.path, 0o700)  # a setuid file that a container makes is not a host user's to run (CVE-2021-41091)
         with suppress(OSError):  # not every file system has places apart
             spread_below(self.path)
         found = set(os.listdir(self.path))
