@@ -57,6 +57,13 @@ def test_a_name_that_is_given_twice_is_told_once(engine: EngineProcess) -> None:
     assert told.text.count("Successfully tagged") == 2
 
 
+def test_a_dockerfile_whose_variables_grow_without_end_is_ended(engine: EngineProcess) -> None:
+    grows = "".join(f"ENV B{number}=$A\n" for number in range(40))
+    told = build(engine, {"Dockerfile": f"FROM busybox\nENV A={'a' * 1_000_000}\n{grows}"})
+    assert "no image may have more than 16777216" in told.error["message"]
+    assert told.text.count("Step ") < 20
+
+
 def test_a_label_that_is_null_is_empty(engine: EngineProcess) -> None:
     told = build(engine, {"Dockerfile": "FROM busybox\n"}, labels={"nothing": None, "some": "thing"})
     labels = engine.json("GET", f"/images/{told.image_id}/json")["Config"]["Labels"]

@@ -25,7 +25,16 @@ from sampan.image.import_rootfs import now
 from sampan.image.layers import Hold
 from sampan.image.listing import seconds_of
 from sampan.image.records import Image
-from sampan.oci.image_spec import DEFAULT_PATH, ContainerDefaults, History, ImageConfig, RootFs, decode_config, encode
+from sampan.oci.image_spec import (
+    DEFAULT_PATH,
+    LARGEST_CONFIG,
+    ContainerDefaults,
+    History,
+    ImageConfig,
+    RootFs,
+    decode_config,
+    encode,
+)
 
 NOWHERE = ""
 EPOCH = "SOURCE_DATE_EPOCH"
@@ -180,7 +189,13 @@ class Committer:
     def record(self, config: ImageConfig, parent: str) -> Image:
         """The image of a config; when it was made is kept beside it, unless the config says it or is to say another."""
         made_s = time.time() if self.epoch is None else None
-        return self.images.record(encode(config), parent=parent, made_s=made_s)
+        document = encode(config)
+        if len(document) > LARGEST_CONFIG:
+            raise InvalidArgument(
+                f"the image's configuration has {len(document)} bytes, no image may have more than {LARGEST_CONFIG}",
+                remedy="shorten its variables, labels and instructions: it could not be pulled or loaded anywhere",
+            )
+        return self.images.record(document, parent=parent, made_s=made_s)
 
     def take_cached(self, state: StageState, image: Image, tell: Tell) -> None:
         """Go on from an image that was made before."""

@@ -22,6 +22,7 @@ from sampan.image.registry import Registry
 from sampan.image.registry_http import Pause
 from sampan.oci.digest import digest_of, parse_digest
 from sampan.oci.image_spec import (
+    LARGEST_CONFIG,
     Descriptor,
     ImageConfig,
     Index,
@@ -31,7 +32,6 @@ from sampan.oci.image_spec import (
 )
 from sampan.oci.reference import Reference
 
-_LARGEST_CONFIG = 16 << 20
 _CONFIGS = frozenset({"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json", ""})
 
 
@@ -73,7 +73,7 @@ class Puller:
         try:
             top = await registry.manifest(name, str(reference.digest) if reference.digest else reference.tag)
             manifest, content = await self._manifest(registry, name, top.content, top.media_type, platform)
-            config = await registry.blob(name, manifest.config.digest, _LARGEST_CONFIG)
+            config = await registry.blob(name, manifest.config.digest, LARGEST_CONFIG)
         except SampanError as error:
             raise _in_docker_s_words(error, reference) from error
         about = decode_config(config)

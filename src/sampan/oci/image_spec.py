@@ -29,6 +29,7 @@ MANIFEST_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 
 # where programs are looked for when nothing says so, as Docker and its builders have it
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LARGEST_CONFIG = 16 << 20  # bytes of an image config, that a registry or an archive has and a build may make
 _MAX_DOCUMENT = 4 * 1024 * 1024
 
 

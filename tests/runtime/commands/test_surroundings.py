@@ -58,9 +58,7 @@ def test_a_bind_has_the_ids_that_its_own_mappings_give_it(runtime: Runtime, tmp_
     (tmp_path / "given").mkdir()
     maps = [{"containerID": 0, "hostID": 1000, "size": 10}]
     bind = {"destination": "/given", "type": "bind", "source": str(tmp_path / "given"), "options": ["bind"]}
-    runtime.write(
-        "stat -c %u:%g /given", mounts=[*SPEC["mounts"], {**bind, "uidMappings": maps, "gidMappings": maps}]
-    )
+    runtime.write("stat -c %u:%g /given", mounts=[*SPEC["mounts"], {**bind, "uidMappings": maps, "gidMappings": maps}])
     assert runtime.ok("run", runtime.new_id()) == "1000:1000\n"
 
 
