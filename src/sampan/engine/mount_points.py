@@ -50,7 +50,7 @@ async def resolve(config: ContainerConfig, origins: Origins) -> tuple[MountPoint
         *_from_mounts(config, origins.trees),
         *_from_secrets(config, origins.secrets),
     ):
-        if point.destination in explicit or (point in binds and point.destination in tmpfs):
+        if point.destination in explicit or (point.destination in tmpfs and point in binds):
             raise InvalidArgument(f"Duplicate mount point: {point.destination}", remedy="mount one thing at a target")
         explicit.add(point.destination)
         points[point.destination] = point
