@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from sampan.cgroup.group import Cgroup
 from sampan.cgroup.host import hierarchies
+from sampan.errors import NotImplementedHere
 from sampan.linux.mount import (
     AT_FDCWD,
     MountAttr,
@@ -269,6 +270,11 @@ def _cgroup_pieces(plan: LaunchPlan, mount: MountPlan, cgroup: Cgroup | None, he
         places = {one.name: os.path.join(one.mount_point, one.own.lstrip("/")) for one in host.hierarchies}
     bits, _ = attributes_of(mount.flags)
     if mount.fstype == "cgroup2" or not host.legacy:
+        if "" not in places:
+            raise NotImplementedHere(
+                f"no cgroup2 for /{mount.target.strip('/')}: this host has mounted cgroups of version 1 alone",
+                remedy="mount cgroup2 on the host (`mount -t cgroup2 none DIRECTORY`), or make the mount's type cgroup",
+            )
         return (Piece("", _held(held, _bind_cgroup(places[""], bits))),)
     names = {name: name.removeprefix("name=") or "unified" for name in places}
     top = _held(held, make_filesystem("tmpfs", (("source", "tmpfs"), ("mode", "755")), bits & ~MountAttr.RDONLY))

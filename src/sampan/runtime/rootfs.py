@@ -77,7 +77,12 @@ def attach_root(child: Child) -> None:
     if _owns_mounts(child):
         hooks = child.plan.hooks
         early = hooks.prestart or hooks.create_runtime or hooks.create_container
-        move_mount(child.root_fd, (AT_FDCWD, child.plan.root.path if early else "/"))
+        try:
+            move_mount(child.root_fd, (AT_FDCWD, child.plan.root.path if early else "/"))
+        except OSError:
+            if stat.S_ISDIR(os.fstat(child.root_fd).st_mode):
+                raise
+            raise OSError(errno.ENOTDIR, "the root is not a directory", child.plan.root.path) from None
 
 
 def mount_filesystems(child: Child) -> None:

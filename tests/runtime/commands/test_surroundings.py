@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import SPEC, Runtime
+from .conftest import SPEC, Runtime, interpreter
 
 LINUX = tuple(int(number) for number in os.uname().release.split("-")[0].split(".")[:2])
 
@@ -103,6 +103,24 @@ def test_prestart_hooks_are_told_that_the_container_is_created(runtime: Runtime,
     runtime.ok("run", runtime.new_id())
     assert json.loads((tmp_path / "prestart").read_text())["status"] == "created"
     assert json.loads((tmp_path / "createRuntime").read_text())["status"] == "creating"
+
+
+def test_cgroup2_that_the_host_has_not_mounted_is_named(runtime: Runtime) -> None:
+    mounted = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    if not any(words[words.index("-") + 1] == "cgroup" for words in mounted):
+        pytest.skip("no cgroups of version 1")
+    unified = [words[4] for words in mounted if words[words.index("-") + 1] == "cgroup2"]
+    hidden = ["unshare", "-m", "sh", "-c", 'for one in $0; do umount "$one"; done; exec "$@"', " ".join(unified)]
+    runtime.program = [*hidden, *interpreter()]
+    runtime.write(mounts=[*SPEC["mounts"], {"destination": "/two", "type": "cgroup2", "source": "cgroup"}])
+    refusal = runtime.refused("run", runtime.new_id())
+    assert "no cgroup2 for /two: this host has mounted cgroups of version 1 alone" in refusal
+
+
+def test_a_root_that_is_a_file_is_named(runtime: Runtime) -> None:
+    file = runtime.bundle / "rootfs/etc/passwd"
+    runtime.write(root__path=str(file))
+    assert f"the root is not a directory: {file}" in runtime.refused("run", runtime.new_id())
 
 
 def test_a_user_namespace_gets_device_nodes_of_its_own(runtime: Runtime) -> None:
