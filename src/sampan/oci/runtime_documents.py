@@ -35,11 +35,11 @@ def _decode[Document: (RuntimeSpec, Process, Resources)](content: bytes, kind: t
         # Writers in Go leave null where nothing is set, and read it so: absent. Only such documents come here twice.
         if b"null" not in content:
             raise _refusal(name, error) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _refusal(name, error) from None
     try:
         return msgspec.convert(_without_nulls(msgspec.json.decode(content)), kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise _refusal(name, error) from None
 
 

@@ -55,6 +55,13 @@ def test_a_paused_container_says_so(runtime: Runtime) -> None:
     assert runtime.state(name)["status"] == "running"
 
 
+def test_a_specification_that_is_nested_without_end_is_refused(runtime: Runtime) -> None:
+    (runtime.bundle / "config.json").write_text('{"ociVersion": "1.2.0", "a": ' + "[" * 100_000)
+    refusal = runtime.refused("run", runtime.new_id())
+    assert "config.json: " in refusal
+    assert "Traceback" not in refusal
+
+
 def test_a_created_container_that_is_paused_says_so(runtime: Runtime) -> None:
     name = runtime.new_id()
     runtime.ok("create", name)
