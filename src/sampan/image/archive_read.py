@@ -191,7 +191,7 @@ def _images(found: _Found, layers: LayerStore, hold: Hold, platform: tuple[str, 
 def _of_docker(found: _Found, layers: LayerStore, hold: Hold) -> list[Incoming]:
     try:
         saved = msgspec.json.decode(found.documents["manifest.json"], type=list[_Saved])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidArgument(f"manifest.json of the archive: {error}") from None
     images = []
     for one in saved:

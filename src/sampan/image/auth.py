@@ -129,7 +129,7 @@ class Authorizer:
             raise Unavailable(f"cannot get a token from {realm}: status {status}", remedy="try again later")
         try:
             token = msgspec.json.decode(body, type=_Token)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise Unavailable(f"{realm} gave no token: {error}") from error
         value = token.token or token.access_token
         if not value:

@@ -318,7 +318,7 @@ async def _refused(answer: aiohttp.ClientResponse, domain: str, request: _Reques
     try:
         body = await answer.content.read(1 << 16)
         faults = msgspec.json.decode(body, type=_Faults).errors
-    except (msgspec.DecodeError, aiohttp.ClientError, TimeoutError):
+    except (msgspec.DecodeError, RecursionError, aiohttp.ClientError, TimeoutError):
         faults = []
     finally:
         answer.close()

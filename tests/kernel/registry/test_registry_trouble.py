@@ -20,7 +20,7 @@ from tests.kernel.registry.conftest import (
 )
 from tests.waiting import until
 
-from sampan.errors import InvalidArgument, SystemFailure, Unavailable
+from sampan.errors import InvalidArgument, SampanError, SystemFailure, Unavailable
 from sampan.image.pull_layer import LayerProgress
 from sampan.image.push import PushProgress
 
@@ -175,6 +175,15 @@ async def test_a_registry_that_leads_nowhere_is_left_at_once(proxy: Proxy, there
     with pytest.raises(Unavailable, match="stopped after 10 redirects, at http:"):
         await pull(there, f"{proxy.name}/app:1")
     assert there.pauses == []
+
+
+async def test_a_refusal_that_is_nested_without_end_is_a_refusal(proxy: Proxy, there: Machine) -> None:
+    def nested(_request: web.Request, _proxy: Proxy) -> web.Response:
+        return web.Response(status=403, body=b'{"a":' * 12_000)
+
+    proxy.troubles.append(once(nested, "/manifests/", 99))
+    with pytest.raises(SampanError, match="403"):
+        await pull(there, f"{proxy.name}/app:1")
 
 
 async def test_a_push_that_is_cut_is_sent_again(proxy: Proxy, here: Machine, there: Machine) -> None:
