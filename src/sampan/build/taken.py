@@ -39,6 +39,8 @@ def _sources(instruction: Instruction) -> Iterator[str]:
             yield from sources
         case said.Add(sources=sources):
             yield from (source for source in sources if not is_remote(source))
+        case said.Onbuild(instruction=trigger):  # for a later stage of the same file
+            yield from _sources(trigger)
         case said.Run(mounts=mounts):
             for word in mounts:
                 yield from _mounted(word, instruction.position)

@@ -28,6 +28,8 @@ def taken(dockerfile: str, target: str = "", *, triggers: bool = False) -> tuple
         ("COPY --from=busybox /bin /bin", ()),
         ("RUN --mount=from=busybox,target=/b true", ()),
         ("COPY --parents a/./b/c /", ("a/b/c",)),
+        ("ONBUILD COPY a /\nONBUILD RUN --mount=source=b,target=/b true\nONBUILD COPY --from=busybox c /", ("a", "b")),
+        ("ONBUILD COPY . /", None),
         ("COPY . /", None),
         ("COPY a ./ /", None),
         ("COPY a/.. /", None),
