@@ -75,7 +75,7 @@ def files(entries: Sequence[Stat], contents: Mapping[str, bytes], piece: int = 1
             if packet.type == Packet.PACKET_FIN:
                 await stream.send_message(Packet(type=Packet.PACKET_FIN))
                 return
-            content = contents[entries[packet.ID].path]
+            content = contents[os.fsdecode(entries[packet.ID].path)]
             for start in range(0, len(content), piece):
                 data = content[start : start + piece]
                 await stream.send_message(Packet(type=Packet.PACKET_DATA, ID=packet.ID, data=data))
@@ -137,7 +137,9 @@ async def pull(session: Session, method: str, metadata: Sequence[tuple[str, str]
 
 def tree(contents: Mapping[str, bytes]) -> Serves:
     """A client with these files in whatever directory it is asked for."""
-    entries = [Stat(path=name, mode=0o644, size=len(content)) for name, content in sorted(contents.items())]
+    entries = [
+        Stat(path=os.fsencode(name), mode=0o644, size=len(content)) for name, content in sorted(contents.items())
+    ]
     return files(entries, contents)
 
 

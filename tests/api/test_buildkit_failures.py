@@ -41,23 +41,23 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 HOSTILE = {
-    "up": (Stat(path="../up", mode=0o644, size=1), "goes up"),
-    "inner up": (Stat(path="a/../../up", mode=0o644, size=1), "goes up"),
-    "link": (Stat(path="l", mode=0o644, linkname="../../etc/passwd"), "goes up|no such|not in"),
-    "negative": (Stat(path="n", mode=0o644, size=-5), "size|damaged|negative"),
+    "up": (Stat(path=b"../up", mode=0o644, size=1), "goes up"),
+    "inner up": (Stat(path=b"a/../../up", mode=0o644, size=1), "goes up"),
+    "link": (Stat(path=b"l", mode=0o644, linkname=b"../../etc/passwd"), "goes up|no such|not in"),
+    "negative": (Stat(path=b"n", mode=0o644, size=-5), "size|damaged|negative"),
 }
 
 
 @pytest.mark.parametrize("which", HOSTILE)
 async def test_a_context_that_leaves_its_place_is_refused(engine: EngineProcess, which: str) -> None:
     bad, said = HOSTILE[which]
-    dockerfile = Stat(path="Dockerfile", mode=0o644, size=30)
+    dockerfile = Stat(path=b"Dockerfile", mode=0o644, size=30)
     content = b"FROM busybox\nCOPY . /x\n".ljust(30, b"\n")
 
     async def diff_copy(stream: Any) -> None:
         wanted = stream.metadata.getall("followpaths", [])
         entries = [dockerfile] if wanted else [dockerfile, bad]
-        await files(entries, {"Dockerfile": content, bad.path: b"x"})(stream)
+        await files(entries, {"Dockerfile": content, os.fsdecode(bad.path): b"x"})(stream)
 
     async with client(engine, diff_copy) as one:
         with pytest.raises(GRPCError, match=said):
@@ -73,7 +73,7 @@ async def test_a_session_that_breaks_off_in_the_middle_of_the_context_fails_its_
         if stream.metadata.getall("followpaths", []):
             await tree({"Dockerfile": b"FROM busybox\nCOPY . /x\n"})(stream)
             return
-        for packet in (Stat(path="large", mode=0o644, size=1 << 30),):
+        for packet in (Stat(path=b"large", mode=0o644, size=1 << 30),):
             await stream.send_message(Packet(type=Packet.PACKET_STAT, stat=packet))
         await stream.send_message(Packet(type=Packet.PACKET_STAT))
         await stream.recv_message()

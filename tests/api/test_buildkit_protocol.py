@@ -157,7 +157,7 @@ async def test_files_of_an_image_are_sent_to_the_client(engine: EngineProcess) -
             if packet.type == Packet.PACKET_STAT and not packet.HasField("stat"):
                 await stream.send_message(Packet(type=Packet.PACKET_FIN))
             elif packet.type == Packet.PACKET_STAT:
-                received.append(packet.stat.path)
+                received.append(os.fsdecode(packet.stat.path))
 
     contents = {"Dockerfile": b"FROM scratch\nCOPY d /d\n", "d": b"x"}
     async with client(engine, contents, {SEND: streaming(takes)}) as one:
@@ -177,7 +177,7 @@ async def test_a_client_that_comes_again_is_asked_for_what_has_changed(engine: E
     async def build(ref: str, times: Mapping[str, int], key: str = "mine") -> tuple[str, list[str]]:
         """What the image has of the context, and which of its files were asked for."""
         entries = [
-            Stat(path=name, mode=0o644, size=len(content), modTime=times.get(name, 1))
+            Stat(path=os.fsencode(name), mode=0o644, size=len(content), modTime=times.get(name, 1))
             for name, content in sorted(contents.items())
         ]
         asked.clear()
@@ -211,7 +211,10 @@ async def test_a_build_that_found_all_of_it_is_answered_by_the_list_of_its_files
 
     async def build(ref: str, time_ns: int) -> tuple[str, str]:
         """The image, and the youngest kept context: a build that takes the files keeps another."""
-        entries = [Stat(path=name, mode=0o644, size=len(contents[name]), modTime=time_ns) for name in sorted(contents)]
+        entries = [
+            Stat(path=os.fsencode(name), mode=0o644, size=len(contents[name]), modTime=time_ns)
+            for name in sorted(contents)
+        ]
         async with client(engine, files(entries, contents), shared_key="listed") as one:
             answer = await one.build(ref)
         names = os.listdir(f"{engine.data_root}/contexts")

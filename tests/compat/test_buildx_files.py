@@ -77,6 +77,27 @@ def test_odd_names_arrive(docker: DockerCli, tmp_path: Path) -> None:
     assert sent(docker, tmp_path) == sorted([*ODD, *(f"{name}/{name}" for name in ODD)])
 
 
+def test_names_that_are_no_text_arrive_and_leave(docker: DockerCli, tmp_path: Path) -> None:
+    context, out = tmp_path / "context", tmp_path / "out"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY odd /odd\n")
+    odd = bytes(context / "odd")
+    os.mkdir(odd)
+    os.mkdir(odd + b"/\xfe")
+    with open(odd + b"/\xfe/\xff", "wb") as file:
+        file.write(b"f")
+    os.symlink(b"\xfe/\xff", odd + b"/link")
+    docker("build", "-q", "--network", "none", "-o", str(out), str(context))
+    with open(bytes(out) + b"/odd/link", "rb") as file:
+        assert file.read() == b"f"
+
+
+def test_triggers_find_their_files_in_the_build_that_declares_them(docker: DockerCli, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM busybox AS base\nONBUILD COPY f /f\nFROM base\n")
+    (tmp_path / "f").write_text("given")
+    assert run(docker, built(docker, str(tmp_path)), "cat", "/f") == "given"
+
+
 def test_ignore_files_leave_out_what_they_name(docker: DockerCli, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text(COPY_ALL)
     for name in ("a/1", "a/b/keep.log", "a/b/2.log", "c/x", "top.log"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import posixpath
 import time
 from collections import deque
@@ -24,7 +25,7 @@ from sampan.buildkit.errors import reason
 from sampan.buildkit.packets import Packets, encoded
 from sampan.buildkit.proto.session_pb2 import Packet, Stat
 from sampan.buildkit.sessions import Session
-from sampan.buildkit.stats import FileKind, bytes_of, file_entry, has_content, is_hard_link, other_entry
+from sampan.buildkit.stats import FileKind, file_entry, has_content, is_hard_link, other_entry
 from sampan.buildkit.unchanged import find_unchanged, link_unchanged
 from sampan.errors import InvalidArgument, NotImplementedHere
 from sampan.image.tar_entry import Entry, Kind
@@ -144,9 +145,10 @@ class Listing:
         contents: dict[str, bytes] = {}
         paths = self._transfer.only(names)
         async for entry, content in self._transfer.files():
-            contents[entry.path] = contents.get(entry.path, b"") + content
-            if len(contents[entry.path]) > _LARGEST_TEXT:
-                raise InvalidArgument(f"{entry.path} is larger than {_LARGEST_TEXT >> 20} MiB")
+            path = os.fsdecode(entry.path)
+            contents[path] = contents.get(path, b"") + content
+            if len(contents[path]) > _LARGEST_TEXT:
+                raise InvalidArgument(f"{path} is larger than {_LARGEST_TEXT >> 20} MiB")
         await self.end()
         return {name: contents[path] for name, path in paths.items() if path in contents}
 
@@ -198,10 +200,10 @@ class _Transfer:
 
     def only(self, names: Iterable[str]) -> dict[str, str]:
         """Of the list only what these names lead to counts: the paths of that."""
-        links = {one.path: one.linkname for one in self.listed if one.mode & FileKind.SYMLINK}
+        links = {os.fsdecode(one.path): os.fsdecode(one.linkname) for one in self.listed if one.mode & FileKind.SYMLINK}
         paths = {name: _followed(name, links) for name in names}
         for index, one in enumerate(self.listed):
-            if one.path not in paths.values():
+            if os.fsdecode(one.path) not in paths.values():
                 self.listed[index] = Stat(path=one.path, mode=FileKind.IRREGULAR)
         return paths
 
@@ -242,7 +244,7 @@ class _Transfer:
             yield padding(one.size)
             begun = False
         for one in links:
-            yield encode_entry(Entry(bytes_of(one.path), Kind.LINK, link=bytes_of(one.linkname)))
+            yield encode_entry(Entry(one.path, Kind.LINK, link=one.linkname))
 
     async def finish(self) -> None:
         """Say that nothing more is wanted, and wait until the client has heard it."""

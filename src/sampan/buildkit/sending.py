@@ -58,7 +58,7 @@ async def send_archive(session: Session, exporter: int, pieces: Iterator[bytes],
 
 
 async def send_tree(session: Session, exporter: int, root_fd: int, heard: Heard) -> None:
-    """Send the tree below a directory. Raises InvalidArgument for a name that is no text, and what the client says."""
+    """Send the tree below a directory. Raises InvalidArgument with what the client says."""
     call = StreamStreamMethod(session.caller, _method(session), Packet, Packet)
     try:
         async with call.open(metadata=[(_EXPORTER_ID, str(exporter))]) as stream:
@@ -78,7 +78,7 @@ class _Sending:
         self.packets = packets
         self.root_fd = root_fd
         self.heard = heard
-        self.paths: dict[int, str] = {}  # of files, by their numbers in the list
+        self.paths: dict[int, bytes] = {}  # of files, by their numbers in the list
         self.sent = 0
         self.is_listed = False
         self.one_at_a_time = asyncio.Lock()  # of those who send, whose packets may be several frames
@@ -120,7 +120,7 @@ class _Sending:
 
     def _contents(self, numbers: Sequence[int]) -> Iterator[bytes]:
         for number in numbers:
-            path = self.paths.pop(number, "")
+            path = self.paths.pop(number, b"")
             if not path:
                 raise InvalidArgument("the client asks for a file that is not in the list")
             fd = open_in_root(self.root_fd, path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -173,17 +173,14 @@ def _walk(root_fd: int) -> Iterator[Stat]:
 def _stat(path: str, status: os.stat_result, link: str) -> Stat:
     mode = stat.S_IMODE(status.st_mode) & 0o777 | _KINDS[stat.S_IFMT(status.st_mode)]
     mode |= sum(lent for lent, bit in LENT.items() if status.st_mode & bit)
-    try:
-        return Stat(
-            path=path,
-            mode=mode,
-            uid=status.st_uid,
-            gid=status.st_gid,
-            size=status.st_size if stat.S_ISREG(status.st_mode) else 0,
-            modTime=status.st_mtime_ns,
-            linkname=link,
-            devmajor=os.major(status.st_rdev),
-            devminor=os.minor(status.st_rdev),
-        )
-    except (UnicodeEncodeError, ValueError):
-        raise InvalidArgument(f"{path!r} has a name that is no text", remedy="say type=tar") from None
+    return Stat(
+        path=os.fsencode(path),
+        mode=mode,
+        uid=status.st_uid,
+        gid=status.st_gid,
+        size=status.st_size if stat.S_ISREG(status.st_mode) else 0,
+        modTime=status.st_mtime_ns,
+        linkname=os.fsencode(link),
+        devmajor=os.major(status.st_rdev),
+        devminor=os.minor(status.st_rdev),
+    )

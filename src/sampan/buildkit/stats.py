@@ -40,15 +40,10 @@ def mode_of(one: Stat) -> int:
     return int(one.mode & 0o777) | sum(bit for lent, bit in LENT.items() if one.mode & lent)
 
 
-def bytes_of(text: str) -> bytes:
-    """A path as the kernel has it."""
-    return text.encode("utf-8", "surrogateescape")
-
-
 def file_entry(one: Stat) -> Entry:
     """A regular file."""
     return Entry(
-        bytes_of(one.path),
+        one.path,
         Kind.FILE,
         mode_of(one),
         size=one.size,
@@ -60,11 +55,11 @@ def file_entry(one: Stat) -> Entry:
 
 def other_entry(one: Stat) -> Entry | None:
     """A directory, a symbolic link or a named pipe; sockets and devices are no files to build from."""
-    name, mode, mtime_ns = bytes_of(one.path), mode_of(one), one.modTime
+    name, mode, mtime_ns = one.path, mode_of(one), one.modTime
     if one.mode & FileKind.DIRECTORY:
         return Entry(name, Kind.DIRECTORY, mode, mtime_ns=mtime_ns, xattrs=dict(one.xattrs))
     if one.mode & FileKind.SYMLINK:
-        return Entry(name, Kind.SYMLINK, 0o777, link=bytes_of(one.linkname), mtime_ns=mtime_ns)
+        return Entry(name, Kind.SYMLINK, 0o777, link=one.linkname, mtime_ns=mtime_ns)
     if one.mode & FileKind.FIFO:
         return Entry(name, Kind.FIFO, mode, mtime_ns=mtime_ns)
     return None

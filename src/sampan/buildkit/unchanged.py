@@ -27,7 +27,7 @@ _OF_THE_HOST = frozenset({"security.selinux"})  # attributes that files get by w
 
 def find_unchanged(listed: Sequence[Stat], directory: str) -> set[int]:
     """The numbers of those that are the same in a directory, in a listed directory, and have no attributes."""
-    places = {one.path for one in listed if one.mode & FileKind.DIRECTORY} | {""}
+    places = {one.path for one in listed if one.mode & FileKind.DIRECTORY} | {b""}
     linked_to = {one.linkname for one in listed if is_hard_link(one)}  # they come before their other names
     numbers = [
         number
@@ -59,7 +59,7 @@ def link_unchanged(unchanged: Iterable[Stat], directory: str, context: str) -> N
         ) from error
 
 
-def _link(name: str, old_fd: int, new_fd: int) -> None:
+def _link(name: bytes, old_fd: int, new_fd: int) -> None:
     """The file under the same name in another directory; a copy where the file system has no such links."""
     try:
         os.link(name, name, src_dir_fd=old_fd, dst_dir_fd=new_fd, follow_symlinks=False)
@@ -68,10 +68,11 @@ def _link(name: str, old_fd: int, new_fd: int) -> None:
     except OSError as error:
         if error.errno not in _NO_LINK:
             raise
-        shutil.copy2(f"/proc/self/fd/{old_fd}/{name}", f"/proc/self/fd/{new_fd}/{name}", follow_symlinks=False)
+        old, new = (b"/proc/self/fd/%d/%b" % (fd, name) for fd in (old_fd, new_fd))
+        shutil.copy2(old, new, follow_symlinks=False)
 
 
-def _parent(one: Stat) -> str:
+def _parent(one: Stat) -> bytes:
     return posixpath.dirname(one.path)
 
 
@@ -85,8 +86,8 @@ def _opened(directory: str) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _below(root_fd: int, path: str) -> Iterator[int]:
-    fd = openat2(root_fd, path or ".", os.O_RDONLY | os.O_DIRECTORY, resolve=_NO_LINKS)
+def _below(root_fd: int, path: bytes) -> Iterator[int]:
+    fd = openat2(root_fd, path or b".", os.O_RDONLY | os.O_DIRECTORY, resolve=_NO_LINKS)
     try:
         yield fd
     finally:
@@ -100,6 +101,6 @@ def _is_same(parent_fd: int, one: Stat) -> bool:
         same = (found.st_size, found.st_mtime_ns, stat.S_IMODE(found.st_mode)) == (one.size, one.modTime, mode_of(one))
         if not (same and stat.S_ISREG(found.st_mode)):
             return False
-        return _OF_THE_HOST.issuperset(os.listxattr(f"/proc/self/fd/{parent_fd}/{name}", follow_symlinks=False))
+        return _OF_THE_HOST.issuperset(os.listxattr(b"/proc/self/fd/%d/%b" % (parent_fd, name), follow_symlinks=False))
     except (OSError, ValueError):
         return False

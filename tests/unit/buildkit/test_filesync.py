@@ -39,19 +39,21 @@ async def archived(client: Serves, wanted: Wanted = CONTEXT) -> dict[str, tuple[
 async def test_a_tree_becomes_an_archive() -> None:
     large = os.urandom(300_000)
     entries = [
-        Stat(path="a", mode=FileKind.DIRECTORY | 0o750),
-        Stat(path="a/large", mode=0o644, size=len(large), modTime=1_700_000_000_500_000_000),
-        Stat(path="a/small", mode=0o600 | 1 << 23, size=2, xattrs={"user.k": b"v"}),
-        Stat(path="b", mode=0o600, size=2, linkname="a/small"),
-        Stat(path="empty", mode=0o644),
-        Stat(path="link", mode=FileKind.SYMLINK | 0o777, linkname="../out"),
-        Stat(path="pipe", mode=FileKind.FIFO | 0o620),
-        Stat(path="socket", mode=FileKind.SOCKET | 0o600),
-        Stat(path="terminal", mode=FileKind.DEVICE | FileKind.CHARACTER | 0o600, devmajor=5),
-        Stat(path="übel und\nlang " + "x" * 150, mode=0o644, size=1),
+        Stat(path=b"a", mode=FileKind.DIRECTORY | 0o750),
+        Stat(path=b"a/large", mode=0o644, size=len(large), modTime=1_700_000_000_500_000_000),
+        Stat(path=b"a/small", mode=0o600 | 1 << 23, size=2, xattrs={"user.k": b"v"}),
+        Stat(path=b"b", mode=0o600, size=2, linkname=b"a/small"),
+        Stat(path=b"empty", mode=0o644),
+        Stat(path=b"link", mode=FileKind.SYMLINK | 0o777, linkname=b"../out"),
+        Stat(path=b"pipe", mode=FileKind.FIFO | 0o620),
+        Stat(path=b"socket", mode=FileKind.SOCKET | 0o600),
+        Stat(path=b"terminal", mode=FileKind.DEVICE | FileKind.CHARACTER | 0o600, devmajor=5),
+        Stat(path="übel und\nlang ".encode() + b"x" * 150, mode=0o644, size=1),
+        Stat(path=b"\xff", mode=0o644, size=1),
     ]
-    found = await archived(files(entries, {"a/large": large, "a/small": b"hi", "empty": b"", entries[-1].path: b"!"}))
-    assert set(found) == {one.path for one in entries} - {"socket", "terminal"}
+    contents = {"a/large": large, "a/small": b"hi", "empty": b"", os.fsdecode(entries[-2].path): b"!", "\udcff": b"?"}
+    found = await archived(files(entries, contents))
+    assert set(found) == {os.fsdecode(one.path) for one in entries} - {"socket", "terminal"}
     members = {name: member for name, (member, _) in found.items()}
     assert (members["a"].isdir(), members["a"].mode) == (True, 0o750)
     assert (found["a/large"][1], members["a/large"].mtime) == (large, 1_700_000_000.5)
@@ -64,14 +66,14 @@ async def test_a_tree_becomes_an_archive() -> None:
 
 
 async def test_thousands_of_files_are_asked_for_ahead_and_come_whole() -> None:
-    entries = [Stat(path=f"{number:05}", mode=0o644, size=5) for number in range(3000)]
-    found = await archived(files(entries, {one.path: one.path.encode() for one in entries}))
-    assert [found[one.path][1] for one in entries] == [one.path.encode() for one in entries]
+    entries = [Stat(path=b"%05d" % number, mode=0o644, size=5) for number in range(3000)]
+    found = await archived(files(entries, {os.fsdecode(one.path): one.path for one in entries}))
+    assert [found[os.fsdecode(one.path)][1] for one in entries] == [one.path for one in entries]
 
 
 async def test_files_that_come_in_pieces_between_each_other_are_put_in_order() -> None:
     async def client(stream: Any) -> None:
-        for packet in listing(*(Stat(path=name, mode=0o644, size=4) for name in "abc")):
+        for packet in listing(*(Stat(path=os.fsencode(name), mode=0o644, size=4) for name in "abc")):
             await stream.send_message(packet)
         asked = [(await stream.recv_message()).ID for _ in range(3)]
         assert asked == [0, 1, 2]
@@ -90,7 +92,9 @@ async def test_no_file_is_asked_for_ahead_that_is_too_large_to_wait_in_memory() 
     asked: list[int] = []
 
     async def client(stream: Any) -> None:
-        for packet in listing(*(Stat(path=str(size), mode=0o644, size=size) for size in (1, 2, 5 << 20, 6 << 20, 3))):
+        for packet in listing(
+            *(Stat(path=str(size).encode(), mode=0o644, size=size) for size in (1, 2, 5 << 20, 6 << 20, 3))
+        ):
             await stream.send_message(packet)
         while True:
             with contextlib.suppress(TimeoutError):
@@ -109,7 +113,7 @@ async def test_no_file_is_asked_for_ahead_that_is_too_large_to_wait_in_memory() 
 
 
 async def test_a_file_that_changes_meanwhile_has_the_size_that_was_said() -> None:
-    entries = [Stat(path="longer", mode=0o644, size=3), Stat(path="shorter", mode=0o644, size=3)]
+    entries = [Stat(path=b"longer", mode=0o644, size=3), Stat(path=b"shorter", mode=0o644, size=3)]
     found = await archived(files(entries, {"longer": b"123456", "shorter": b"1"}))
     assert (found["longer"][1], found["shorter"][1]) == (b"123", b"1\0\0")
 
@@ -144,11 +148,14 @@ async def test_what_is_wanted_is_said_in_headers() -> None:
     ],
 )
 async def test_single_files_are_read_where_links_lead_to(name: str, links: dict[str, str], found: bytes | None) -> None:
-    entries = [Stat(path=link, mode=FileKind.SYMLINK | 0o777, linkname=target) for link, target in links.items()]
+    entries = [
+        Stat(path=link.encode(), mode=FileKind.SYMLINK | 0o777, linkname=target.encode())
+        for link, target in links.items()
+    ]
     entries += [
-        Stat(path="other", mode=0o644, size=3),
-        Stat(path="real", mode=FileKind.DIRECTORY | 0o755),
-        Stat(path="real/f", mode=0o644, size=4),
+        Stat(path=b"other", mode=0o644, size=3),
+        Stat(path=b"real", mode=FileKind.DIRECTORY | 0o755),
+        Stat(path=b"real/f", mode=0o644, size=4),
     ]
     client = files(entries, {"real/f": b"FROM", "other": b"no!"})
     async with served({DIFF_COPY: streaming(client)}) as session:
@@ -172,7 +179,7 @@ def saying(*packets: Packet, then: Sequence[Packet] = ()) -> Serves:
 
 
 async def test_a_file_that_is_too_large_to_be_a_dockerfile_is_refused() -> None:
-    client = files([Stat(path="Dockerfile", mode=0o644, size=1)], {"Dockerfile": bytes(17 << 20)}, piece=1 << 20)
+    client = files([Stat(path=b"Dockerfile", mode=0o644, size=1)], {"Dockerfile": bytes(17 << 20)}, piece=1 << 20)
     async with served({DIFF_COPY: streaming(client)}) as session:
         with pytest.raises(InvalidArgument, match="Dockerfile is larger than 16 MiB"):
             await file_of(session, "dockerfile", ["Dockerfile"])
@@ -180,7 +187,7 @@ async def test_a_file_that_is_too_large_to_be_a_dockerfile_is_refused() -> None:
 
 async def test_what_a_client_sends_beyond_the_size_that_it_said_is_not_kept() -> None:
     async def client(stream: Any) -> None:
-        for packet in listing(*(Stat(path=name, mode=0o644, size=4) for name in "ab")):
+        for packet in listing(*(Stat(path=os.fsencode(name), mode=0o644, size=4) for name in "ab")):
             await stream.send_message(packet)
         for _ in range(2):
             await stream.recv_message()
@@ -196,7 +203,7 @@ async def test_what_a_client_sends_beyond_the_size_that_it_said_is_not_kept() ->
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 200_000
 
 
-ONE = Stat(path="f", mode=0o644, size=1)
+ONE = Stat(path=b"f", mode=0o644, size=1)
 
 
 @pytest.mark.parametrize(

@@ -30,15 +30,23 @@ def listed(root: Path) -> tuple[list[Stat], dict[str, bytes]]:
         name, status = str(path.relative_to(root)), path.lstat()
         mode = status.st_mode & 0o777
         if path.is_symlink():
-            entries.append(Stat(path=name, mode=FileKind.SYMLINK | mode, linkname=os.readlink(path)))
+            entries.append(
+                Stat(path=os.fsencode(name), mode=FileKind.SYMLINK | mode, linkname=os.readlink(bytes(path)))
+            )
         elif path.is_dir():
-            entries.append(Stat(path=name, mode=FileKind.DIRECTORY | mode, modTime=status.st_mtime_ns))
+            entries.append(Stat(path=os.fsencode(name), mode=FileKind.DIRECTORY | mode, modTime=status.st_mtime_ns))
         elif (other := first.setdefault(status.st_ino, name)) != name:
-            entries.append(Stat(path=name, mode=mode, size=status.st_size, linkname=other))
+            entries.append(Stat(path=os.fsencode(name), mode=mode, size=status.st_size, linkname=os.fsencode(other)))
         else:
             attributes = {key: os.getxattr(path, key) for key in os.listxattr(path)}
             entries.append(
-                Stat(path=name, mode=mode, size=status.st_size, modTime=status.st_mtime_ns, xattrs=attributes)
+                Stat(
+                    path=os.fsencode(name),
+                    mode=mode,
+                    size=status.st_size,
+                    modTime=status.st_mtime_ns,
+                    xattrs=attributes,
+                )
             )
             contents[name] = path.read_bytes()
     return entries, contents
@@ -94,14 +102,14 @@ async def test_files_that_are_the_same_as_before_are_not_asked_for(tmp_path: Pat
         os.utime(kept / name, ns=(0, 5 * SECOND + 7))
     os.setxattr(kept / "unmarked", "user.k", b"v")
     entries, contents = listed(kept)
-    by_name = {one.path: one for one in entries}
+    by_name = {os.fsdecode(one.path): one for one in entries}
     contents |= {"longer": b"longer!", "touched": b"TOUCHED", "new": b"new"}
     by_name["longer"].size += 1
     by_name["touched"].modTime += 1
     by_name["mode"].mode ^= 0o100
     by_name["marked"].xattrs["user.k"] = b"v"
     del by_name["unmarked"].xattrs["user.k"]
-    entries.append(Stat(path="new", mode=0o644, size=3))
+    entries.append(Stat(path=b"new", mode=0o644, size=3))
     asked: list[str] = []
     place = await received(asks(entries, contents, asked), tmp_path / "place", kept)
     assert sorted(asked) == ["longer", "marked", "mode", "new", "touched", "unmarked"]
@@ -149,9 +157,9 @@ async def test_what_is_kept_is_not_left_by_its_links(tmp_path: Path) -> None:
     status = secret.stat()
 
     def like_it(path: str) -> Stat:
-        return Stat(path=path, mode=status.st_mode & 0o777, size=9, modTime=status.st_mtime_ns)
+        return Stat(path=os.fsencode(path), mode=status.st_mode & 0o777, size=9, modTime=status.st_mtime_ns)
 
-    entries = [Stat(path="d", mode=FileKind.DIRECTORY | 0o755), like_it("d/secret"), like_it("secret")]
+    entries = [Stat(path=b"d", mode=FileKind.DIRECTORY | 0o755), like_it("d/secret"), like_it("secret")]
     place = await received(files(entries, {"d/secret": b"my own 1.", "secret": b"my own 2."}), tmp_path / "place", kept)
     assert ((place / "d" / "secret").read_bytes(), (place / "secret").read_bytes()) == (b"my own 1.", b"my own 2.")
 
@@ -163,8 +171,8 @@ async def test_a_directory_that_was_a_link_has_none_of_the_files_that_the_link_l
     (kept / "d").symlink_to("e")
     status = (kept / "e" / "f").stat()
     entries = [
-        Stat(path="d", mode=FileKind.DIRECTORY | 0o755),
-        Stat(path="d/f", mode=status.st_mode & 0o777, size=3, modTime=status.st_mtime_ns),
+        Stat(path=b"d", mode=FileKind.DIRECTORY | 0o755),
+        Stat(path=b"d/f", mode=status.st_mode & 0o777, size=3, modTime=status.st_mtime_ns),
     ]
     place = await received(files(entries, {"d/f": b"new"}), tmp_path / "place", kept)
     assert (place / "d" / "f").read_bytes() == b"new"
@@ -178,7 +186,10 @@ async def test_names_that_no_client_gives_lead_nowhere(tmp_path: Path, odd: str)
     for path in (tmp_path / "out", kept / "f", kept / "d" / "f"):
         path.write_bytes(b"x")
         os.utime(path, ns=(0, SECOND))
-    entries = [Stat(path="d", mode=FileKind.DIRECTORY | 0o755), Stat(path=odd, mode=0o644, size=1, modTime=SECOND)]
+    entries = [
+        Stat(path=b"d", mode=FileKind.DIRECTORY | 0o755),
+        Stat(path=os.fsencode(odd), mode=0o644, size=1, modTime=SECOND),
+    ]
     async with (
         served({DIFF_COPY: streaming(files(entries, {odd: b"y"}))}) as session,
         listing_of(session, Wanted("context"), lambda _: None) as listing,
@@ -194,7 +205,7 @@ async def test_a_directory_that_became_a_link_meanwhile_is_not_followed(tmp_path
     outside = tmp_path / "outside"
     outside.mkdir()
     entries, contents = listed(kept)
-    entries.append(Stat(path="d", mode=FileKind.SYMLINK | 0o777, linkname=str(outside)))
+    entries.append(Stat(path=b"d", mode=FileKind.SYMLINK | 0o777, linkname=bytes(outside)))
     with pytest.raises(SystemFailure, match="the context cannot be put together"):
         await received(files(entries, contents), tmp_path / "place", kept)
     assert list(outside.iterdir()) == []
