@@ -16,6 +16,7 @@ from grpclib.protocol import EventsProcessor, H2Protocol
 from grpclib.server import Server
 from h2.errors import ErrorCodes
 from h2.events import StreamReset
+from hpack import Encoder
 
 from sampan.buildkit.errors import Details
 from sampan.buildkit.frames import DirectData, Frames
@@ -40,6 +41,13 @@ class _Processor(EventsProcessor):
             super().process_stream_reset(event)
 
 
+class _Plainly(Encoder):
+    """Headers without Huffman's code: hpack packs in a time that grows as the square of their size."""
+
+    def add(self, to_add: tuple[bytes, bytes], sensitive: bool, huffman: bool = False) -> bytes:  # noqa: ARG002, FBT001, FBT002 -- hpack's signature
+        return super().add(to_add, sensitive, huffman=False)
+
+
 class _Connection(H2Protocol):
     """A connection that begins with bytes which came early; `ended` is called when it is over."""
 
@@ -50,6 +58,7 @@ class _Connection(H2Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self.connection._connection.encoder = _Plainly()  # noqa: SLF001 -- grpclib has no way to it
         self.processor = _Processor(self.handler, self.connection)
         if self._early:
             self.data_received(self._early)
