@@ -58,6 +58,19 @@ def test_a_failing_step_shows_its_lines_and_leaves_no_container(docker: DockerCl
     assert docker("ps", "-aq") == ""
 
 
+def test_a_script_that_fails_is_told_on_one_line_with_all_of_its_lines_marked(docker: DockerCli, context: Path) -> None:
+    text = shown(docker, write(context, "FROM busybox\nRUN <<EOF\necho words\nfalse\nEOF\n"), code=1)
+    assert r'process "/bin/sh -c echo words\nfalse\n" did not complete successfully: exit code: 1' in text
+    assert "   2 | >>> RUN <<EOF\n   3 | >>> echo words\n   4 | >>> false\n   5 | >>> EOF\n" in text
+
+
+def test_a_dockerfile_of_a_megabyte_that_fails_is_told_at_once(docker: DockerCli, context: Path) -> None:
+    """An error carries its Dockerfile in headers, which were packed in a time that grew as its square."""
+    script = "".join(f": {number:0>98}\n" for number in range(10_000))
+    text = shown(docker, write(context, f"FROM busybox\nRUN <<EOF\n{script}EOF\n"), code=1)
+    assert "argument list too long" in text
+
+
 @pytest.mark.parametrize(
     ("dockerfile", "line", "said"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import secrets
@@ -27,16 +28,19 @@ from sampan.image.layers import Layer
 
 _SCRIPT_DIRECTORY = "/dev/pipes"
 _HOSTNAME = "BUILDKIT_SANDBOX_HOSTNAME"  # the build argument that names the machine to the steps
+_MOST_SHOWN = 1000  # characters of a command that failed
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LIST = ('["', "['")  # as lists begin, and no command
 _ONLY_HEREDOC = re.compile(r"""\s*\d*<<-?(?:"[^"]*"|'[^']*'|[^\s"'<>|&;]+)\s*""")
 
 
 class StepFailed(InvalidArgument):
-    """A command ended with another code than 0; `code` is that."""
+    """A command ended with another code than 0; `code` is that, `command` its beginning where it is a long script."""
 
     def __init__(self, command: str, code: int, *, remedy: str) -> None:
-        super().__init__(f"The command '{command}' returned a non-zero code: {code}", remedy=remedy)
-        self.command = command
+        self.command = command if len(command) <= _MOST_SHOWN else command[:_MOST_SHOWN] + "…"
+        on_one_line = _CONTROL.sub(lambda found: json.dumps(found[0])[1:-1], self.command)
+        super().__init__(f"The command '{on_one_line}' returned a non-zero code: {code}", remedy=remedy)
         self.code = code
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import functools
 import json
 import logging
@@ -18,10 +19,12 @@ from grpclib.encoding.base import StatusDetailsCodecBase
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from sampan.build.commands import StepFailed
+from sampan.build.lines import cut
 from sampan.errors import InvalidArgument, SampanError
 
 log = logging.getLogger("sampan.buildkit")
 
+_LARGEST_SOURCE = 4 << 20  # of a Dockerfile that is sent with an error: clients in Go take headers up to 16 MiB
 _SOURCE = "github.com/moby/buildkit/errdefs.Source+json"
 
 
@@ -52,17 +55,27 @@ def as_status(error: SampanError, source: bytes = b"") -> GRPCError:
 def in_buildkits_words(error: SampanError) -> None:
     """Say what its users know by heart, and their scripts look for, as BuildKit says it."""
     if isinstance(error, StepFailed):
-        error.sentence = f'process "{error.command}" did not complete successfully: exit code: {error.code}'
+        command = json.dumps(error.command, ensure_ascii=False)
+        error.sentence = f"process {command} did not complete successfully: exit code: {error.code}"
 
 
 def _details(error: SampanError, source: bytes) -> dict[str, Any]:
     place = error.place or error.sentence.partition(": ")[0]
     name, _, line = place.rpartition(":")
-    if not source or not line.isdigit():
+    if not line.isdigit() or not 0 < len(source) <= _LARGEST_SOURCE:
         return {}
-    position = {"line": int(line)}
     info = {"filename": name, "data": base64.b64encode(source).decode(), "language": "Dockerfile"}
-    return {_SOURCE: {"info": info, "ranges": [{"start": position, "end": position}]}}
+    lines = {"start": {"line": int(line)}, "end": {"line": _last_line(source, int(line))}}
+    return {_SOURCE: {"info": info, "ranges": [lines]}}
+
+
+def _last_line(source: bytes, first: int) -> int:
+    """Where the instruction ends that begins at a line of a Dockerfile."""
+    with contextlib.suppress(InvalidArgument):
+        for one in cut(source, name="").lines:
+            if one.position.line == first:
+                return one.position.end_line
+    return first
 
 
 def told[Self](handler: Callable[[Self, Any], Awaitable[None]]) -> Callable[[Self, Any], Awaitable[None]]:

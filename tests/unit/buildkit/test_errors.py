@@ -15,6 +15,11 @@ def test_a_step_that_fails_is_told_as_buildkit_tells_it_and_all_else_as_it_is() 
     assert failed.sentence == "The command '/bin/sh -c false' returned a non-zero code: 7"
     in_buildkits_words(failed)
     assert failed.sentence == 'process "/bin/sh -c false" did not complete successfully: exit code: 7'
+    script = StepFailed('/bin/sh -c echo "a"\nfalse\n', 1, remedy="look above")
+    assert script.sentence == "The command '/bin/sh -c echo \"a\"\\nfalse\\n' returned a non-zero code: 1"
+    in_buildkits_words(script)
+    assert script.sentence.startswith(r'process "/bin/sh -c echo \"a\"\nfalse\n" did not')
+    assert len(StepFailed("x" * 100_000, 1, remedy="").sentence) < 2000
     other = NotFound("no such file")
     in_buildkits_words(other)
     assert other.sentence == "no such file"
