@@ -44,11 +44,19 @@ def archive(fake_daemon: FakeDaemon) -> bytes:
         client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(content), content))
 
     fake_daemon.on("POST", "/build", stream({"aux": {"ID": IMAGE}}))
+    fake_daemon.on("GET", "/images/.*/files", export)
+    fake_daemon.on("GET", "/images/get", export)
     fake_daemon.on("POST", "/containers/create", fake_daemon.reply(201, {"Id": "c1"}))
     fake_daemon.on("GET", "/containers/c1/export", export)
-    fake_daemon.on("GET", "/images/get", export)
     fake_daemon.on("DELETE", "/containers/c1", fake_daemon.reply(204))
     return content
+
+
+def test_of_docker_s_daemon_the_files_are_those_of_a_container(
+    fake_daemon: FakeDaemon, archive: bytes, sampan: Command
+) -> None:
+    fake_daemon.on("GET", "/images/.*/files", fake_daemon.reply(404, {"message": "page not found"}))
+    assert sampan("build", "-o", "-", "-", input=b"FROM base\n").stdout == archive
 
 
 def test_files_belong_to_whoever_asks_and_keep_their_modes(archive: bytes, sampan: Command, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the API has beyond Docker's about images: their diet, their smaller forms, and base images without a hub."""
+"""What the API has beyond Docker's about images: files, diet, smaller forms, and base images without a hub."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from aiohttp import web
 
 from sampan.api.call import Call, encode, name_text, reply
 from sampan.api.failures import failure_line
+from sampan.api.sending import send_parts
 from sampan.api.services import Services
 from sampan.engine import diets
 from sampan.engine.bootstraps import bootstrap as bootstrap_image
+from sampan.engine.image_files import packed
 from sampan.errors import InvalidArgument
 from sampan.image.bootstrap import parse_bootstrap
 from sampan.image.diet import Diet, Place
@@ -31,6 +33,12 @@ async def diet(call: Call, services: Services) -> web.StreamResponse:
         text = page(found, name).encode("utf-8", "replace")
         return web.Response(body=text, content_type="text/html", charset="utf-8")
     return reply(document(found))
+
+
+async def files(call: Call, services: Services) -> web.StreamResponse:
+    """GET /images/{name}/files: what is in it, as a tar archive."""
+    with packed(services.images, call.parameters["name"]) as parts:
+        return await send_parts(call.request, parts, {"Content-Type": "application/x-tar"})
 
 
 async def squash(call: Call, services: Services) -> web.StreamResponse:

@@ -106,6 +106,7 @@ TABLE: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/distribution/{name:path}/json", registries.distribution),
     ("POST", "/images/bootstrap", diets.bootstrap),
     ("GET", "/images/{name:path}/diet", diets.diet),
+    ("GET", "/images/{name:path}/files", diets.files),
     ("POST", "/images/{name:path}/squash", diets.squash),
     ("DELETE", "/images/{name:path}", images.remove),
     ("GET", "/networks", networks.list_all),

@@ -81,8 +81,9 @@ def test_the_files_of_an_image_are_written_out(yard: Yard, tmp_path: Path) -> No
     done = build(yard, tmp_path / "c", "-q", "-o", "out", "-o", "type=tar,dest=files.tar", "-", input=text)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "c" / "out" / "a" / "b").read_text().startswith("root:")
+    assert sorted(path.name for path in (tmp_path / "c" / "out").rglob("*")) == ["a", "b"]  # and no mount points
     with tarfile.open(tmp_path / "c" / "files.tar") as tar:
-        assert "a/b" in tar.getnames()
+        assert tar.getnames() == ["a", "a/b"]
 
 
 def unnamed(yard: Yard) -> set[str]:

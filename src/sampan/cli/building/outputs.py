@@ -13,6 +13,7 @@ import tarfile
 from sampan.cli.archives import write_archive
 from sampan.cli.copying import Reader
 from sampan.cli.grammar import Failure, UsageError
+from sampan.client.failure import NotFoundError
 from sampan.client.session import Session, quote
 
 TYPE_CHECKING = False
@@ -74,15 +75,24 @@ class Output:
             self._files(session, image_id)
 
     def _files(self, session: Session, image_id: str) -> None:
-        """The files of the image, by way of a container that never starts."""
+        """The files of the image."""
+        try:
+            self._written(session, f"/images/{quote(image_id)}/files")
+        except NotFoundError:  # of Docker's daemon
+            self._files_of_container(session, image_id)
+
+    def _written(self, session: Session, path: str) -> None:
+        if self.kind == "tar":
+            write_archive(session, path, None, "" if self.is_stream else self.place)
+        else:
+            self._unpacked(session, path, None)
+
+    def _files_of_container(self, session: Session, image_id: str) -> None:
+        """The files of the image, by way of a container that never starts, with what that adds to them."""
         body = {"Image": image_id, "Cmd": ["none"], "HostConfig": {"NetworkMode": "none"}}
         container = session.call("POST", "/containers/create", None, body)["Id"]
         try:
-            path = f"/containers/{quote(container)}/export"
-            if self.kind == "tar":
-                write_archive(session, path, None, "" if self.is_stream else self.place)
-            else:
-                self._unpacked(session, path, None)
+            self._written(session, f"/containers/{quote(container)}/export")
         finally:
             session.call("DELETE", f"/containers/{quote(container)}", {"force": True, "v": True})
 
