@@ -107,6 +107,38 @@ def test_no_kill_leaks_or_loses_what_is_of_networks(tmp_path: Path, request: pyt
         network.close()
 
 
+def come_and_go(engine: EngineProcess, end: threading.Event) -> None:
+    """Connect to a network that ranks first, and leave it, until the end."""
+    while not end.is_set():
+        for verb in ("connect", "disconnect"):
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                engine.request("POST", f"/networks/alpha/{verb}", {"Container": "web"})
+
+
+def test_no_kill_loses_a_port_that_moves_with_the_first_network(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    network = make_private_network()
+    try:
+        with EngineProcess(tmp_path, netns_fd=network.netns_fd) as engine:
+            for name in ("alpha", "zulu"):
+                engine.json("POST", "/networks/create", {"Name": name}, expect=201)
+            ports = {"80/tcp": [{"HostPort": "8200"}]}
+            engine.run("web", "sleep", "300", host={"NetworkMode": "zulu", "PortBindings": ports})
+            for _ in range(int(request.config.getoption("--kills"))):
+                end = threading.Event()
+                worker = threading.Thread(target=come_and_go, args=(engine, end))
+                worker.start()
+                time.sleep(random.uniform(0.2, 0.5))
+                engine.kill()
+                end.set()
+                worker.join()
+                engine.start()
+                check(engine, network)
+                assert engine.inspect("web")["NetworkSettings"]["Ports"]["80/tcp"]
+            engine.json("DELETE", "/containers/web?force=1", expect=204)
+    finally:
+        network.close()
+
+
 def names_processes(network: PrivateNetwork) -> list[str]:
     """The names processes of the network: each ends with the last container that has names."""
     here = os.fstat(network.netns_fd).st_ino

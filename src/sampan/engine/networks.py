@@ -24,6 +24,7 @@ from sampan.network.definitions import INTERFACE_NAME, EndpointRequest, Network,
 from sampan.network.endpoint import ADDRESS, namespace_of
 from sampan.network.networks import Networks
 from sampan.network.ports import PortTakenError
+from sampan.network.ranking import ranked
 from sampan.network.registry import DEFAULT, Registry
 
 NOWHERE = frozenset({"none", "host"})
@@ -179,8 +180,8 @@ class ContainerNetworks:
     async def _place(self, record: ContainerRecord) -> Place:
         linked = self._linked(record)
         names = list(record.endpoints) or list(self.places(record))
-        found = [await self._network(name) for name in names]
-        requests = [self.request(record, network) for network in found]
+        asked = [(self.request(record, network), network) for network in [await self._network(name) for name in names]]
+        requests, found = zip(*(asked[number] for number in ranked(asked)), strict=True)
         wanted = await self.networks.look_ahead(requests, list(port_requests(record)))
         try:
             endpoints = self.networks.plan(record.id, requests, wanted)
@@ -284,11 +285,9 @@ class ContainerNetworks:
             if record.running is None or not mode.startswith("container:"):
                 continue
             with contextlib.suppress(OSError, SampanError):  # it is just ending too
-                if self._is(mode, container_id) or self._identity(record).id == container_id:
+                joined = self.store.find(mode.removeprefix("container:"))
+                if joined.id == container_id or self._identity(record).id == container_id:
                     await self._take_away(record.pid, held)
-
-    def _is(self, mode: str, container_id: str) -> bool:
-        return self.store.find(mode.removeprefix("container:")).id == container_id
 
     async def _take_away(self, pid: int, held: list[definitions.Endpoint]) -> None:
         netns_fd = namespace_of(pid)

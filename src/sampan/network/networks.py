@@ -26,7 +26,6 @@ from sampan.network.definitions import (
     Publication,
     Rate,
     Resolving,
-    family_of,
 )
 from sampan.network.departures import Departures
 from sampan.network.doctor import Finding
@@ -34,6 +33,7 @@ from sampan.network.endpoint import namespace_of
 from sampan.network.host import HostNetwork
 from sampan.network.ledger import Ledger
 from sampan.network.ports import Ports, bound, look_ahead
+from sampan.network.ranking import published, router
 from sampan.network.rates import Traffic
 from sampan.network.requests import check_interface, check_rate
 from sampan.network.rules import Elements
@@ -79,18 +79,15 @@ class Networks:
     def plan(
         self, owner: str, requests: Sequence[EndpointRequest], ports: Sequence[PortRequest] = ()
     ) -> tuple[Endpoint, ...]:
-        """Allot an endpoint for each request and write them down; all or none.
-
-        The default routes and the published ports go by the one with the highest priority, among equals by the one
-        whose network's name comes first (as libnetwork decides).
+        """Allot an endpoint for each request and write them down; all or none. Routes and ports go by `ranking`.
 
         Raises PortTakenError, Conflict, Forbidden, InvalidArgument.
         """
         made: list[Endpoint] = []
         try:
-            router, publisher = self._router(requests), self._router(requests, publishing=True)
+            first, publisher = self._router(requests), self._router(requests, publishing=True)
             for number, request in enumerate(requests):
-                made.append(self._allot(owner, request, number, routes=number == router))
+                made.append(self._allot(owner, request, number, routes=number == first))
             if ports and publisher >= 0:
                 made[publisher] = self._publish(made[publisher], ports)
         except BaseException:
@@ -107,16 +104,7 @@ class Networks:
         return await look_ahead(self.network(places[number].network), ports) if number >= 0 else ()
 
     def _router(self, places: Sequence[EndpointRequest | Endpoint], *, publishing: bool = False) -> int:
-        """Which of the places the default routes go by, or ports are published on; -1 when none leads anywhere."""
-        found = [
-            (-place.priority, network.name, number)
-            for number, place in enumerate(places)
-            for network in [self.network(place.network)]
-            if not network.internal
-            and (network.router(4) or network.router(6))
-            and (network.is_bridge or not publishing)
-        ]
-        return min(found)[2] if found else -1
+        return router([(place, self.network(place.network)) for place in places], publishing=publishing)
 
     def _allot(self, owner: str, request: EndpointRequest, number: int, *, routes: bool) -> Endpoint:
         network = self.network(request.network)
@@ -243,10 +231,7 @@ class Networks:
         ports: Sequence[PortRequest] = (),
         resolving: Resolving = HOST_S,
     ) -> Endpoint:
-        """One more endpoint for an owner that lives in `netns_fd` already; default routes stay where they are.
-
-        Only an owner that had none gets its default routes, and its published ports, by this one.
-        """
+        """One more endpoint for an owner that lives in `netns_fd`; routes and ports move to it when it ranks first."""
         has_router = any(endpoint.routes for endpoint in self.ledger.of_owner(owner))
         ports = () if has_router else await self.look_ahead((request,), ports)
         (endpoint,) = self.plan(owner, (request,), ports)
@@ -254,25 +239,37 @@ class Networks:
             endpoint = self.ledger.add(replace(endpoint, routes=False))
         try:
             await self.make(netns_fd, (endpoint,), resolving)
+            await self._arrange(owner, netns_fd)
         except BaseException:
             await self._leave(endpoint, netns_fd)
             raise
         return endpoint
 
     async def leave(self, endpoint: Endpoint, netns_fd: int, resolving: Resolving = HOST_S) -> None:
-        """Give up one endpoint of an owner that goes on; default routes and published ports move to another one."""
-        await self._leave(endpoint, netns_fd)
+        """Give up one endpoint of an owner that goes on, after default routes and published ports went to another."""
+        await self._arrange(endpoint.owner, netns_fd, leaving=endpoint.id)
+        await self._leave(self.ledger.endpoint(endpoint.id) or endpoint, netns_fd)
         if self.has_names(endpoint):
             await self._tell_names(netns_fd, endpoint.owner, resolving)
-        rest = self.ledger.of_owner(endpoint.owner)
-        number = self._router(rest) if endpoint.routes else -1
-        if number >= 0:
-            families = [family for family in (4, 6) if rest[number].address(family)]
-            moved = tuple(one for one in endpoint.publications if family_of(one.address) in families)
-            moved = moved if self.network(rest[number].network).is_bridge else ()
-            heir = self.ledger.add(replace(rest[number], routes=True, publications=moved))
-            await self.run(self.host.route, netns_fd, heir)
-            await self.run(self.host.add_rules, self._elements(heir))
+
+    async def _arrange(self, owner: str, netns_fd: int, *, leaving: str = "") -> None:
+        """Have default routes and published ports where they belong among what an owner has, but for the `leaving`."""
+        there = self.ledger.of_owner(owner)
+        staying = [one for one in there if one.id != leaving]
+        first = staying[number] if (number := self._router(staying)) >= 0 else None
+        wanted = published([(one, self.network(one.network)) for one in there], leaving=leaving)
+        changes = [(one, set(one.publications), set(now)) for one, now in zip(there, wanted, strict=True)]
+        gone = [_publishing(one, before - now) for one, before, now in changes]
+        come = [_publishing(one, now - before) for one, before, now in changes]
+        for one, before, now in changes:  # written before anything is done, so that a daemon that is killed loses none
+            self.ledger.add(_publishing(one, before & now))
+        for number, one in enumerate(there):
+            self.ledger.add(replace(one, routes=one is first, publications=wanted[number]))
+        if first and not first.routes:
+            await self.run(self.host.route, netns_fd, first)
+        for act, changed in ((self.host.remove_rules, gone), (self.host.add_rules, come)):
+            if elements := rules.merged(map(self._elements, changed)):
+                await self.run(act, elements)
 
     async def _leave(self, endpoint: Endpoint, netns_fd: int) -> None:
         try:
@@ -386,6 +383,10 @@ class Networks:
         if found is None or network_id in self.ledger.leaving:
             raise NotFound(f"network {network_id} not found", remedy="it was just removed: connect to another")
         return found
+
+
+def _publishing(endpoint: Endpoint, publications: set[Publication]) -> Endpoint:
+    return replace(endpoint, publications=tuple(publications))
 
 
 def open_networks(ledger: Ledger, directory: str, *, forwards: bool = True, default_bridge: str = "") -> Networks:

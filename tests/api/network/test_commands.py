@@ -94,7 +94,7 @@ def test_networks_are_joined_by_words_of_docker_s(
     sampan(engine, "run", "-d", "--name", "both", *words, "host", "sleep", "300")
     place = containers.place("both")
     assert "10.9.0.7/24" in place.run("ip", "address", "show", "front0")
-    assert "dev eth1" in place.run("ip", "route", "show", "default")
+    assert "dev eth0" in place.run("ip", "route", "show", "default")
     sampan(engine, "run", "-d", "--name", "db", "host", "sleep", "300")
     hosts = sampan(engine, "run", "--name", "linked", "--link", "db:database", "host", "cat", "/etc/hosts")
     assert any(line.split()[:2] == [address_of(engine, "db"), "database"] for line in hosts.splitlines())

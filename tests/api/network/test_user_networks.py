@@ -206,7 +206,7 @@ def test_several_networks_at_create_and_the_gateway_s_priority(
     containers.names.append("both")
     place = containers.place("both")
     assert networks.inspect("zzz")["IPAM"]["Config"][0]["Gateway"] in place.run("ip", "route", "show", "default")
-    assert "eth1" in place.run("ip", "route", "show", "default")
+    assert "eth0" in place.run("ip", "route", "show", "default")
 
 
 def test_a_network_in_use_is_not_removed_and_an_unused_one_leaves_nothing(
