@@ -47,13 +47,7 @@ def complete(asked: Subnet) -> Subnet:
 
     Raises InvalidArgument, and Forbidden for addresses that no host can have, in Docker's words.
     """
-    try:
-        subnet = ipaddress.ip_network(asked.subnet)
-    except ValueError as error:
-        raise InvalidArgument(
-            f"invalid network config:\ninvalid subnet {asked.subnet}: invalid CIDR block notation",
-            remedy="as in --subnet 10.1.0.0/24",
-        ) from error
+    subnet = _block(asked.subnet, "subnet")
     check_hosts(subnet, f"invalid subnet {subnet}", "choose another, as in --subnet 10.1.0.0/24")
     for what, text in (("gateway", asked.gateway), *asked.auxiliary.items()):
         if text and _is_inside(text, subnet) and is_of_no_host(ipaddress.ip_address(text), subnet):
@@ -67,16 +61,32 @@ def complete(asked: Subnet) -> Subnet:
                 remedy=f"choose an address inside {subnet}",
             )
     if asked.ip_range:
-        try:
-            part = ipaddress.ip_network(asked.ip_range, strict=False)
-        except ValueError as error:
-            raise InvalidArgument(f"invalid ip-range {asked.ip_range}", remedy="as in 10.1.0.128/25") from error
+        part = _block(asked.ip_range, "ip-range")
+        if part.version == subnet.version and part.prefixlen < subnet.prefixlen:
+            why = f"CIDR block is bigger than its parent subnet {subnet}"
+            raise InvalidArgument(
+                f"invalid network config:\ninvalid ip-range {part}: {why}", remedy=f"choose a range inside {subnet}"
+            )
         if part.version != subnet.version or not _covers(subnet, part):
             raise InvalidArgument(
                 f"no matching subnet for range {asked.ip_range}", remedy=f"choose a range inside {subnet}"
             )
     gateway = asked.gateway or str(subnet[1 if subnet.num_addresses > 2 else 0])
     return Subnet(str(subnet), gateway, asked.ip_range, asked.auxiliary)
+
+
+def _block(text: str, what: str) -> AnyNetwork:
+    """A block of addresses as a user gave it; a single address is none."""
+    remedy = f"as in --{what} 10.1.0.0/24"
+    try:
+        here = ipaddress.ip_interface(text if "/" in text else "")
+    except ValueError as error:
+        sentence = f"invalid network config:\ninvalid {what} {text}: invalid CIDR block notation"
+        raise InvalidArgument(sentence, remedy=remedy) from error
+    if here.ip != here.network.network_address:
+        sentence = f"invalid network config:\ninvalid {what} {text}: it should be {here.network}"
+        raise InvalidArgument(sentence, remedy=remedy)
+    return here.network
 
 
 # RFC 6890, and what is multicast

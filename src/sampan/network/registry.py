@@ -19,6 +19,7 @@ from sampan.network.settings import NetworkSettings
 
 DEFAULT = "bridge"
 PREDEFINED = ("bridge", "host", "none")
+_RESERVED = {*PREDEFINED, "default"}  # the last is how a container's mode says "the default one"
 DEFAULT_LINK = "sampan0"
 _DEFAULT_BRIDGE = "com.docker.network.bridge.default_bridge"
 
@@ -205,7 +206,7 @@ class Registry:
     def _check(self, asked: NetworkRequest) -> None:
         if not asked.name.strip():
             raise InvalidArgument("network name cannot be empty", remedy="say a name")
-        if asked.name in PREDEFINED:
+        if asked.name in _RESERVED:
             raise Forbidden(
                 f"operation is not permitted on predefined {asked.name} network ", remedy="choose another name"
             )

@@ -83,6 +83,7 @@ def test_refusals_are_docker_s(engine: EngineProcess, networks: Networks) -> Non
     for name in ("bridge", "host", "none"):
         engine.json("POST", create, {"Name": name}, expect=403)
         engine.json("DELETE", f"/networks/{name}", expect=403)
+    engine.json("POST", create, {"Name": "default"}, expect=403)
     twice = engine.json("POST", create, {"Name": "once"}, expect=409)
     assert twice["message"] == "network with name once already exists"
     engine.json("POST", create, {"Name": "two words"})

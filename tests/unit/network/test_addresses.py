@@ -82,6 +82,28 @@ def test_a_user_s_subnet_is_completed_and_checked() -> None:
             addresses.complete(wrong)
 
 
+@pytest.mark.parametrize(
+    ("subnet", "ip_range", "reason"),
+    [
+        ("10.9.0.0", "", "invalid subnet 10.9.0.0: invalid CIDR block notation"),
+        ("10.9.0.5/24", "", "invalid subnet 10.9.0.5/24: it should be 10.9.0.0/24"),
+        ("10.9.0.0/24", "10.9.0.5/25", "invalid ip-range 10.9.0.5/25: it should be 10.9.0.0/25"),
+        ("10.9.0.0/24", "10.9.0.5", "invalid ip-range 10.9.0.5: invalid CIDR block notation"),
+        (
+            "10.9.0.0/24",
+            "10.9.0.0/16",
+            "invalid ip-range 10.9.0.0/16: CIDR block is bigger than its parent subnet 10.9.0.0/24",
+        ),
+    ],
+)
+def test_a_block_of_addresses_that_is_none_is_refused_in_docker_s_words(
+    subnet: str, ip_range: str, reason: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        addresses.complete(Subnet(subnet, ip_range=ip_range))
+    assert str(caught.value) == f"invalid network config:\n{reason}"
+
+
 def test_fixed_addresses_are_for_subnets_of_users() -> None:
     users = Subnet("10.1.0.0/24", "10.1.0.1")
     assert addresses.check_fixed("10.1.0.9", [users], set()) == "10.1.0.9"
