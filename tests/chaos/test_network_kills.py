@@ -58,7 +58,7 @@ def places_of(running: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def have_their_links(engine: EngineProcess, network: PrivateNetwork) -> bool:
     """Whether our links are those of the records: a container killed with the daemon may only now be ending."""
-    links = {f"sp{place['EndpointID'][:12]}" for place in places_of(in_force(engine)) if place["EndpointID"]}
+    links = {f"sp{place['EndpointID'][:12]}" for place in places_of(in_force(engine)) if place["MacAddress"]}
     return {link for link in network.links() if link.startswith("sp")} == links
 
 

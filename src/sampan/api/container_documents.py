@@ -207,9 +207,9 @@ def mount_point(point: MountPoint) -> dict[str, Any]:
 def ports(record: ContainerRecord) -> dict[str, Any]:
     """NetworkSettings.Ports: published ones with their places, exposed ones null.
 
-    Nothing when it does not run, or has no network of its own.
+    Nothing when it does not run, or no network of its leads out.
     """
-    if record.running is None or not record.endpoints.keys() - NOWHERE:
+    if record.running is None or not any(one.gateway or one.ipv6_gateway for one in record.endpoints.values()):
         return {}
     shown: dict[str, Any] = dict.fromkeys(map(name_of, record.config.process.exposed_ports or ()))
     for port, places in record.ports.items():
@@ -250,7 +250,7 @@ def network_settings(record: ContainerRecord, *, of_id: bool) -> dict[str, Any]:
         "MacAddress": bridge.mac_address,
         "Networks": {
             name: endpoint_settings(endpoint, asked_of(record, name, of_id=of_id))
-            for name, endpoint in record.endpoints.items()
+            for name, endpoint in sorted(record.endpoints.items())
         },
     }
 

@@ -173,14 +173,14 @@ class Connections:
     async def disconnect(self, reference: str, container: str, *, force: bool = False) -> None:
         """Let a container leave a network, at once when it runs. Raises Forbidden when it is not in it.
 
-        With `force` neither the network nor the container need be there any more.
+        With `force` and without the container, it is the endpoint that is not found, as in Docker.
         """
         network = self.places.registry.find(reference)
         try:
             container_id = self.store.find(container).id
-        except NotFound:
+        except NotFound as error:
             if force:
-                return
+                error.say(f"endpoint {container} not found")
             raise
         async with self.locks.of(container_id):
             record = self.store.find(container_id)

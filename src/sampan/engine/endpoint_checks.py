@@ -1,4 +1,4 @@
-"""Whether the addresses that a container asks for in a network can be its: told when it is created or connected.
+"""Whether what a container asks for in a network can be its: told when it is created or connected.
 
 Docker's words, several problems of one network together. That an address is taken already shows at the start.
 """
@@ -12,11 +12,14 @@ from sampan.errors import InvalidArgument
 from sampan.network import addresses
 from sampan.network.definitions import Network
 
-_REMEDY = "`sampan network inspect` shows the subnets; make a network with --subnet to choose addresses in it"
+_REMEDY = (
+    "`sampan network inspect` shows the subnets; make a network with --subnet to choose addresses in it, "
+    "one of any kind for aliases"
+)
 
 
 def refuse_endpoint(asked: EndpointRequest, network: Network | None, *, user_defined: bool, of: str = "") -> None:
-    """Raise InvalidArgument for addresses that cannot be; `of` names the network in the message of a create."""
+    """Raise InvalidArgument for what cannot be; `of` names the network in the message of a create."""
     where = f"invalid config for network {of}: " if of else ""
     refuse_mac(asked.mac_address, where)
     found = list(dict.fromkeys(_problems(asked, network, user_defined=user_defined)))
@@ -39,6 +42,8 @@ def _problems(asked: EndpointRequest, network: Network | None, *, user_defined: 
     found = []
     if given and not user_defined:
         found.append("user specified IP address is supported on user defined networks only")
+    if asked.aliases and not user_defined:
+        found.append("network-scoped alias is supported only for containers in user defined networks")
     for address, family in ((asked.ipv4_address, 4), (asked.ipv6_address, 6)):
         if not address:
             continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -155,7 +156,7 @@ class ContainerNetworks:
         """
         mode = self.mode(record)
         if mode in NOWHERE:
-            endpoint = Endpoint(network_id=self.registry.find(mode).id)
+            endpoint = Endpoint(network_id=self.registry.find(mode).id, endpoint_id=secrets.token_hex(32))
             return Place(None if mode == "host" else "", {mode: endpoint})
         if mode.startswith("container:"):
             other = self._joined(mode)

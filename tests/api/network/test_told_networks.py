@@ -107,3 +107,53 @@ def test_links_of_a_user_s_network_are_not_told(
 
 def log_of(engine: EngineProcess, name: str) -> str:
     return engine.request("GET", f"/containers/{name}/logs?stdout=1")[1].decode()
+
+
+@pytest.mark.parametrize("mode", ["none", "host"])
+def test_a_container_without_a_network_of_its_own_has_an_endpoint_while_it_runs(
+    engine: EngineProcess, containers: Containers, mode: str
+) -> None:
+    containers.run("alone", NetworkMode=mode)
+    endpoint = engine.inspect("alone")["NetworkSettings"]["Networks"][mode]["EndpointID"]
+    assert len(endpoint) == 64
+    (member,) = engine.json("GET", f"/networks/{mode}")["Containers"].values()
+    assert member["EndpointID"] == endpoint
+    engine.json("POST", "/containers/alone/kill", expect=204)
+    engine.json("POST", "/containers/alone/wait")
+    assert not engine.inspect("alone")["NetworkSettings"]["Networks"][mode]["EndpointID"]
+
+
+def test_a_container_in_internal_networks_alone_exposes_nothing(
+    engine: EngineProcess, networks: Networks, containers: Containers
+) -> None:
+    networks.create("inner", Internal=True)
+    containers.run("inside", ":8186:80", NetworkMode="inner")
+    assert engine.inspect("inside")["NetworkSettings"]["Ports"] == {}
+
+
+def test_networks_are_told_in_the_order_of_their_names(
+    engine: EngineProcess, networks: Networks, containers: Containers
+) -> None:
+    networks.create("alpha", Internal=True)
+    networks.create("beta")
+    containers.run("both", networks={"beta": {}, "alpha": {}}, NetworkMode="beta")
+    assert list(engine.inspect("both")["NetworkSettings"]["Networks"]) == ["alpha", "beta"]
+
+
+def test_the_default_network_has_no_aliases(engine: EngineProcess, containers: Containers) -> None:
+    reason = (
+        "invalid endpoint settings:\nnetwork-scoped alias is supported only for containers in user defined networks"
+    )
+    body = {"Image": "busybox", "NetworkingConfig": {"EndpointsConfig": {"bridge": {"Aliases": ["other"]}}}}
+    refused = engine.json("POST", "/containers/create", body, expect=400)["message"]
+    assert refused == f"invalid config for network bridge: {reason}"
+    containers.run("plain")
+    engine.json("POST", "/networks/bridge/disconnect", {"Container": "plain"}, expect=200)
+    again = {"Container": "plain", "EndpointConfig": {"Aliases": ["other"]}}
+    assert engine.json("POST", "/networks/bridge/connect", again, expect=400)["message"] == reason
+
+
+def test_a_forced_disconnect_of_a_container_that_is_not_there_finds_no_endpoint(engine: EngineProcess) -> None:
+    body = {"Container": "nobody", "Force": True}
+    refused = engine.json("POST", "/networks/bridge/disconnect", body, expect=404)
+    assert refused["message"] == "endpoint nobody not found"

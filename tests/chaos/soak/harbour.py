@@ -129,7 +129,7 @@ def check_kernel(harbour: Harbour, fleet: Fleet) -> None:
     _same("mounts on the host", set(), lambda: _mounted(f"{root}/"))
     documents = [harbour.engine.inspect(ship_id) for ship_id in alive]
     places = [place for one in documents for place in one["NetworkSettings"]["Networks"].values()]
-    veths = {f"sp{place['EndpointID'][:12]}" for place in places if place["EndpointID"]}
+    veths = {f"sp{place['EndpointID'][:12]}" for place in places if place["MacAddress"]}
     _same("veths", veths, lambda: {name for name in harbour.network.links() if name.startswith("sp")})
     bridges = {f"br-{network[:12]}" for network in fleet.networks.values()}
     _same("bridges", bridges, lambda: {name for name in harbour.network.links() if name.startswith("br-")})
