@@ -21,7 +21,8 @@ from sampan.engine.waiting import Locks
 from sampan.errors import Forbidden, InvalidArgument, NotFound, SampanError
 from sampan.network import definitions
 from sampan.network.definitions import Network
-from sampan.network.endpoint import ADDRESS, namespace_of
+from sampan.network.endpoint import namespace_of
+from sampan.network.names import ADDRESS
 from sampan.network.ports import PortTakenError
 from sampan.network.rates import Classed, Traffic
 from sampan.network.reach import Reach, reach

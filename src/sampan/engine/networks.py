@@ -22,7 +22,8 @@ from sampan.errors import Conflict, InvalidArgument, NotFound, NotImplementedHer
 from sampan.network import definitions, ports
 from sampan.network.addresses import parse_mac
 from sampan.network.definitions import INTERFACE_NAME, EndpointRequest, Network, PortRequest, Resolving
-from sampan.network.endpoint import ADDRESS, namespace_of
+from sampan.network.endpoint import namespace_of
+from sampan.network.names import ADDRESS
 from sampan.network.networks import Networks
 from sampan.network.ports import PortTakenError
 from sampan.network.ranking import ranked

@@ -7,13 +7,16 @@ keeps the namespace it was made in. What is set up inside is the matter of link,
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import socket
 from collections.abc import Iterator
 
 from sampan.linux.mount import MountFlag, UmountFlag, mount, umount
 from sampan.linux.namespace import CloneFlag, setns, unshare
 
 _OWN = "/proc/thread-self/ns/net"
+_SIOCGSKNS = 0x894C
 
 
 @contextlib.contextmanager
@@ -31,6 +34,14 @@ def inside(netns_fd: int) -> Iterator[None]:
             setns(home, CloneFlag.NEWNET)
     finally:
         os.close(home)
+
+
+def home_of(one: socket.socket) -> int:
+    """A descriptor of the network namespace that a socket was made in (SIOCGSKNS); the caller closes it.
+
+    Raises OSError, ValueError for a socket that was closed.
+    """
+    return fcntl.ioctl(one.fileno(), _SIOCGSKNS)
 
 
 def make_network_namespace() -> int:

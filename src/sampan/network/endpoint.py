@@ -25,6 +25,7 @@ from sampan.linux.nftables import Nftables
 from sampan.linux.route import Route, add_route
 from sampan.network import bridge, parent
 from sampan.network.definitions import Endpoint, Network, family_of
+from sampan.network.names import ADDRESS
 
 _LOOPBACK = 1
 _PATIENCE_S = 3.0
@@ -33,7 +34,6 @@ _QUIET = {
     "mldv2_unsolicited_report_interval": "3600000",  # ms: what it listens to is said once, nothing gets lost here
 }
 _LINK_LOCAL_PREFIX = {4: 16, 6: 64}  # RFC 3927, RFC 4291 section 2.5.6
-ADDRESS = "127.0.0.11"  # of the name server, as an owner sees it
 DEFAULTS = {4: "0.0.0.0/0", 6: "::/0"}
 
 

@@ -38,7 +38,7 @@ def addresses(place: Place, name: str, kind: str = "A", *, stream: bool = False,
 
 @contextmanager
 def name_server(place: Place, address: str, answer: str) -> Iterator[list[str]]:
-    """A name server that knows one address for everything; the list tells where questions came from."""
+    """A name server that knows one address for everything, or fails without; the list tells who asked it."""
     seen: list[str] = []
     server = place.open_socket(kind=socket.SOCK_DGRAM)
     server.bind((address, 53))
@@ -54,7 +54,10 @@ def name_server(place: Place, address: str, answer: str) -> Iterator[list[str]]:
             seen.append(client[0])
             query = DNSRecord.parse(question)
             reply = query.reply()
-            reply.add_answer(RR(query.q.qname, QTYPE.A, rdata=A(answer)))
+            if answer:
+                reply.add_answer(RR(query.q.qname, QTYPE.A, rdata=A(answer)))
+            else:
+                reply.header.rcode = RCODE.SERVFAIL
             server.sendto(reply.pack(), client)
 
     thread = threading.Thread(target=serve)
@@ -113,6 +116,47 @@ def test_what_is_no_name_here_is_asked_where_the_container_was_told_to(
     local = containers.run("local", NetworkMode="app", Dns=["127.0.0.53"])
     with name_server(network, "127.0.0.53", "192.0.2.8"):  # a resolver on the host's own loopback
         assert addresses(local, "far.example.") == {"192.0.2.8"}
+
+
+def test_a_container_s_own_server_is_asked_on_its_own_loopback(
+    networks: Networks, containers: Containers, network: PrivateNetwork
+) -> None:
+    networks.create("app")
+    own = containers.run("own", NetworkMode="app", Dns=["127.0.0.54", "127.0.0.11"])
+    with name_server(network, "127.0.0.54", "192.0.2.8"), name_server(own, "127.0.0.54", "192.0.2.9"):
+        assert addresses(own, "far.example.") == {"192.0.2.9"}
+
+
+def test_a_server_that_fails_is_followed_by_the_next(
+    network: PrivateNetwork, networks: Networks, containers: Containers
+) -> None:
+    networks.create("app")
+    failing, knowing = "127.0.0.55", "127.0.0.56"
+    asking = containers.run("asking", NetworkMode="app", Dns=[failing, knowing])
+    with name_server(network, failing, "") as seen:
+        assert ask(asking, "far.example.").header.rcode == RCODE.SERVFAIL
+        with name_server(network, knowing, "192.0.2.7"):
+            assert addresses(asking, "far.example.") == {"192.0.2.7"}
+    assert len(seen) == 2
+
+
+def test_a_container_that_asks_without_end_leaves_others_their_answers(
+    network: PrivateNetwork, networks: Networks, containers: Containers
+) -> None:
+    networks.create("app")
+    flooding = containers.run("flooding", NetworkMode="app", Dns=[OUTSIDE4])  # where nobody answers
+    asking = containers.run("asking", NetworkMode="app", Dns=["127.0.0.57"])
+    with contextlib.ExitStack() as stack:
+        silent = stack.enter_context(network.outside.open_socket(kind=socket.SOCK_DGRAM))
+        silent.bind((OUTSIDE4, 53))
+        stack.enter_context(name_server(network, "127.0.0.57", "192.0.2.7"))
+        client = stack.enter_context(flooding.open_socket(kind=socket.SOCK_DGRAM))
+        client.connect(SERVER)
+        for number in range(3000):
+            client.send(DNSRecord.question(f"{number}.example.").pack())
+        for _ in range(200):
+            stack.enter_context(flooding.open_socket()).connect(SERVER)
+        assert addresses(asking, "far.example.", timeout_s=5) == {"192.0.2.7"}
 
 
 def test_nothing_of_an_internal_network_is_asked_outside(

@@ -12,6 +12,8 @@ import os
 import selectors
 import socket
 import threading
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,7 +24,8 @@ from sampan.network.names import PACKET
 from sampan.network.names.upstream import ask, receive_framed
 from sampan.network.names.zone import Further, Owner, Place, Zone, refusal
 
-_MOST_QUESTIONS = 64
+_MOST_THREADS = 1024
+_MOST_OF_ONE = 128  # questions and connections of one owner at once, so that none takes all the threads
 _IDLE_S = 10.0
 
 
@@ -35,7 +38,8 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._sockets: dict[str, tuple[socket.socket, socket.socket]] = {}
         self._controls: set[socket.socket] = set()
-        self._threads = ThreadPoolExecutor(max_workers=_MOST_QUESTIONS)
+        self._threads = ThreadPoolExecutor(max_workers=_MOST_THREADS)
+        self._busy: Counter[str] = Counter()  # owners' threads
         self._selector.register(listener, selectors.EVENT_READ, ("listen", ""))
         self._add_control(control)
 
@@ -59,7 +63,8 @@ class Server:
                 self._answer(owner, question, ready, address)
             case "tcp":
                 connection, _ = ready.accept()
-                self._threads.submit(self._converse, owner, connection)
+                if not self._begin(owner, self._converse, owner, connection, ready):
+                    connection.close()
 
     # -- questions
 
@@ -67,16 +72,34 @@ class Server:
         with self._lock:
             answer = self._zone.answer(owner, question)
         if isinstance(answer, Further):
-            self._threads.submit(self._pass_on, question, answer, udp, address)
+            self._begin(owner, self._pass_on, question, answer, udp, address)
         elif answer is not None:
             udp.sendto(_fitting(question, answer), address)
 
+    def _begin(self, owner: str, work: Callable[..., None], *arguments: Any) -> bool:
+        """Have a thread do it, unless the owner has as many as it may have: then it has to ask again."""
+        with self._lock:
+            may = self._busy[owner] < _MOST_OF_ONE
+            self._busy[owner] += may
+        if may:
+            self._threads.submit(self._work, owner, work, *arguments)
+        return may
+
+    def _work(self, owner: str, work: Callable[..., None], *arguments: Any) -> None:
+        try:
+            work(*arguments)
+        finally:
+            with self._lock:
+                self._busy[owner] -= 1
+                if not self._busy[owner]:
+                    del self._busy[owner]
+
     def _pass_on(self, question: bytes, further: Further, udp: socket.socket, address: Any) -> None:
-        answer = ask(question, further.servers, stream=False) or refusal(DNSRecord.parse(question))
+        answer = ask(question, further.servers, stream=False, owner=udp) or refusal(DNSRecord.parse(question))
         with contextlib.suppress(OSError):  # the owner may be gone meanwhile
             udp.sendto(answer, address)
 
-    def _converse(self, owner: str, connection: socket.socket) -> None:
+    def _converse(self, owner: str, connection: socket.socket, home: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
             connection.settimeout(_IDLE_S)
             while True:
@@ -84,7 +107,8 @@ class Server:
                 with self._lock:
                     answer = self._zone.answer(owner, question)
                 if isinstance(answer, Further):
-                    answer = ask(question, answer.servers, stream=True) or refusal(DNSRecord.parse(question))
+                    asked = ask(question, answer.servers, stream=True, owner=home)
+                    answer = asked or refusal(DNSRecord.parse(question))
                 if answer is None:
                     return
                 connection.sendall(len(answer).to_bytes(2, "big") + answer)
