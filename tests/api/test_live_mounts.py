@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,20 @@ def test_a_bind_and_a_volume_come_into_a_running_container_and_stay_over_a_resta
     engine.json("DELETE", "/volumes/live", expect=409)
     engine.json("POST", f"/containers/{box}/restart?t=0", expect=204)
     assert inside(engine, box, "cat /mnt/host/file /mnt/new/volume/told") == "from the host\nyes\n"
+
+
+def test_a_shared_bind_that_came_later_lets_mounts_out(engine: EngineProcess, tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    for words in (("--bind", tmp_path, tmp_path), ("--make-shared", tmp_path)):
+        subprocess.run(["mount", *words], check=True)
+    try:
+        engine.run("mounting", "sh", "-c", WAIT, host={"Privileged": True})
+        update(engine, "mounting", bind(tmp_path, "/mnt", BindOptions={"Propagation": "rshared"}))
+        inside(engine, "mounting", "mount -t tmpfs mine /mnt/inner")
+        assert os.path.ismount(tmp_path / "inner")
+        engine.json("DELETE", "/containers/mounting?force=1", expect=204)
+    finally:
+        subprocess.run(["umount", "--recursive", tmp_path], check=True)
 
 
 def test_a_mount_is_taken_out_and_does_not_come_back(engine: EngineProcess, tmp_path: Path) -> None:

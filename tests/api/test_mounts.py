@@ -179,6 +179,30 @@ def test_a_bind_is_as_recursive_as_it_is_asked(
     engine.json("DELETE", f"/containers/{name}", expect=204)
 
 
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Path]:
+    """A directory that is a shared mount, with an empty one in it."""
+    place = tmp_path / "shared"
+    (place / "inner").mkdir(parents=True)
+    subprocess.run(["mount", "--bind", place, place], check=True)
+    subprocess.run(["mount", "--make-shared", place], check=True)
+    yield place
+    subprocess.run(["umount", "--recursive", place], check=True)
+
+
+@pytest.mark.parametrize(
+    ("propagation", "is_seen"), [("rshared", True), ("shared", True), ("rslave", False), ("rprivate", False)]
+)
+def test_what_a_container_mounts_is_seen_outside_where_that_is_shared(
+    engine: EngineProcess, shared: Path, propagation: str, *, is_seen: bool
+) -> None:
+    binds = [f"{shared}:/mnt:{propagation}"]
+    engine.run("mounting", "mount", "-t", "tmpfs", "mine", "/mnt/inner", host={"Binds": binds, "Privileged": True})
+    assert engine.wait("mounting") == 0
+    assert os.path.ismount(shared / "inner") == is_seen
+    engine.json("DELETE", "/containers/mounting", expect=204)
+
+
 def test_a_missing_source_is_made_only_when_asked(engine: EngineProcess, tmp_path: Path) -> None:
     missing = {"Type": "bind", "Source": f"{tmp_path}/a/b", "Target": "/mnt"}
     assert "bind source path does not exist" in refusal(engine, 400, **missing)

@@ -97,7 +97,7 @@ def _open_source(plan: MountPlan) -> int:
             return copy_of_file(plan)
         if plan.overlay is not None:
             return open_overlay(plan)
-        return make_mount(plan) if plan.fstype else open_bind(plan, RootPlan(""))
+        return make_mount(plan) if plan.fstype else open_bind(plan, RootPlan("", propagation=plan.propagation))
     except OSError as error:
         raise SystemFailure(
             f"cannot mount {plan.source or plan.fstype} at /{plan.target}: {error.strerror}",

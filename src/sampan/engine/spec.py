@@ -92,6 +92,9 @@ def runtime_spec(
     )
 
 
+_SHARED = frozenset({"shared", "rshared"})
+
+
 def _process(
     record: ContainerRecord, security: spec_security.SecurityOptions, capabilities: tuple[str, ...]
 ) -> Process:
@@ -141,6 +144,8 @@ def _linux(record: ContainerRecord, around: Surroundings, security: spec_securit
         masked_paths=masked if confined else (),
         readonly_paths=readonly if confined else (),
         time_offsets=time_offsets(host.time_offsets or {}) or _own_age(around.view),
+        # else the runtime lets nothing that is mounted in the container get out (runc's rule for the whole)
+        rootfs_propagation="shared" if any(point.propagation in _SHARED for point in record.mounts) else "",
     )
 
 

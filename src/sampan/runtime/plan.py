@@ -24,7 +24,7 @@ from sampan.runtime.launch_plan import (
     SeccompPlan,
     TimeOffset,
 )
-from sampan.runtime.plan_mounts import plan_maps, plan_mounts, plan_root
+from sampan.runtime.plan_mounts import plan_maps, plan_mounts, plan_root, propagated
 from sampan.runtime.plan_problems import Problems
 from sampan.runtime.plan_process import process_plan
 from sampan.runtime.plan_resources import plan_devices, plan_limits
@@ -77,7 +77,7 @@ def plan_launch(
         problems,
         id=id,
         bundle=bundle,
-        root=root or plan_root(spec, bundle, problems, pivot=pivot),
+        root=propagated(root, spec, problems) if root else plan_root(spec, bundle, problems, pivot=pivot),
         process=process_plan(
             _process(spec, problems), problems, user_spec=user_spec, extra_groups=extra_groups, seccomp=seccomp
         ),

@@ -5,6 +5,7 @@ Pure: no path is looked at. Words that are no mount options are the file system'
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os.path
 from typing import TYPE_CHECKING
@@ -247,6 +248,12 @@ def plan_root(spec: runtime_spec.RuntimeSpec, bundle: str, problems: Problems, *
         propagation=root_propagation(spec, problems),
         pivot=pivot,
     )
+
+
+def propagated(root: RootPlan, spec: runtime_spec.RuntimeSpec, problems: Problems) -> RootPlan:
+    """A root that was planned elsewhere, with the propagation that the specification wants."""
+    propagation = root_propagation(spec, problems)
+    return dataclasses.replace(root, propagation=propagation) if propagation else root
 
 
 def root_propagation(spec: runtime_spec.RuntimeSpec, problems: Problems) -> int:
