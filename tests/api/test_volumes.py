@@ -158,6 +158,13 @@ def test_volumes_from_brings_another_s_and_can_make_them_read_only(engine: Engin
     assert shell(engine, "taker", "cat /data/x", host={"VolumesFrom": ["giver"]}) == ["given"]
     output = shell(engine, "barred-taker", "touch /data/y || echo refused", host={"VolumesFrom": ["giver:ro"]})
     assert output[-1] == "refused"
+    engine.create("labelled-taker", host={"VolumesFrom": ["giver:ro,z"]})
+    (taken,) = engine.inspect("labelled-taker")["Mounts"]
+    assert (taken["RW"], taken["Mode"]) == (False, "")
+    engine.json("DELETE", "/containers/labelled-taker", expect=204)
+    for mode in ("nocopy", "rslave", "ro,rw"):
+        body = {"Image": "host", "Cmd": ["true"], "HostConfig": {"VolumesFrom": [f"giver:{mode}"]}}
+        assert engine.json("POST", "/containers/create", body, expect=400)["message"] == f"invalid mode: {mode}"
 
 
 def test_a_new_volume_has_the_image_s_content_with_owners_modes_links_and_attributes(

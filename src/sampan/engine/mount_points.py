@@ -24,6 +24,7 @@ _MODES = (  # of each at most one
     _PROPAGATIONS,
 )
 _MODE_WORDS = frozenset().union(*_MODES)
+_MODES_FROM_OTHERS = frozenset({"nocopy", *_PROPAGATIONS})  # what stays as the other container has it
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -284,10 +285,10 @@ def _tmpfs_options(request: MountRequest) -> str:
 def _from_others(config: ContainerConfig, find_container: Callable[[str], ContainerRecord]) -> Iterator[MountPoint]:
     for text in config.host.volumes_from or ():
         reference, _, mode = text.partition(":")
-        if mode not in {"", "ro", "rw", "z", "Z"}:
+        words = _mode_words(mode)
+        if not _MODES_FROM_OTHERS.isdisjoint(words):
             raise InvalidArgument(f"invalid mode: {mode}", remedy="use ro or rw")
         for point in find_container(reference).mounts:
             if point.kind in {"bind", "volume"}:
-                yield dataclasses.replace(
-                    point, writable=point.writable and mode != "ro", anonymous=False, mode=mode or point.mode
-                )
+                writable = point.writable and "ro" not in words
+                yield dataclasses.replace(point, writable=writable, anonymous=False, mode="")
