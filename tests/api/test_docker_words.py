@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.engine_process import EngineProcess
 from tests.raw_http import ask
+from tests.waiting import until
 
 from sampan.cgroup import Mode, hierarchies
 
@@ -192,6 +193,17 @@ def test_a_namespace_is_joined_by_the_id_of_who_has_it(engine: EngineProcess) ->
     engine.json("POST", "/containers/first/rename?name=renamed", expect=204)
     engine.json("POST", "/containers/second/start", expect=204)
     assert engine.wait("second") == 0
+
+
+@pytest.mark.parametrize("mode", ["host", "container:owner"])
+def test_there_is_no_init_where_others_processes_are(engine: EngineProcess, mode: str) -> None:
+    engine.run("owner", "sleep", "300", host={"Init": True})
+    engine.run("guest", "sleep", "300", host={"Init": True, "PidMode": mode})
+    first, guest = (Path(f"/proc/{engine.inspect(name)['State']['Pid']}/comm") for name in ("owner", "guest"))
+    until(lambda: guest.read_text() == "sleep\n")
+    assert first.read_text() == "sampan-init\n"
+    for name in ("guest", "owner"):
+        engine.json("DELETE", f"/containers/{name}?force=1", expect=204)
 
 
 def test_a_forced_removal_of_what_removes_itself_is_no_error(engine: EngineProcess) -> None:

@@ -58,7 +58,7 @@ def launch_plan(record: ContainerRecord, around: Surroundings) -> LaunchPlan:
         root=dataclasses.replace(around.root, readonly=host.readonly_rootfs),
         user_spec=record.config.process.user,
         extra_groups=host.group_add or (),
-        init=around.init,
+        init=around.init and not host.pid_mode,  # where others live somebody else is the first
         seccomp=spec_security.seccomp_plan(host, security, names, around.view.answered if around.view else ()),
     )
     return with_sources(plan, record, around.neighbours or {}, around.known, around.view)
