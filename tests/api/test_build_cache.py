@@ -38,6 +38,20 @@ def test_times_of_files_do_not_matter_and_contents_and_modes_do(engine: EnginePr
     assert executable.cached() == [True, True, False, False, False]
 
 
+def test_what_a_build_puts_around_its_commands_counts(engine: EngineProcess) -> None:
+    files = {"Dockerfile": "FROM busybox\nRUN cat /etc/hosts; ulimit -n\n"}
+    build(engine, files, extrahosts=["a:1.2.3.4"])
+    assert build(engine, files, extrahosts=["a:1.2.3.4"]).cached() == [True]
+    moved = build(engine, files, extrahosts=["a:1.2.3.5"])
+    assert moved.cached() == [False]
+    assert "1.2.3.5" in moved.text
+    limits = json.dumps([{"Name": "nofile", "Soft": 77, "Hard": 77}])
+    limited = build(engine, files, ulimits=limits)
+    assert limited.cached() == [False]
+    assert "\n77\n" in limited.text
+    assert build(engine, files, ulimits=limits).cached() == [True]
+
+
 def test_the_cache_is_there_after_a_restart(engine: EngineProcess) -> None:
     files = {"Dockerfile": DOCKERFILE, "d/f": "for later"}
     first = build(engine, files)

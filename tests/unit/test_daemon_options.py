@@ -102,6 +102,7 @@ def test_words_that_are_none_are_refused(words: list[str], said: str) -> None:
     ("content", "said"),
     [
         ("wings = 2", "has wings, and there is no such setting"),
+        ('config-file = "/x"', "has config-file, and there is no such setting"),
         ('debug = "yes"', "has debug = 'yes', which is not true or false"),
         ("data-root = [1]", r"has data-root = \[1\], which is not a text in quotes"),
         ('hosts = "unix:///a"', "has hosts = 'unix:///a', which is not a list of texts"),

@@ -71,8 +71,7 @@ class Commands:
         shown = " ".join((*([f"|{len(arguments)}", *arguments] if arguments else []), *_shown(command, state)))
         async with AsyncExitStack() as held:
             mounts = await RunMounts(self.workshop, self.plan, self.tell, held).prepare(state, instruction)
-            named = (self._hostname,) if self._hostname else ()
-            options = (instruction.network, mounts.key, command.script.hex(), *named)
+            options = (instruction.network, mounts.key, command.script.hex(), *self._surroundings)
             key = committer.key(state, shown, state.defaults, *options)
             cached = self.workshop.find_cached(self.plan, state, key, shown, state.defaults)
             if cached is not None:
@@ -93,6 +92,14 @@ class Commands:
     @property
     def _hostname(self) -> str:
         return self.workshop.request.build_args.get(_HOSTNAME, "")
+
+    @property
+    def _surroundings(self) -> tuple[str, ...]:
+        """What a build asks for around its commands, which they can see."""
+        limits = self.workshop.request.limits
+        hosts = (f"host {one}" for one in limits.extra_hosts)
+        ulimits = (f"ulimit {one.name} {one.soft} {one.hard}" for one in limits.ulimits)
+        return (*((self._hostname,) if self._hostname else ()), *hosts, *ulimits)
 
     def _script_mounts(self, command: _Command) -> Sequence[StepMount]:
         if not command.script:

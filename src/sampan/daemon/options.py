@@ -271,7 +271,7 @@ def _file(path: str, *, must_exist: bool) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for name, written in content.items():
         key = name.replace("-", "_")
-        if key not in Options.__dataclass_fields__:
+        if key not in Options.__dataclass_fields__ or key == "config_file":
             raise InvalidArgument(
                 f"the settings file {path} has {name}, and there is no such setting",
                 remedy="take it out; docs/reference/settings.md lists the settings",

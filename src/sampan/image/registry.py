@@ -118,7 +118,7 @@ class Registry:
                 following = answer.links.get("next")
             try:
                 listed = msgspec.json.decode(content, type=dict[str, object]).get(field)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, RecursionError) as error:
                 raise Unavailable(f"{self.domain} answers with what is no list of {field}: {error}") from error
             for one in listed if isinstance(listed, list) else ():
                 if isinstance(one, str):
@@ -138,7 +138,7 @@ class Registry:
             return [Found(f"{self.domain}/{name}") for name in await self._catalog(term, most)]
         try:
             return list(msgspec.json.decode(content, type=_Results).results[:most])
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise Unavailable(f"{self.domain} answers a search with what is none: {error}") from error
 
     async def _catalog(self, term: str, most: int) -> list[str]:

@@ -245,7 +245,12 @@ class Connection:
                 location = URL(answer.headers["Location"], encoded=True)
                 answer.close()
                 url = url.join(location)
-                if redirects > _MOST_REDIRECTS or url.scheme not in {"http", "https"}:
+                if url.scheme not in {"http", "https"}:
+                    raise Unavailable(
+                        f"{endpoint.base.origin()}: it leads to {url}, which is no address of a registry",
+                        remedy="is the name right?",
+                    )
+                if redirects > _MOST_REDIRECTS:
                     raise Unavailable(
                         f"{endpoint.base.origin()}: stopped after {redirects - 1} redirects, at {url}",
                         remedy="is the name right? The registry leads to no answer",

@@ -309,7 +309,8 @@ def _finish(
     if path := arguments.text("metadata-file"):
         from sampan.client.json_text import dumps
 
-        about = {"containerimage.config.digest": outcome.image_id, "image.name": ",".join(tags)}
+        about = {"containerimage.config.digest": outcome.image_id, "containerimage.digest": outcome.image_id}
+        about["image.name"] = ",".join(tags)
         with open(path, "wb") as binary:
             binary.write(dumps(about) + b"\n")
 
