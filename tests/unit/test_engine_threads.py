@@ -70,8 +70,8 @@ def test_a_base_image_that_fails_when_nobody_listens_any_more_is_not_complained_
         def __exit__(self, *_: object) -> None: ...
 
     class Images:
-        class layers:  # noqa: N801 -- an attribute
-            hold = Held
+        making = Held
+        layers = None
 
     monkeypatch.setattr(bootstraps, "make_layer", make_layer)
 
