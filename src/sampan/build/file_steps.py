@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from sampan.build import instructions as said
 from sampan.build.content import Digests
 from sampan.build.files import Item, Wanted, look_up, put, summary, text_item
-from sampan.build.graph import NOTHING, StagePlan, find_stage, refuse_origin
+from sampan.build.graph import StagePlan, find_stage, refuse_origin
 from sampan.build.moving import Moves, reads_context
 from sampan.build.progress import StepEnds, Tell
 from sampan.build.repositories import Repository, clone, read_repository
+from sampan.build.request import NOTHING
 from sampan.build.scopes import StageScope
 from sampan.build.sources import URLS, is_remote
 from sampan.build.stage_state import StageState, nop

@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 
 from sampan.build import instructions as said
 from sampan.build.instructions import Dockerfile, Instruction, Position, Stage
+from sampan.build.request import NOTHING
 from sampan.build.scopes import GlobalScope
 from sampan.errors import InvalidArgument
 from sampan.image.platforms import parse_platform
-
-NOTHING = "scratch"  # the name of what has no files
 
 
 @dataclass(frozen=True, slots=True)

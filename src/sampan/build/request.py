@@ -9,6 +9,8 @@ from typing import Protocol
 from sampan.build.steps import NO_LIMITS, StepLimits
 from sampan.image.auth import ANONYMOUS, Credentials
 
+NOTHING = "scratch"  # the name of what has no files
+
 
 class Asker(Protocol):
     """Whoever asked for a build, for what only that one has. `was_asked` says that a step wanted something."""

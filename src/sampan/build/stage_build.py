@@ -15,11 +15,12 @@ from sampan.build import instructions as said
 from sampan.build.commands import Commands
 from sampan.build.configuring import configure, replaced, work_directory
 from sampan.build.file_steps import FileSteps
-from sampan.build.graph import NOTHING, StagePlan
+from sampan.build.graph import StagePlan
 from sampan.build.instructions import Instruction, Position
 from sampan.build.moving import reads_context
 from sampan.build.parser import parse_trigger
 from sampan.build.progress import Note, Removed, Running, StageBegins, StepBegins, StepEnds, Tell, Triggers
+from sampan.build.request import NOTHING
 from sampan.build.snapshots import refuse_machine
 from sampan.build.stage_state import StageState, begin, nop
 from sampan.build.threads import away

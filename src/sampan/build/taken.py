@@ -6,9 +6,10 @@ import posixpath
 from collections.abc import Callable, Iterator
 
 from sampan.build import instructions as said
-from sampan.build.graph import NOTHING, Graph
+from sampan.build.graph import Graph
 from sampan.build.instructions import Instruction, MountType, MountWord, Position
 from sampan.build.mounts import read_mount
+from sampan.build.request import NOTHING
 from sampan.build.sources import is_remote
 from sampan.errors import InvalidArgument
 

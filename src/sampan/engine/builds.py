@@ -22,7 +22,7 @@ from sampan.build.context import leave_out
 from sampan.build.downloads import HttpDownloads
 from sampan.build.progress import Event, Tell
 from sampan.build.recall import Question, Recording, question_of
-from sampan.build.request import BuildRequest
+from sampan.build.request import NOTHING, BuildRequest
 from sampan.build.threads import away, here
 from sampan.engine.build_contexts import Arriving, Source, fetch_context, hold
 from sampan.engine.build_prunes import BuildPrunes, PruneCaches, Pruned
@@ -212,7 +212,6 @@ class Builds:
         if len(dockerfile) > LONG_DOCKERFILE_BYTES:
             return None
         from sampan.build.builder import plan_dockerfile
-        from sampan.build.graph import NOTHING
         from sampan.build.sources import is_remote
         from sampan.build.taken import taken_from_context
 

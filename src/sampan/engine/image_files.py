@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sampan.build.snapshots import Snapshots
 from sampan.engine.images import EngineImages
 from sampan.errors import InvalidArgument
 from sampan.image.file_part import FilePart
@@ -16,6 +15,8 @@ from sampan.image.records import Base
 @contextmanager
 def packed(images: EngineImages, reference: str) -> Iterator[Iterator[bytes | FilePart]]:
     """The archive of an image's files, for a thread. Raises NotFound, and InvalidArgument for the machine itself."""
+    from sampan.build.snapshots import Snapshots  # an idle daemon does without
+
     image = images.images.get(reference)
     if image.base is Base.HOST:
         raise InvalidArgument(

@@ -7,8 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-from sampan.build.graph import NOTHING
-from sampan.build.request import Asker
+from sampan.build.request import NOTHING, Asker
 from sampan.engine.events import Events
 from sampan.engine.pace import Pace
 from sampan.errors import InvalidArgument, NotFound
