@@ -137,7 +137,7 @@ def test_what_comes_after_the_end_of_input_goes_through_tls(
     secured: tuple[EngineProcess, int], certificates: Path, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, port = secured
-    name = f"echo{size}"
+    name = f"echo{size}-{time.monotonic_ns()}"
     engine.run(name, "sleep", "600")
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
     monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates))
@@ -149,6 +149,24 @@ def test_what_comes_after_the_end_of_input_goes_through_tls(
             received = b"".join(stream.chunks())
             sending.join()
     assert demultiplex(received)[1] == bytes(size) + b"after\n"
+
+
+def test_what_has_come_before_the_end_of_input_is_told_goes_through_tls(
+    secured: tuple[EngineProcess, int], certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, port = secured
+    engine.run("early", "sleep", "600")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates))
+    with sampan.connect(f"tcp://{HOST}:{port}") as client:
+        command = ["sh", "-c", "for n in 1 2 3; do echo $n; sleep 0.2; done; cat; echo after"]
+        with client.containers.get("early").exec_run(command, stdin=True, socket=True).output as stream:
+            time.sleep(2)  # three records have come
+            chunks = stream.chunks()
+            received = next(chunks)
+            stream.half_close()
+            received += b"".join(chunks)
+    assert demultiplex(received)[1] == b"1\n2\n3\nafter\n"
 
 
 def test_a_client_that_is_refused_is_told_why(secured: tuple[EngineProcess, int], certificates: Path) -> None:

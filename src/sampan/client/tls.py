@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
+from _thread import allocate_lock
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -41,6 +43,8 @@ class Encrypted:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self._sealed = b""  # encrypted, and not sent yet
         self._of = 0  # how much of the caller's data that is
+        self._early: deque[bytes] = deque()  # decrypted before it was asked for
+        self._lock = allocate_lock()  # one thread may send while another one receives
         while True:
             try:
                 self._tls.do_handshake()
@@ -57,7 +61,8 @@ class Encrypted:
             return self._plain.recv(size, flags)
         while True:
             try:
-                return self._tls.read(size)
+                with self._lock:
+                    return self._taken_early(size) if self._early else self._tls.read(size)
             except ssl.SSLWantReadError:
                 self._receive(flags)
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
@@ -65,13 +70,20 @@ class Encrypted:
             except ssl.SSLError as error:
                 raise _refused(error) from error
 
+    def _taken_early(self, size: int) -> bytes:
+        data = self._early.popleft()
+        if len(data) > size:
+            self._early.appendleft(data[size:])
+        return data[:size]
+
     def send(self, data: bytes, flags: int = 0) -> int:
         """Send some of `data` and say how much.
 
         With MSG_DONTWAIT it may be BlockingIOError; then the same data, or more with it in front, is to be sent next.
         """
         if not self._of:
-            self._of = self._tls.write(data[:16384])
+            with self._lock:
+                self._of = self._tls.write(data[:16384])
         self._flush(flags)
         sent, self._of = self._of, 0
         return sent
@@ -82,14 +94,18 @@ class Encrypted:
             data = data[self.send(data) :]
 
     def shutdown(self, _: int) -> None:
-        """Say that nothing more will be sent."""
-        with suppress(ssl.SSLError):  # the other end has not said the same, which is what is wanted
-            self._tls.unwrap()
+        """Say that nothing more will be sent. What has come by then is taken first: unwrapping would lose it."""
+        with self._lock:
+            with suppress(ssl.SSLError):
+                while data := self._tls.read(65536):
+                    self._early.append(data)
+            with suppress(ssl.SSLError):  # the other end has not said the same, which is what is wanted
+                self._tls.unwrap()
         self._flush(0)
 
     def pending(self) -> int:
         """How many bytes are here already, which no poll of the descriptor would tell."""
-        return self._tls.pending() + self._incoming.pending
+        return sum(map(len, self._early)) + self._tls.pending() + self._incoming.pending
 
     def fileno(self) -> int:
         """The descriptor of the socket below."""
@@ -105,10 +121,11 @@ class Encrypted:
 
     def _receive(self, flags: int) -> None:
         data = self._plain.recv(65536, flags)
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
+        with self._lock:
+            if data:
+                self._incoming.write(data)
+            else:
+                self._incoming.write_eof()
 
     def _flush(self, flags: int) -> None:
         self._sealed += self._outgoing.read()
