@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,8 +26,8 @@ def record() -> ContainerRecord:
 
 
 @pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
-    opened = open_database(":memory:")
+def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    opened = open_database(str(tmp_path / "sampan.db"))
     yield opened
     opened.close()
 

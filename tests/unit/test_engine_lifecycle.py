@@ -39,8 +39,8 @@ class Stubborn(Lifecycle):
 
 
 @pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
-    opened = open_database(":memory:")
+def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    opened = open_database(str(tmp_path / "sampan.db"))
     yield opened
     opened.close()
 
