@@ -30,7 +30,6 @@ from sampan.buildkit.unchanged import find_unchanged, link_unchanged
 from sampan.errors import InvalidArgument, NotImplementedHere
 from sampan.image.tar_entry import Entry, Kind
 from sampan.image.tar_write import encode_entry, padding
-from sampan.linux.openat import Resolve
 
 METHOD = "/moby.filesync.v1.FileSync/DiffCopy"
 END_OF_ARCHIVE = bytes(1024)
@@ -38,7 +37,6 @@ _AHEAD_BYTES = 4 << 20
 _AHEAD_FILES = 1024
 _TOGETHER_BYTES = 1 << 18  # of an archive that are given on at once: each time a thread is woken
 _TELLS_S = 0.1
-_NO_LINKS = Resolve.BENEATH | Resolve.NO_SYMLINKS | Resolve.NO_MAGICLINKS
 _MOST_STEPS = 4096
 _LARGEST_TEXT = 16 << 20  # of a Dockerfile
 
