@@ -7,12 +7,13 @@ are ignored. Fetching, storing and choosing by platform beyond the comparison it
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import Struct, field
 
 from sampan.errors import InvalidArgument, as_an_end, reason_of
+from sampan.oci.documents import decode_document
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -192,18 +193,8 @@ def encode(document: Manifest | Index | ImageConfig | Descriptor) -> bytes:
 
 def _convert[Document: Struct](content: bytes, kind: type[Document], name: str) -> Document:
     try:
-        try:
-            return msgspec.json.decode(content, type=kind)
-        except msgspec.ValidationError:
-            return msgspec.convert(_without_nulls(msgspec.json.decode(content)), kind)
+        return decode_document(content, kind)
     except RecursionError:
         raise InvalidArgument(f"{name}: it is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"{name}: {as_an_end(reason_of(error))}") from None
-
-
-def _without_nulls(value: Any) -> Any:
-    """The document without fields that are null, which other builders write and Go reads as if they were not there."""
-    if isinstance(value, dict):
-        return {name: _without_nulls(one) for name, one in value.items() if one is not None}
-    return [_without_nulls(one) for one in value] if isinstance(value, list) else value

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from sampan.errors import InvalidArgument, as_an_end, reason_of
+from sampan.oci.documents import decode_document
 from sampan.oci.runtime_resources import Resources
 from sampan.oci.runtime_spec import Process, RuntimeSpec
 
@@ -30,26 +31,6 @@ def decode_resources(content: bytes, name: str = "resources") -> Resources:
 
 def _decode[Document: (RuntimeSpec, Process, Resources)](content: bytes, kind: type[Document], name: str) -> Document:
     try:
-        return msgspec.json.decode(content, type=kind)
-    except msgspec.ValidationError as error:
-        # Writers in Go leave null where nothing is set, and read it so: absent. Only such documents come here twice.
-        if b"null" not in content:
-            raise _refusal(name, error) from None
+        return decode_document(content, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _refusal(name, error) from None
-    try:
-        return msgspec.convert(_without_nulls(msgspec.json.decode(content)), kind)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise _refusal(name, error) from None
-
-
-def _refusal(name: str, error: Exception) -> InvalidArgument:
-    return InvalidArgument(f"{name}: {as_an_end(reason_of(error))}")
-
-
-def _without_nulls(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
-    return value
+        raise InvalidArgument(f"{name}: {as_an_end(reason_of(error))}") from None
