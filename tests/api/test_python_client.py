@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.engine_process import EngineProcess
 from tests.waiting import until
 
 import sampan
@@ -23,14 +22,6 @@ from sampan.client.failure import (
     ImageNotFoundError,
     NotFoundError,
 )
-
-
-@pytest.fixture
-def client(engine: EngineProcess) -> Iterator[Client]:
-    with sampan.connect(f"unix://{engine.socket}") as connected:
-        yield connected
-        for container in connected.containers.list(all=True):
-            container.remove(force=True, v=True)
 
 
 def a_tar(**files: bytes) -> bytes:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.building import need_busybox
-from tests.engine_process import EngineProcess
 
-import sampan
 from sampan.client.connect import Client
 from sampan.client.failure import ApiError, BuildError
 
@@ -19,12 +16,10 @@ DOCKERFILE = b"FROM busybox\nARG WORD=none\nLABEL word=$WORD\nCOPY . /srv/\n"
 
 
 @pytest.fixture
-def client(engine: EngineProcess) -> Iterator[Client]:
+def client(client: Client) -> Client:
+    """One of an engine that has a base to build from."""
     need_busybox()
-    with sampan.connect(f"unix://{engine.socket}") as connected:
-        yield connected
-        for container in connected.containers.list(all=True):
-            container.remove(force=True, v=True)
+    return client
 
 
 @pytest.fixture

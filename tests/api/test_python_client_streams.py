@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import time
 import warnings
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,14 +13,6 @@ from tests.engine_process import EngineProcess
 import sampan
 from sampan.client.connect import Client
 from sampan.client.failure import ApiError, NamelessError
-
-
-@pytest.fixture
-def client(engine: EngineProcess) -> Iterator[Client]:
-    with sampan.connect(f"unix://{engine.socket}") as connected:
-        yield connected
-        for container in connected.containers.list(all=True):
-            container.remove(force=True, v=True)
 
 
 def test_events_are_heard_from_the_moment_they_are_asked_for(client: Client) -> None:
